@@ -1,0 +1,1 @@
+//! Small programs, one per embeddable piece, and the quickstart. See README.md.

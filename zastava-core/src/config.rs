@@ -1,0 +1,19 @@
+//! One tree of settings, read from a file, the environment and flags.
+//!
+//! A later layer wins over an earlier one: defaults, file, environment (`ZASTAVA__RUNTIME__TENANT`,
+//! two underscores between levels, any case), flags. Each part reads its own [`Section`] and says
+//! there what a key is called, what it may hold and what it is when nobody sets it. A fault does
+//! not stop the reading: [`Config::read`] returns the value, or every fault at once, each with its
+//! file and line, variable or flag. Keys that nobody asked for are faults too.
+
+mod fault;
+mod section;
+mod tree;
+mod value;
+#[cfg(feature = "program")]
+mod yaml;
+
+pub use fault::{Fault, Faults, Origin, Problem};
+pub use section::{Section, Setting, Settings};
+pub use tree::Config;
+pub use value::{ByteSize, SettingValue};

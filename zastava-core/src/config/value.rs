@@ -1,0 +1,201 @@
+//! What a setting may hold.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// A value that can be read from a setting's text and shown again.
+pub trait SettingValue: Sized {
+    /// The form in words, for faults: "expected {FORM}".
+    const FORM: &'static str;
+    /// Whether the value must never be shown.
+    const SECRET: bool = false;
+
+    /// Reads the text; `None` when it does not have the form.
+    fn parse(text: &str) -> Option<Self>;
+
+    /// The text that reads as this value.
+    fn show(&self) -> String;
+}
+
+impl SettingValue for String {
+    const FORM: &'static str = "text that is not empty";
+
+    fn parse(text: &str) -> Option<Self> {
+        let trimmed = text.trim();
+        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl SettingValue for Secret {
+    const FORM: &'static str = "text that is not empty";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.trim().is_empty()).then(|| Self::new(text.trim().to_owned()))
+    }
+
+    fn show(&self) -> String {
+        "…".to_owned()
+    }
+}
+
+impl SettingValue for bool {
+    const FORM: &'static str = "true or false";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! whole_number {
+    ($($number:ty),*) => {$(
+        impl SettingValue for $number {
+            const FORM: &'static str = "a whole number";
+
+            fn parse(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+whole_number!(u16, u32, u64, usize);
+
+impl SettingValue for PathBuf {
+    const FORM: &'static str = "an absolute path";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self::from(text)).filter(|path| path.is_absolute())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl SettingValue for SocketAddr {
+    const FORM: &'static str = "an address and port, such as 0.0.0.0:8443";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for Timestamp {
+    const FORM: &'static str = "an RFC 3339 date and time, such as 2026-01-31T12:00:00Z";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for http::Uri {
+    const FORM: &'static str = "an absolute http or https URL without query or fragment";
+
+    fn parse(text: &str) -> Option<Self> {
+        let uri: Self = text.parse().ok()?;
+        let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        (absolute && uri.query().is_none() && !text.contains(['#', '@'])).then_some(uri)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for Duration {
+    const FORM: &'static str = "a time such as 500ms, 2s, 5m or 24h; a bare number is seconds";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split_unit(text)?;
+        let seconds = |factor: u64| number.checked_mul(factor).map(Self::from_secs);
+        match unit {
+            "ms" => Some(Self::from_millis(number)),
+            "" | "s" => seconds(1),
+            "m" => seconds(60),
+            "h" => seconds(3600),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self.subsec_millis() {
+            0 => format!("{}s", self.as_secs()),
+            _ => format!("{}ms", self.as_millis()),
+        }
+    }
+}
+
+/// A number of bytes, such as `64MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// That many mebibytes.
+    #[must_use]
+    pub const fn mebibytes(count: u64) -> Self {
+        Self(count * 1024 * 1024)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes > 0 && bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes > 0 && bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}"),
+        }
+    }
+}
+
+impl SettingValue for ByteSize {
+    const FORM: &'static str = "a size such as 512KiB or 64MiB; a bare number is bytes";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split_unit(text)?;
+        let factor: u64 = match unit {
+            "" | "B" => 1,
+            "KB" => 1000,
+            "MB" => 1_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        number.checked_mul(factor).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number = text[..digits].parse().ok()?;
+    Some((number, text[digits..].trim_start()))
+}

@@ -1,0 +1,102 @@
+//! YAML text to a tree with places.
+//!
+//! Anchors, aliases, tags and second documents are refused: a configuration that operators read
+//! at night should say what it means where it stands.
+
+use std::path::Path;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::fault::{Fault, Origin, Problem};
+use super::tree::{Node, Value};
+
+/// Deeper nesting than any setting has.
+const DEPTH_MAX: usize = 16;
+
+pub(super) fn parse(text: &str, path: &Path) -> Result<Node, Fault> {
+    let mut reader = Reader { events: Parser::new_from_str(text), path };
+    let mut root = reader.origin_node(Value::Null, 0);
+    loop {
+        match reader.next()? {
+            (Event::StreamEnd, _) => return Ok(root),
+            (Event::DocumentStart(true), span) if !matches!(root.value, Value::Null) => {
+                return Err(reader.fault(span, "a second document is not read"));
+            }
+            (Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _) => {}
+            event => root = reader.node(event, 0)?,
+        }
+    }
+}
+
+struct Reader<'a> {
+    events: Parser<'a, saphyr_parser::StrInput<'a>>,
+    path: &'a Path,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Fault> {
+        match self.events.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let marker = *error.marker();
+                Err(self.fault(Span::empty(marker), error.info()))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, Fault> {
+        if depth > DEPTH_MAX {
+            return Err(self.fault(span, "nested too deeply"));
+        }
+        let value = match event {
+            Event::Scalar(text, ScalarStyle::Plain, 0, None) if matches!(&*text, "" | "~" | "null") => {
+                Value::Null
+            }
+            Event::Scalar(text, _, 0, None) => Value::Scalar(text.into_owned()),
+            Event::SequenceStart(0, None) => self.list(depth)?,
+            Event::MappingStart(0, None) => self.map(depth)?,
+            _ => return Err(self.fault(span, "anchors, aliases and tags are not read")),
+        };
+        Ok(self.origin_node(value, span.start.line()))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
+                event => items.push(self.node(event, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut members: Vec<(String, Node)> = Vec::new();
+        loop {
+            let (key, line) = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(Value::Map(members)),
+                (Event::Scalar(key, _, 0, None), span) => {
+                    if members.iter().any(|(name, _)| *name == *key) {
+                        return Err(self.fault(span, &format!("the key {key} is given twice")));
+                    }
+                    (key.into_owned(), span.start.line())
+                }
+                (_, span) => return Err(self.fault(span, "a key must be a plain word")),
+            };
+            let event = self.next()?;
+            let value = self.node(event, depth + 1)?.value;
+            // The key's line, not the value's: a block's content starts below its key.
+            members.push((key, self.origin_node(value, line)));
+        }
+    }
+
+    fn origin_node(&self, value: Value, line: usize) -> Node {
+        Node { value, origin: Origin::File { path: self.path.to_owned(), line } }
+    }
+
+    fn fault(&self, span: Span, problem: &str) -> Fault {
+        let origin = Origin::File { path: self.path.to_owned(), line: span.start.line() };
+        Fault { origin, key: String::new(), problem: Problem::Unreadable(problem.to_owned()) }
+    }
+}

@@ -1,0 +1,37 @@
+//! The words that Zastava's parts share.
+//!
+//! * [`contract`]: what crosses the wire, to the letter: runtime events, admission decisions, the
+//!   questions and answers of Scanner, schema versions, canonical JSON and its two hashes.
+//! * [`image`]: image references and digests that cannot be wrong.
+//! * [`config`]: one tree of settings from file, environment and flags; every fault at once, with
+//!   its place. [`options`]: the settings that every part needs, already valid.
+//! * [`scanner`]: a client of Scanner over any tower HTTP service.
+//! * [`telemetry`]: the metric and log-scope names that operators know.
+//! * `program` (feature): what the two programs need around the library.
+//!
+//! Nothing here opens a socket, reads a file or needs an async runtime unless the feature
+//! `program` is on. Kubernetes, containers and ELF are unknown here.
+//!
+//! ```
+//! use zastava_core::config::{Config, Origin};
+//! use zastava_core::options::RuntimeOptions;
+//!
+//! let mut config = Config::empty();
+//! config.set("zastava.runtime.tenant", "acme", &Origin::Flag("tenant".into()));
+//! let faults = config.read(|root| RuntimeOptions::read(&root.section("runtime"))).unwrap_err();
+//! assert!(faults.to_string().contains("zastava.runtime.authority.issuer: missing"));
+//! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod clock;
+pub mod config;
+pub mod contract;
+pub mod http_service;
+pub mod image;
+pub mod options;
+#[cfg(feature = "program")]
+pub mod program;
+pub mod scanner;
+pub mod secret;
+pub mod telemetry;

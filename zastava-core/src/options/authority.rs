@@ -1,0 +1,143 @@
+//! `zastava.runtime.authority`: where tokens come from and what they must be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Section;
+use crate::secret::Secret;
+
+/// The OAuth 2.0 client that gets OpToks from Authority.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuthorityOptions {
+    /// The issuer's URL; `https` unless `allow_insecure_http`.
+    pub issuer: http::Uri,
+    /// Where tokens are issued when there is no discovery document, below the issuer.
+    pub token_path: String,
+    /// The OAuth client.
+    pub client_id: String,
+    /// The audience that is asked for first; one audience a token.
+    pub audience: String,
+    /// The scopes that are asked for.
+    pub scopes: Vec<String>,
+    /// Tokens must come back with type `DPoP` (RFC 9449).
+    pub require_dpop: bool,
+    /// A client certificate is required at the token endpoint (RFC 8705).
+    pub require_mutual_tls: bool,
+    /// A lab switch: `http` issuers and backends are taken.
+    pub allow_insecure_http: bool,
+    /// The token that serves until Authority first answers; `None` when that is not allowed.
+    pub static_token: Option<StaticTokenOptions>,
+    /// A token is refreshed this long before it ends, or at half of its life.
+    pub refresh_skew: Duration,
+    /// Cached tokens and the control socket, mode 0700.
+    pub cache_dir: PathBuf,
+    /// PEM or JWK file of the P-256 key that tokens are bound to; `None`: a key for this run only.
+    pub dpop_key_path: Option<PathBuf>,
+    /// PEM file of the client certificate chain.
+    pub client_certificate_path: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    pub client_key_path: Option<PathBuf>,
+    /// File that holds the client secret, where mutual TLS is not required.
+    pub client_secret_path: Option<PathBuf>,
+    /// PEM file of the authorities that servers are checked against; `None`: the system's.
+    pub ca_bundle_path: Option<PathBuf>,
+    /// How long one request to Authority may take.
+    pub request_timeout: Duration,
+}
+
+impl AuthorityOptions {
+    /// Reads the section `zastava.runtime.authority`.
+    #[must_use]
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        let issuer: Option<http::Uri> = section.required("issuer");
+        let allow_insecure_http = section.value("allowInsecureHttp", false);
+        let require_mutual_tls = section.value("requireMutualTls", true);
+        let scopes = vec!["aud:scanner".to_owned(), "api:scanner.runtime.write".to_owned()];
+        let options = Self {
+            issuer: issuer.clone().unwrap_or_default(),
+            token_path: section.checked(
+                "tokenPath",
+                "/token".to_owned(),
+                "a path that starts with /",
+                |path| path.starts_with('/'),
+            ),
+            client_id: section.value("clientId", "zastava-runtime".to_owned()),
+            audience: section.value("audience", "scanner".to_owned()),
+            scopes: section.list("scopes", scopes),
+            require_dpop: section.value("requireDpop", true),
+            require_mutual_tls,
+            allow_insecure_http,
+            static_token: StaticTokenOptions::read(section),
+            refresh_skew: section.value("refreshSkewSeconds", Duration::from_secs(120)),
+            cache_dir: section.value("cacheDir", PathBuf::from("/var/run/zastava/optok")),
+            dpop_key_path: section.optional("dpopKeyPath"),
+            client_certificate_path: section.optional("clientCertificatePath"),
+            client_key_path: section.optional("clientKeyPath"),
+            client_secret_path: section.optional("clientSecretPath"),
+            ca_bundle_path: section.optional("caBundlePath"),
+            request_timeout: section.checked(
+                "requestTimeoutSeconds",
+                Duration::from_secs(10),
+                "more than nothing",
+                |timeout| !timeout.is_zero(),
+            ),
+        };
+        options.check(section);
+        section.finish();
+        issuer.map(|_| options)
+    }
+
+    fn check(&self, section: &Section<'_>) {
+        if self.issuer.scheme_str() == Some("http") && !self.allow_insecure_http {
+            section.conflict("issuer", "must be https; allowInsecureHttp takes http in a lab");
+        }
+        let certificate = self.client_certificate_path.is_some();
+        if certificate != self.client_key_path.is_some() {
+            let missing = if certificate { "clientKeyPath" } else { "clientCertificatePath" };
+            section.conflict(missing, "clientCertificatePath and clientKeyPath go together");
+        } else if self.require_mutual_tls && !certificate {
+            section.conflict(
+                "requireMutualTls",
+                "needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
+            );
+        }
+    }
+}
+
+/// A token from a file or the configuration: bootstrap only, audited wherever it serves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StaticTokenOptions {
+    /// The token itself, or the file that holds it.
+    pub source: StaticTokenSource,
+    /// Refused when its file is older; a value in the configuration counts from program start.
+    pub age_max: Duration,
+}
+
+/// Where the static token stands.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the two settings that the contract names")]
+pub enum StaticTokenSource {
+    /// In a file.
+    Path(PathBuf),
+    /// In the configuration.
+    Value(Secret),
+}
+
+impl StaticTokenOptions {
+    fn read(section: &Section<'_>) -> Option<Self> {
+        let allowed = section.value("allowStaticTokenFallback", false);
+        let path = section.optional("staticTokenPath").map(StaticTokenSource::Path);
+        let value = section.optional("staticTokenValue").map(StaticTokenSource::Value);
+        let age_max = section.value("staticTokenMaxAge", Duration::from_secs(24 * 3600));
+        if allowed && path.is_none() && value.is_none() {
+            section.conflict("allowStaticTokenFallback", "needs staticTokenPath or staticTokenValue");
+        }
+        if path.is_some() && value.is_some() {
+            section.conflict("staticTokenValue", "staticTokenPath is set too; one of them must go");
+        }
+        let source = path.or(value)?;
+        allowed.then_some(Self { source, age_max })
+    }
+}

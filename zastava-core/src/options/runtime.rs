@@ -1,0 +1,136 @@
+//! `zastava.runtime`: who runs this, where, and how it tells.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::authority::AuthorityOptions;
+use crate::config::Section;
+
+/// What both programs read, and every embedder gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RuntimeOptions {
+    /// Whose installation this is; stands in every event.
+    pub tenant: String,
+    /// Such as `production`.
+    pub environment: String,
+    /// The cluster or site.
+    pub deployment: String,
+    /// Which program this is.
+    pub component: Component,
+    /// Where tokens come from.
+    pub authority: AuthorityOptions,
+    /// How lines are logged.
+    pub logging: LoggingOptions,
+    /// How metrics are named.
+    pub metrics: MetricsOptions,
+}
+
+impl RuntimeOptions {
+    /// Reads the section `zastava.runtime`.
+    #[must_use]
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        let tenant = section.required("tenant");
+        let environment = section.value("environment", "default".to_owned());
+        let deployment = section.value("deployment", "default".to_owned());
+        let authority = AuthorityOptions::read(&section.section("authority"));
+        let logging = LoggingOptions::read(&section.section("logging"));
+        let metrics = MetricsOptions::read(&section.section("metrics"));
+        // The program knows what it is; the key is accepted so that one file serves embedders too.
+        let component = section.optional("component").map_or(Component::Embedded, Component::from_name);
+        section.finish();
+        Some(Self {
+            tenant: tenant?,
+            environment,
+            deployment,
+            component,
+            authority: authority?,
+            logging,
+            metrics,
+        })
+    }
+}
+
+/// Which part of the runtime plane speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Component {
+    /// `zastava-observer`
+    Observer,
+    /// `zastava-webhook`
+    Webhook,
+    /// A service that embeds the crates and names itself.
+    Named(String),
+    /// A service that embeds the crates and does not.
+    Embedded,
+}
+
+impl Component {
+    fn from_name(name: String) -> Self {
+        match name.as_str() {
+            "observer" => Self::Observer,
+            "webhook" => Self::Webhook,
+            _ => Self::Named(name),
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observer => "observer",
+            Self::Webhook => "webhook",
+            Self::Named(name) => name,
+            Self::Embedded => "embedded",
+        })
+    }
+}
+
+/// `zastava.runtime.logging`
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LoggingOptions {
+    /// Whether a line names the spans that it stands in.
+    pub include_scopes: bool,
+    /// The scope of lines that have none of their own.
+    pub static_scope: Option<String>,
+}
+
+impl LoggingOptions {
+    fn read(section: &Section<'_>) -> Self {
+        let include_scopes = section.value("includeScopes", true);
+        let static_scope = section.optional("staticScope");
+        section.finish();
+        Self { include_scopes, static_scope }
+    }
+}
+
+/// `zastava.runtime.metrics`
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MetricsOptions {
+    /// The instrumentation's name, shown in `zastava_build_info`.
+    pub meter_name: String,
+    /// Labels on every series.
+    pub common_tags: BTreeMap<String, String>,
+}
+
+impl MetricsOptions {
+    fn read(section: &Section<'_>) -> Self {
+        let meter_name = section.value("meterName", "StellaOps.Zastava".to_owned());
+        let common_tags = section.words("commonTags");
+        if let Some(tag) = common_tags.keys().find(|tag| !is_label_name(tag)) {
+            section.conflict("commonTags", format!("{tag:?} cannot be a Prometheus label name"));
+        }
+        section.finish();
+        Self { meter_name, common_tags }
+    }
+}
+
+/// Prometheus label names; two underscores in front are reserved.
+fn is_label_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with("__")
+}

@@ -1,0 +1,204 @@
+//! The command line that both programs share.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{Config, Faults, Origin, Section, Settings};
+
+/// Where the configuration is when nobody says.
+const CONFIG_PATH: &str = "/etc/zastava/zastava.yaml";
+
+/// How a program ends. The numbers are part of the command line's promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// Everything asked for was done.
+    Success = 0,
+    /// Something failed that the log tells of.
+    Failure = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// `invalidate-op-token` found no token to drop.
+    NothingToDo = 3,
+    /// The configuration has faults (`EX_CONFIG` of sysexits.h).
+    Config = 78,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// What a program is called and what it is.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "each program's main.rs writes one down")]
+pub struct Program {
+    /// As on the command line.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+    /// The release.
+    pub version: &'static str,
+    /// The source's commit, or `unknown`.
+    pub commit: &'static str,
+}
+
+/// A command line that was understood, with its configuration merged and not yet read.
+#[derive(Debug)]
+pub struct Invocation {
+    config: Config,
+    command: Option<Command>,
+    /// Log directive, such as `info` or `zastava_observer=debug`.
+    pub log_filter: String,
+}
+
+/// What the program itself must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "each program must handle every command")]
+pub enum Action {
+    /// Serve until told to end.
+    Run,
+    /// Drop the cached tokens for an audience, on disk and in running programs.
+    InvalidateOpToken {
+        /// The audience.
+        audience: String,
+    },
+}
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Configuration file [default: /etc/zastava/zastava.yaml, if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Sets one key over file and environment, such as zastava.runtime.tenant=acme; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
+    /// Log directive, such as info or zastava_observer=debug
+    #[arg(long, value_name = "FILTER", default_value = "info", global = true)]
+    log: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until told to end (the default)
+    Run,
+    /// Checks or prints the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Drops cached tokens in the running program and on disk
+    InvalidateOpToken {
+        /// The audience whose tokens are dropped
+        #[arg(long, value_name = "AUDIENCE")]
+        audience: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Reports every fault with its place; exits with 78 if there is one
+    Check,
+    /// Prints every setting as it holds, and who set it
+    Print,
+}
+
+impl Program {
+    /// Understands this process's command line and environment.
+    ///
+    /// # Errors
+    /// The status to end with, after help, version or a usage error was printed.
+    pub fn invocation(&self) -> Result<Invocation, ExitStatus> {
+        self.parse(
+            std::env::args_os(),
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    fn parse(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Invocation, ExitStatus> {
+        let version = format!("{} ({})", self.version, self.commit);
+        let command = Arguments::command().name(self.name).about(self.about).version(version);
+        let parsed =
+            command.try_get_matches_from(arguments).and_then(|found| Arguments::from_arg_matches(&found));
+        let arguments = parsed.map_err(|error| {
+            // Nobody to tell when the terminal is gone.
+            let _ = error.print();
+            if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
+        })?;
+        let mut config = load(arguments.config.as_deref());
+        config.overlay_environment(environment);
+        for setting in &arguments.set {
+            let Some((key, value)) = setting.split_once('=') else {
+                complain(format_args!("{}: --set takes KEY=VALUE, found {setting:?}", self.name));
+                return Err(ExitStatus::Usage);
+            };
+            config.set(key, value, &Origin::Flag("--set".to_owned()));
+        }
+        Ok(Invocation { config, command: arguments.command, log_filter: arguments.log })
+    }
+}
+
+impl Invocation {
+    /// Reads the options and answers the `config` commands.
+    ///
+    /// # Errors
+    /// The status to end with: faults were printed, or a `config` command is done.
+    pub fn options<T>(
+        &self,
+        read: impl FnOnce(&Section<'_>) -> Option<T>,
+    ) -> Result<(T, Action), ExitStatus> {
+        let (options, settings) = self.config.read(read).map_err(report)?;
+        match &self.command {
+            None | Some(Command::Run) => Ok((options, Action::Run)),
+            Some(Command::InvalidateOpToken { audience }) => {
+                Ok((options, Action::InvalidateOpToken { audience: audience.clone() }))
+            }
+            Some(Command::Config(ConfigCommand::Check)) => {
+                say(format_args!("the configuration is valid: {} settings\n", settings.iter().count()));
+                Err(ExitStatus::Success)
+            }
+            Some(Command::Config(ConfigCommand::Print)) => {
+                print(&settings);
+                Err(ExitStatus::Success)
+            }
+        }
+    }
+}
+
+fn load(path: Option<&Path>) -> Config {
+    let (path, required) = (path.unwrap_or_else(|| Path::new(CONFIG_PATH)), path.is_some());
+    match std::fs::read_to_string(path) {
+        Ok(text) => Config::from_yaml(&text, path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Config::empty(),
+        Err(error) => Config::unreadable(path, &error),
+    }
+}
+
+fn report(faults: Faults) -> ExitStatus {
+    complain(&faults);
+    ExitStatus::Config
+}
+
+fn print(settings: &Settings) {
+    say(settings);
+}
+
+fn say(text: impl Display) {
+    // Standard output may be closed, as in `config print | head`.
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,181 @@
+//! JSON lines on standard output, written by one thread so that no task waits for the reader.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::clock::Timestamp;
+use crate::options::LoggingOptions;
+use crate::telemetry::{Counter, LOG_LINES_DROPPED, Telemetry};
+
+/// Lines that may wait for the writing thread; more are dropped and counted.
+const QUEUE_LINES_MAX: usize = 4096;
+
+/// Writes whole lines to standard output, never waiting. Cheap to clone.
+#[derive(Clone)]
+pub struct LineWriter {
+    sender: SyncSender<Message>,
+    dropped: Arc<Mutex<Option<Counter>>>,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+impl LineWriter {
+    /// A writer with its own thread.
+    #[must_use]
+    pub fn stdout() -> Self {
+        let (sender, receiver) = sync_channel(QUEUE_LINES_MAX);
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&receiver))
+            .expect("a program that cannot start a thread cannot run");
+        Self { sender, dropped: Arc::default() }
+    }
+
+    /// Counts dropped lines from now on.
+    pub fn count_drops(&self, telemetry: &Telemetry) {
+        let counter = telemetry.counter(LOG_LINES_DROPPED);
+        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
+    }
+
+    /// Queues a value as one line of JSON, or drops and counts it.
+    pub fn json(&self, value: &impl serde::Serialize) {
+        if let Ok(mut line) = serde_json::to_vec(value) {
+            line.push(b'\n');
+            self.line(line);
+        }
+    }
+
+    fn line(&self, line: Vec<u8>) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Message::Line(line))
+            && let Some(counter) = &*self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            counter.add(&[], 1);
+        }
+    }
+
+    /// Waits until everything queued so far is written. For the end of a program.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.sender.send(Message::Flush(done)).is_ok() {
+            // An error means that the thread is gone, and its lines with it.
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl fmt::Debug for LineWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineWriter").finish_non_exhaustive()
+    }
+}
+
+fn write_lines(receiver: &Receiver<Message>) {
+    let mut out = std::io::stdout();
+    while let Ok(message) = receiver.recv() {
+        // Standard output may be closed; a program does not end for want of a reader.
+        match message {
+            Message::Line(line) => {
+                let _ = out.write_all(&line);
+            }
+            Message::Flush(done) => {
+                let _ = out.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// Sends every log line of the process to `writer` as JSON. `filter` is a directive such as
+/// `info` or `zastava_observer=debug`; one that cannot be read stands for `info`.
+///
+/// # Errors
+/// When the process logs elsewhere already.
+pub fn init_logging(
+    options: &LoggingOptions,
+    filter: &str,
+    writer: &LineWriter,
+) -> Result<(), tracing_subscriber::util::TryInitError> {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = JsonLines { options: options.clone(), writer: writer.clone() };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
+}
+
+/// `{"timestamp", "level", "target", "message", "scope", …}`
+struct JsonLines {
+    options: LoggingOptions,
+    writer: LineWriter,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut line = Map::new();
+        line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
+        line.insert("level".to_owned(), event.metadata().level().as_str().into());
+        line.insert("target".to_owned(), event.metadata().target().into());
+        event.record(&mut Fields(&mut line));
+        if let Some(scope) = &self.options.static_scope {
+            line.entry("scope").or_insert_with(|| scope.as_str().into());
+        }
+        if self.options.include_scopes
+            && let Some(spans) = context.event_scope(event)
+        {
+            let names: Vec<Value> = spans.from_root().map(|span| span.name().into()).collect();
+            line.insert("spans".to_owned(), names.into());
+        }
+        self.writer.json(&line);
+    }
+}
+
+/// An event's fields as members of the line.
+struct Fields<'a>(&'a mut Map<String, Value>);
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, value: Value) {
+        self.0.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let causes = std::iter::successors(Some(value), |error| error.source());
+        let text: Vec<_> = causes.map(ToString::to_string).collect();
+        self.put(field, text.join(": ").into());
+    }
+}

@@ -1,0 +1,161 @@
+//! A client of Scanner over any tower HTTP service.
+//!
+//! The client asks and reads answers; it does not wait, retry or spawn. The service below bounds
+//! time and size, and attaches the token. [`ScannerError`] tells the caller what to do next.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use tower::{Service as _, ServiceExt as _};
+
+use crate::clock::Timestamp;
+use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, Problem};
+use crate::http_service::{BoxError, HttpService};
+use crate::options::BackendOptions;
+use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
+
+/// How much of Scanner's own words an error repeats.
+const DETAIL_LENGTH_MAX: usize = 300;
+
+/// Sends events and asks for policy. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ScannerClient {
+    http: HttpService,
+    events_url: http::Uri,
+    policy_url: http::Uri,
+    latency: Histogram,
+}
+
+impl ScannerClient {
+    /// A client that sends through `http`.
+    #[must_use]
+    pub fn new(http: HttpService, options: &BackendOptions, telemetry: &Telemetry) -> Self {
+        Self {
+            http,
+            events_url: options.events_url(),
+            policy_url: options.policy_url(),
+            latency: telemetry.histogram(BACKEND_LATENCY),
+        }
+    }
+
+    /// Sends a batch made by [`encode_batch`](crate::contract::encode_batch).
+    ///
+    /// # Errors
+    /// What Scanner or the way to it said; see [`ScannerError`].
+    pub async fn send_events(&self, batch: Bytes) -> Result<EventsAccepted, ScannerError> {
+        let answer = self.post("events", &self.events_url, batch).await?;
+        read_json(&answer)
+    }
+
+    /// Asks for a verdict on every image of the request.
+    ///
+    /// # Errors
+    /// What Scanner or the way to it said; see [`ScannerError`].
+    pub async fn policy(&self, request: &PolicyRequest) -> Result<PolicyResponse, ScannerError> {
+        let body = serde_json::to_vec(request).map_err(ScannerError::malformed)?;
+        let answer = self.post("policy", &self.policy_url, body.into()).await?;
+        read_json(&answer)
+    }
+
+    async fn post(&self, endpoint: &str, url: &http::Uri, body: Bytes) -> Result<Bytes, ScannerError> {
+        let request = http::Request::builder()
+            .method(Method::POST)
+            .uri(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, application/problem+json")
+            .body(body)
+            .map_err(|error| ScannerError::Unreachable(error.into()))?;
+        let started = Instant::now();
+        let mut http = self.http.clone();
+        let answer = async { http.ready().await?.call(request).await }.await;
+        let status = match &answer {
+            Ok(answer) => answer.status().as_str().to_owned(),
+            Err(_) => "unreachable".to_owned(),
+        };
+        self.latency.observe_ms(&[endpoint, &status], started.elapsed());
+        let (parts, body) = answer.map_err(ScannerError::Unreachable)?.into_parts();
+        if parts.status.is_success() {
+            return Ok(body);
+        }
+        Err(ScannerError::refused(parts.status, &parts.headers, &body))
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ScannerError> {
+    serde_json::from_slice(body).map_err(ScannerError::malformed)
+}
+
+/// Why Scanner gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScannerError {
+    /// Scanner answered with a status that is no success.
+    #[error("scanner answered {status}{detail}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// Scanner's own words, shortened and escaped, with `: ` in front; empty when it said nothing.
+        detail: String,
+        /// How long Scanner asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A success whose body is not what it should be.
+    #[error("scanner's answer is malformed")]
+    Malformed(#[source] BoxError),
+    /// No answer: connection, TLS, time-out, or no token.
+    #[error("scanner cannot be reached")]
+    Unreachable(#[source] BoxError),
+}
+
+impl ScannerError {
+    fn malformed(error: serde_json::Error) -> Self {
+        Self::Malformed(error.into())
+    }
+
+    fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        let words = problem.detail.or(problem.title).unwrap_or_default();
+        let words: String = words.chars().take(DETAIL_LENGTH_MAX).flat_map(char::escape_debug).collect();
+        let detail = if words.is_empty() { words } else { format!(": {words}") };
+        Self::Refused { status, detail, retry_after: retry_after(headers, Timestamp::now()) }
+    }
+
+    /// The HTTP status, if Scanner answered at all.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long Scanner asks to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The batch holds something that Scanner will never take: find it and set it aside.
+    #[must_use]
+    pub fn is_rejected_content(&self) -> bool {
+        matches!(self.status(), Some(StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY))
+    }
+
+    /// The batch is too large: halve it.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
+    }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| Timestamp::parse_http_date(text).map(|date| date.saturating_since(now)))
+}

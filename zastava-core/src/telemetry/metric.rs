@@ -1,0 +1,186 @@
+//! Every metric of the family.
+
+/// A metric's name, type, labels and meaning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name without the `_total` that counters get in the exposition.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: MetricKind,
+    /// Label names; the configured common tags come on top.
+    pub labels: &'static [&'static str],
+    /// What it counts, in a sentence without a full stop.
+    pub help: &'static str,
+}
+
+/// The type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MetricKind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts observations by upper bound.
+    Histogram(&'static [f64]),
+}
+
+impl MetricKind {
+    /// The type's name in the exposition.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, labels, help }
+}
+
+const fn histogram(
+    name: &'static str,
+    bounds: &'static [f64],
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: MetricKind::Histogram(bounds), labels, help }
+}
+
+/// Around the alert's 750 ms and the upgrade gate's 250 ms.
+const LATENCY_MS: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0];
+/// From a cache hit to an API server's longest patience.
+const REVIEW_SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.008, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
+
+/// Events sent to Scanner and taken by it.
+pub const RUNTIME_EVENTS: Metric = counter(
+    "zastava_runtime_events",
+    &["tenant", "component", "kind"],
+    "Runtime events that Scanner acknowledged",
+);
+/// Latency of Scanner's answers.
+pub const BACKEND_LATENCY: Metric = histogram(
+    "zastava_runtime_backend_latency_ms",
+    LATENCY_MS,
+    &["endpoint", "status"],
+    "Milliseconds until Scanner answered; status is the HTTP status or the kind of failure",
+);
+/// Decisions of the webhook.
+pub const ADMISSION_DECISIONS: Metric =
+    counter("zastava_admission_decisions", &["decision", "result"], "Admission reviews by decision");
+/// Verdicts served from the cache.
+pub const ADMISSION_CACHE_HITS: Metric =
+    counter("zastava_admission_cache_hits", &[], "Image verdicts served from the cache");
+/// Records dropped from the event buffer.
+pub const BUFFER_DROPS: Metric = counter(
+    "zastava_buffer_drops",
+    &["reason", "kind"],
+    "Events dropped from the buffer before they were sent",
+);
+/// Reviews in progress.
+pub const ADMISSION_IN_FLIGHT: Metric =
+    gauge("zastava_admission_in_flight", &[], "Admission reviews in progress");
+/// How long reviews take.
+pub const ADMISSION_REVIEW_SECONDS: Metric = histogram(
+    "zastava_admission_review_seconds",
+    REVIEW_SECONDS,
+    &["source"],
+    "Seconds from a review's arrival to its answer; source says what decided it",
+);
+/// Records in the event buffer.
+pub const BUFFER_DEPTH: Metric = gauge("zastava_buffer_events", &[], "Events in the buffer");
+/// Bytes in the event buffer.
+pub const BUFFER_BYTES: Metric = gauge("zastava_buffer_bytes", &[], "Bytes that the buffer holds on disk");
+/// Age of the oldest record.
+pub const BUFFER_OLDEST_SECONDS: Metric =
+    gauge("zastava_buffer_oldest_event_seconds", &[], "Age of the oldest event that was not sent yet");
+/// Events that Scanner had already.
+pub const EVENTS_DUPLICATE: Metric =
+    counter("zastava_runtime_events_duplicate", &[], "Events that Scanner had already accepted");
+/// Events that Scanner will never take.
+pub const EVENTS_DEAD_LETTERED: Metric = counter(
+    "zastava_runtime_events_dead_lettered",
+    &[],
+    "Events that Scanner refused for good and that were set aside",
+);
+/// Inspections of processes.
+pub const OBSERVER_INSPECTIONS: Metric =
+    counter("zastava_observer_inspections", &["outcome"], "Process inspections by outcome");
+/// Workloads that run.
+pub const OBSERVER_WORKLOADS: Metric =
+    gauge("zastava_observer_workloads", &["engine"], "Workloads that run on this node");
+/// Whether a source of changes works.
+pub const SOURCE_UP: Metric =
+    gauge("zastava_observer_source_up", &["engine"], "1 while the source of container changes works");
+/// Token requests.
+pub const TOKEN_REQUESTS: Metric = counter(
+    "zastava_authority_token_requests",
+    &["audience", "result"],
+    "Token requests to Authority by result",
+);
+/// When tokens end.
+pub const TOKEN_EXPIRY: Metric = gauge(
+    "zastava_authority_token_expiry_timestamp_seconds",
+    &["audience"],
+    "Unix time at which the current token ends",
+);
+/// Requests that the static token served.
+pub const TOKEN_FALLBACK: Metric = counter(
+    "zastava_authority_token_fallback",
+    &["audience"],
+    "Requests for a token that the static token served",
+);
+/// When certificates end.
+pub const CERTIFICATE_EXPIRY: Metric = gauge(
+    "zastava_certificate_expiry_timestamp_seconds",
+    &["certificate"],
+    "Unix time at which the certificate in use ends",
+);
+/// Log lines that could not be written.
+pub const LOG_LINES_DROPPED: Metric =
+    counter("zastava_log_lines_dropped", &[], "Log lines dropped since standard output was not read");
+/// The build.
+pub const BUILD_INFO: Metric =
+    gauge("zastava_build_info", &["version", "commit", "meter"], "1 for the running build");
+/// The installation.
+pub const RUNTIME_INFO: Metric = gauge(
+    "zastava_runtime_info",
+    &["tenant", "environment", "deployment", "component"],
+    "1 for the running installation",
+);
+
+/// The committed list.
+pub const METRICS: &[Metric] = &[
+    RUNTIME_EVENTS,
+    BACKEND_LATENCY,
+    ADMISSION_DECISIONS,
+    ADMISSION_CACHE_HITS,
+    BUFFER_DROPS,
+    ADMISSION_IN_FLIGHT,
+    ADMISSION_REVIEW_SECONDS,
+    BUFFER_DEPTH,
+    BUFFER_BYTES,
+    BUFFER_OLDEST_SECONDS,
+    EVENTS_DUPLICATE,
+    EVENTS_DEAD_LETTERED,
+    OBSERVER_INSPECTIONS,
+    OBSERVER_WORKLOADS,
+    SOURCE_UP,
+    TOKEN_REQUESTS,
+    TOKEN_EXPIRY,
+    TOKEN_FALLBACK,
+    CERTIFICATE_EXPIRY,
+    LOG_LINES_DROPPED,
+    BUILD_INFO,
+    RUNTIME_INFO,
+];

@@ -1,0 +1,205 @@
+//! The registry behind `/metrics`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::{counter, gauge, histogram};
+use prometheus_client::registry::Registry;
+
+use super::metric::{BUILD_INFO, Metric, MetricKind, RUNTIME_INFO};
+use crate::options::RuntimeOptions;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// A program's metrics. Cheap to clone; all clones share one registry.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    registry: Registry,
+    counters: Vec<(&'static str, Counter)>,
+    gauges: Vec<(&'static str, Gauge)>,
+    histograms: Vec<(&'static str, Histogram)>,
+}
+
+impl Telemetry {
+    /// Metrics with the options' common tags on every series, and the two info metrics.
+    #[must_use]
+    pub fn new(options: &RuntimeOptions, version: &str, commit: &str) -> Self {
+        let tags = options.metrics.common_tags.iter();
+        let labels = tags.map(|(name, value)| (name.clone().into(), value.clone().into()));
+        let registry = Registry::with_labels(labels);
+        let telemetry = Self(Arc::new(Mutex::new(Inner { registry, ..Inner::default() })));
+        telemetry.gauge(BUILD_INFO).set(&[version, commit, &options.metrics.meter_name], 1.0);
+        let component = options.component.to_string();
+        telemetry
+            .gauge(RUNTIME_INFO)
+            .set(&[&options.tenant, &options.environment, &options.deployment, &component], 1.0);
+        telemetry
+    }
+
+    /// Metrics that nobody scrapes, for embedders with their own and for tests.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self(Arc::default())
+    }
+
+    /// The counter, registered at the first call.
+    ///
+    /// # Panics
+    /// When the metric is no counter.
+    #[must_use]
+    pub fn counter(&self, metric: Metric) -> Counter {
+        assert_eq!(metric.kind, MetricKind::Counter, "{} is no counter", metric.name);
+        let mut inner = self.lock();
+        if let Some((_, found)) = inner.counters.iter().find(|(name, _)| *name == metric.name) {
+            return found.clone();
+        }
+        let made = Counter { metric, family: Family::default() };
+        inner.registry.register(metric.name, metric.help, made.family.clone());
+        if metric.labels.is_empty() {
+            made.add(&[], 0);
+        }
+        inner.counters.push((metric.name, made.clone()));
+        made
+    }
+
+    /// The gauge, registered at the first call.
+    ///
+    /// # Panics
+    /// When the metric is no gauge.
+    #[must_use]
+    pub fn gauge(&self, metric: Metric) -> Gauge {
+        assert_eq!(metric.kind, MetricKind::Gauge, "{} is no gauge", metric.name);
+        let mut inner = self.lock();
+        if let Some((_, found)) = inner.gauges.iter().find(|(name, _)| *name == metric.name) {
+            return found.clone();
+        }
+        let made = Gauge { metric, family: Family::default() };
+        inner.registry.register(metric.name, metric.help, made.family.clone());
+        inner.gauges.push((metric.name, made.clone()));
+        made
+    }
+
+    /// The histogram, registered at the first call.
+    ///
+    /// # Panics
+    /// When the metric is no histogram.
+    #[must_use]
+    pub fn histogram(&self, metric: Metric) -> Histogram {
+        let MetricKind::Histogram(bounds) = metric.kind else { panic!("{} is no histogram", metric.name) };
+        let mut inner = self.lock();
+        if let Some((_, found)) = inner.histograms.iter().find(|(name, _)| *name == metric.name) {
+            return found.clone();
+        }
+        let made = Histogram { metric, family: Family::new_with_constructor(Bounds(bounds)) };
+        inner.registry.register(metric.name, metric.help, made.family.clone());
+        inner.histograms.push((metric.name, made.clone()));
+        made
+    }
+
+    /// The exposition in OpenMetrics text, `application/openmetrics-text; version=1.0.0`.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a `String` fails only when a value's own `Display` does, and numbers' does not.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.lock().registry);
+        text
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+/// A counter with its labels' values.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    metric: Metric,
+    family: Family<Labels, counter::Counter>,
+}
+
+impl Counter {
+    /// Adds to the series of these label values, in the order of the metric's labels.
+    pub fn add(&self, values: &[&str], count: u64) {
+        self.family.get_or_create(&labels(self.metric, values)).inc_by(count);
+    }
+
+    /// The series' value.
+    #[must_use]
+    pub fn get(&self, values: &[&str]) -> u64 {
+        self.family.get_or_create(&labels(self.metric, values)).get()
+    }
+}
+
+/// A gauge with its labels' values.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    metric: Metric,
+    family: Family<Labels, gauge::Gauge<f64, std::sync::atomic::AtomicU64>>,
+}
+
+impl Gauge {
+    /// Sets the series of these label values.
+    pub fn set(&self, values: &[&str], value: f64) {
+        self.family.get_or_create(&labels(self.metric, values)).set(value);
+    }
+
+    /// Adds to the series of these label values; negative numbers subtract.
+    pub fn add(&self, values: &[&str], value: f64) {
+        self.family.get_or_create(&labels(self.metric, values)).inc_by(value);
+    }
+
+    /// The series' value.
+    #[must_use]
+    pub fn get(&self, values: &[&str]) -> f64 {
+        self.family.get_or_create(&labels(self.metric, values)).get()
+    }
+}
+
+/// A histogram with its labels' values.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    metric: Metric,
+    family: Family<Labels, histogram::Histogram, Bounds>,
+}
+
+impl Histogram {
+    /// Counts an observation in the metric's unit.
+    pub fn observe(&self, values: &[&str], value: f64) {
+        self.family.get_or_create(&labels(self.metric, values)).observe(value);
+    }
+
+    /// Counts a duration in milliseconds.
+    pub fn observe_ms(&self, values: &[&str], duration: Duration) {
+        self.observe(values, duration.as_secs_f64() * 1000.0);
+    }
+
+    /// Counts a duration in seconds.
+    pub fn observe_seconds(&self, values: &[&str], duration: Duration) {
+        self.observe(values, duration.as_secs_f64());
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bounds(&'static [f64]);
+
+impl MetricConstructor<histogram::Histogram> for Bounds {
+    fn new_metric(&self) -> histogram::Histogram {
+        histogram::Histogram::new(self.0.iter().copied())
+    }
+}
+
+fn labels(metric: Metric, values: &[&str]) -> Labels {
+    assert_eq!(metric.labels.len(), values.len(), "{} takes {:?}", metric.name, metric.labels);
+    metric.labels.iter().copied().zip(values.iter().map(|value| (*value).to_owned())).collect()
+}

@@ -1,0 +1,1 @@
+//! An Authority and a Scanner in one process: the embedded default and the contract test kit of Zastava.
