@@ -82,6 +82,7 @@ impl Config {
     }
 
     /// Reads the section `zastava` by `read`, which returns `None` only after reporting a fault.
+    /// Sections of other programs are passed over by [`Section::skip`].
     ///
     /// # Errors
     /// Every fault of the file, the values and the keys, at once.
@@ -91,7 +92,9 @@ impl Config {
         // A file that is no YAML would make every required key look missing.
         if self.faults.is_empty() {
             let root = Section::root(&self.root, &report);
-            let value = read(&root.section("zastava"));
+            let zastava = root.section("zastava");
+            let value = read(&zastava);
+            zastava.finish();
             root.finish();
             let mut report = report.borrow_mut();
             match value {

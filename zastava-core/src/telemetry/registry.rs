@@ -107,7 +107,7 @@ impl Telemetry {
         let mut text = String::new();
         // Writing to a `String` fails only when a value's own `Display` does, and numbers' does not.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.lock().registry);
-        text
+        text.lines().map(without_empty_labels).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -187,6 +187,14 @@ impl Histogram {
     /// Counts a duration in seconds.
     pub fn observe_seconds(&self, values: &[&str], duration: Duration) {
         self.observe(values, duration.as_secs_f64());
+    }
+}
+
+/// `name{} 1` is legal, but nobody searches for it.
+fn without_empty_labels(line: &str) -> String {
+    match line.split_once("{} ") {
+        Some((name, value)) if !name.contains('"') => format!("{name} {value}\n"),
+        _ => format!("{line}\n"),
     }
 }
 

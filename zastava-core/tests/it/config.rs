@@ -1,0 +1,175 @@
+use std::path::Path;
+use std::time::Duration;
+
+use zastava_core::config::{Config, Origin, SettingValue};
+use zastava_core::options::{BackendOptions, RuntimeOptions};
+
+const MINIMAL: &str = "\
+zastava:
+  runtime:
+    tenant: acme
+    authority:
+      issuer: https://authority.internal
+      clientCertificatePath: /tls/tls.crt
+      clientKeyPath: /tls/tls.key
+";
+
+fn parse(text: &str) -> Config {
+    Config::from_yaml(text, Path::new("zastava.yaml"))
+}
+
+fn read(config: &Config) -> Result<RuntimeOptions, Vec<String>> {
+    let read = config.read(|root| RuntimeOptions::read(&root.section("runtime")));
+    read.map(|(options, _)| options).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+#[track_caller]
+fn check_faults(text: &str, wanted: &[&str]) {
+    assert_eq!(read(&parse(text)).expect_err("has faults"), wanted, "{text}");
+}
+
+#[test]
+fn a_minimal_file_is_enough() {
+    let options = read(&parse(MINIMAL)).expect("is valid");
+    assert_eq!(options.tenant, "acme");
+    assert_eq!(options.authority.client_id, "zastava-runtime");
+    assert_eq!(options.authority.scopes, ["aud:scanner", "api:scanner.runtime.write"]);
+    assert_eq!(options.authority.refresh_skew, Duration::from_secs(120));
+    assert!(options.authority.require_dpop && options.authority.require_mutual_tls);
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_its_place() {
+    check_faults(
+        "\
+zastava:
+  runtime:
+    authority:
+      issuer: http://authority.internal
+      clientCertificatePath: tls.crt
+      refreshSkewSeconds: soon
+      requireDPoP: true
+    metrics:
+      commonTags: {le-vel: x}
+  observr: {}
+",
+        &[
+            "zastava.yaml:2: zastava.runtime.tenant: missing",
+            "zastava.yaml:6: zastava.runtime.authority.refreshSkewSeconds: expected a time such as 500ms, 2s, 5m or 24h; a bare number is seconds, found \"soon\"",
+            "zastava.yaml:5: zastava.runtime.authority.clientCertificatePath: expected an absolute path, found \"tls.crt\"",
+            "zastava.yaml:4: zastava.runtime.authority.issuer: must be https; allowInsecureHttp takes http in a lab",
+            "zastava.yaml:3: zastava.runtime.authority.requireMutualTls: needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
+            "zastava.yaml:7: zastava.runtime.authority.requireDPoP: unknown key; did you mean requireDpop?",
+            "zastava.yaml:9: zastava.runtime.metrics.commonTags: \"le-vel\" cannot be a Prometheus label name",
+            "zastava.yaml:10: zastava.observr: unknown key",
+        ],
+    );
+}
+
+#[test]
+fn text_that_is_no_yaml_names_its_line_and_nothing_else() {
+    check_faults("zastava:\n  a: 1\n  a: 2\n", &["zastava.yaml:3: the key a is given twice"]);
+    check_faults("zastava: &x {}\n", &["zastava.yaml:1: anchors, aliases and tags are not read"]);
+    check_faults("a: 1\n---\nb: 2\n", &["zastava.yaml:2: a second document is not read"]);
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    check_faults(&deep, &["zastava.yaml:1: nested too deeply"]);
+    let broken = read(&parse("zastava:\n  runtime: {tenant: [\n")).expect_err("is no YAML");
+    assert_eq!(broken.len(), 1, "{broken:?}");
+}
+
+#[test]
+fn a_section_given_as_a_word_is_a_fault() {
+    check_faults(
+        "zastava:\n  runtime: yes\n",
+        &[
+            "zastava.yaml:2: zastava.runtime: expected a section with keys, found \"yes\"",
+            "zastava.yaml:2: zastava.runtime.tenant: missing",
+            "zastava.yaml:2: zastava.runtime.authority.issuer: missing",
+            "zastava.yaml:2: zastava.runtime.authority.requireMutualTls: needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
+        ],
+    );
+}
+
+#[test]
+fn variables_win_over_the_file_and_flags_over_both() {
+    let mut config = parse(MINIMAL);
+    config.overlay_environment(
+        [
+            ("ZASTAVA__RUNTIME__TENANT", "from-env"),
+            ("ZASTAVA__RUNTIME__DEPLOYMENT", "from-env"),
+            ("ZASTAVA__RUNTIME__AUTHORITY__CLIENTID", "env-client"),
+            ("ZASTAVA__RUNTIME__AUTHORITY__SCOPES", "a, b"),
+            ("ZASTAVA__RUNTIME__METRICS__COMMONTAGS__CLUSTER", "eu-1"),
+            ("PATH", "/bin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    config.set("zastava.runtime.deployment", "from-flag", &Origin::Flag("--set".to_owned()));
+    let (options, settings) =
+        config.read(|root| RuntimeOptions::read(&root.section("runtime"))).expect("is valid");
+    assert_eq!(options.tenant, "from-env");
+    assert_eq!(options.deployment, "from-flag");
+    assert_eq!(options.authority.client_id, "env-client");
+    assert_eq!(options.authority.scopes, ["a", "b"]);
+    assert_eq!(options.metrics.common_tags["cluster"], "eu-1");
+    let origin = |key: &str| {
+        settings.iter().find(|setting| setting.key == key).map(|setting| setting.origin.to_string())
+    };
+    assert_eq!(origin("zastava.runtime.tenant").as_deref(), Some("ZASTAVA__RUNTIME__TENANT"));
+    assert_eq!(origin("zastava.runtime.deployment").as_deref(), Some("--set"));
+    assert_eq!(origin("zastava.runtime.authority.issuer").as_deref(), Some("zastava.yaml:5"));
+    assert_eq!(origin("zastava.runtime.environment").as_deref(), Some("default"));
+}
+
+#[test]
+fn an_unknown_variable_is_a_fault_that_names_it() {
+    let mut config = parse(MINIMAL);
+    config.overlay_environment([("ZASTAVA__RUNTIME__TENNANT".to_owned(), "x".to_owned())]);
+    let faults = read(&config).expect_err("has a fault");
+    assert_eq!(
+        faults,
+        ["ZASTAVA__RUNTIME__TENNANT: zastava.runtime.tennant: unknown key; did you mean tenant?"]
+    );
+}
+
+#[test]
+fn secrets_are_neither_printed_nor_repeated_in_faults() {
+    let text = MINIMAL.replace(
+        "    authority:\n",
+        "    authority:\n      allowStaticTokenFallback: true\n      staticTokenValue: hunter2\n",
+    );
+    let (options, settings) =
+        parse(&text).read(|root| RuntimeOptions::read(&root.section("runtime"))).expect("is valid");
+    assert!(settings.to_string().contains("zastava.runtime.authority.staticTokenValue: …"), "{settings}");
+    assert!(!settings.to_string().contains("hunter2"));
+    assert!(!format!("{options:?}").contains("hunter2"));
+}
+
+#[test]
+fn backends_are_checked() {
+    let text =
+        "zastava:\n  observer:\n    backend:\n      baseAddress: http://scanner\n      eventsPath: events\n";
+    let faults = parse(text)
+        .read(|root| BackendOptions::read(&root.section("observer").section("backend")))
+        .expect_err("has faults");
+    assert_eq!(
+        faults.to_string(),
+        "zastava.yaml:5: zastava.observer.backend.eventsPath: expected a URL path that starts with /, found \"events\"\n\
+         zastava.yaml:4: zastava.observer.backend.baseAddress: must be https; allowInsecureHttp takes http in a lab"
+    );
+}
+
+#[test]
+fn durations_and_sizes_have_units() {
+    let duration = |text| <Duration as SettingValue>::parse(text);
+    assert_eq!(duration("2"), Some(Duration::from_secs(2)));
+    assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+    assert_eq!(duration("24h"), Some(Duration::from_secs(86_400)));
+    for text in ["", "s", "-1", "1.5", "1d", "18446744073709551615h"] {
+        assert_eq!(duration(text), None, "{text}");
+    }
+    let size = |text| <zastava_core::config::ByteSize as SettingValue>::parse(text).map(|size| size.0);
+    assert_eq!(size("64MiB"), Some(64 << 20));
+    assert_eq!(size("64 MB"), Some(64_000_000));
+    assert_eq!(size("17179869184GiB"), None);
+}
