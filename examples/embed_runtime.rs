@@ -1,0 +1,43 @@
+//! What the runbook calls `AddZastavaRuntimeCore(...)`: valid options become a token source, a
+//! Scanner client and telemetry. Both programs use these very lines; so can any other service.
+//!
+//! ```sh
+//! cargo run --example embed_runtime
+//! ```
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
+use std::error::Error;
+use std::path::Path;
+
+use zastava_authority::RuntimeCore;
+use zastava_core::config::Config;
+use zastava_core::contract::PolicyRequest;
+use zastava_core::options::{BackendOptions, RuntimeOptions};
+use zastava_core::telemetry::Telemetry;
+use zastava_sandbox::{Sandbox, SandboxOptions};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // An Authority and a Scanner to talk to; a real service has its own, and its own file.
+    let directory = tempfile::tempdir()?;
+    let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
+    let config = Config::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
+
+    let ((options, backend), _) = config.read(|root| {
+        root.skip("webhook");
+        let runtime = RuntimeOptions::read(&root.section("runtime"));
+        let observer = root.section("observer");
+        Some((runtime?, BackendOptions::read(&observer.section("backend"))?))
+    })?;
+    let telemetry = Telemetry::new(&options, env!("CARGO_PKG_VERSION"), "unknown");
+    let core = RuntimeCore::connect(&options, &backend, &telemetry)?;
+
+    let image = format!("registry.sandbox.local/demo/signed@sha256:{}", "1".repeat(64));
+    let request = PolicyRequest { namespace: Some("default".into()), images: vec![image], ..Default::default() };
+    for (image, result) in core.scanner().policy(&request).await?.results {
+        println!("{image}: {:?}, signed {:?}", result.policy_verdict, result.signed);
+    }
+    let token = core.tokens().token(&options.authority.audience).await?;
+    println!("token for {}: DPoP {}, until {}", token.audience(), token.is_dpop(), token.expires_at());
+    Ok(())
+}
