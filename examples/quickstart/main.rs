@@ -1,1 +1,119 @@
-fn main() {}
+//! The whole runtime plane in one process, on this very machine, with nothing installed and
+//! nothing configured: a sandbox Authority and Scanner, the real observer and the real webhook.
+//!
+//! ```sh
+//! cargo run --example quickstart              # runs until Ctrl-C, shows processes as they start
+//! cargo run --example quickstart -- --once    # ends after the first round; 0 only if all of it happened
+//! ```
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
+mod page;
+mod plane;
+mod reviews;
+mod view;
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use zastava_core::program::Shutdown;
+
+use crate::plane::Plane;
+use crate::view::Snapshot;
+
+/// How long the first round may take before `--once` gives up.
+const FIRST_ROUND_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Parser)]
+#[command(name = "quickstart", about = "The whole runtime plane in one process, on this machine")]
+pub(crate) struct Arguments {
+    /// End after the first full round, with status 0 only if every step happened
+    #[arg(long)]
+    once: bool,
+    /// What tells of workloads: auto, containerd or host
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub(crate) engine: String,
+    /// The containerd socket
+    #[arg(long, value_name = "SOCKET", default_value = "/run/containerd/containerd.sock")]
+    pub(crate) containerd: PathBuf,
+    /// Where the status page is served
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    page: SocketAddr,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Runtime::new();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
+        Ok(code) => code,
+        Err(error) => {
+            println!("quickstart failed: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let started = Instant::now();
+    let shutdown = Shutdown::new();
+    zastava_core::program::shutdown_on_signal(&shutdown)?;
+    let plane = Plane::start(arguments, &shutdown).await?;
+    let page = page::serve(arguments.page, plane.clone(), shutdown.clone()).await?;
+    println!("{}", plane.heading(page));
+
+    let round = tokio::select! {
+        round = first_round(&plane) => round,
+        () = shutdown.begun() => Err("interrupted".into()),
+    };
+    let snapshot = plane.snapshot();
+    print!("{}", snapshot.terminal(std::io::stdout().is_terminal()));
+    let missing = snapshot.missing(round.as_ref().err());
+    let code = if missing.is_empty() {
+        println!("\nThe first round is complete after {:.1} s.", started.elapsed().as_secs_f64());
+        ExitCode::SUCCESS
+    } else {
+        println!("\nThe first round is NOT complete after {:.1} s:", started.elapsed().as_secs_f64());
+        missing.iter().for_each(|step| println!("  {step}"));
+        ExitCode::FAILURE
+    };
+    if !arguments.once && !shutdown.has_begun() {
+        println!("Watching; Ctrl-C ends. Start a program, for example `setsid sleep 60`, and see it here.\n");
+        watch(&plane, snapshot, &shutdown).await;
+    }
+    shutdown.begin();
+    plane.stop().await;
+    Ok(code)
+}
+
+/// Events at Scanner, then the two reviews.
+async fn first_round(plane: &Plane) -> Result<(), Box<dyn Error>> {
+    plane.review_both().await?;
+    tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events()).await.map_err(|_| "no event with a build-id arrived in time")?;
+    Ok(())
+}
+
+/// Prints each event that Scanner accepts from now on.
+async fn watch(plane: &Plane, first: Snapshot, shutdown: &Shutdown) {
+    let mut seen = first.events_accepted();
+    loop {
+        tokio::select! {
+            () = plane.more_events_than(seen) => {}
+            () = shutdown.begun() => return,
+        }
+        let snapshot = plane.snapshot();
+        for row in snapshot.events_after(seen) {
+            println!("{row}");
+        }
+        seen = snapshot.events_accepted();
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

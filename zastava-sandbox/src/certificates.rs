@@ -1,0 +1,206 @@
+//! The sandbox's own certificate authority.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use zastava_core::http_service::BoxError;
+use zastava_core::secret::Secret;
+
+const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Certificates hold from an hour ago: clocks of containers and virtual machines differ.
+const BACKDATED: Duration = Duration::from_secs(3600);
+/// Certificates that end sooner are made anew at start.
+const REMAINING_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Signs certificates that nobody outside the sandbox trusts.
+#[derive(Debug)]
+pub(crate) struct CertificateAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: Secret,
+}
+
+/// What a certificate is for. One is never taken for the other (RFC 5280 section 4.2.1.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Server,
+    Client,
+}
+
+impl CertificateAuthority {
+    /// A new authority, and itself as an identity to be kept.
+    pub(crate) fn generate() -> Result<(Self, Identity), BoxError> {
+        let key = KeyPair::generate()?;
+        let certificate = authority_params().self_signed(&key)?;
+        let identity =
+            Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) };
+        Ok((Self::new(key, certificate.into()), identity))
+    }
+
+    /// The authority of an earlier run.
+    pub(crate) fn restore(identity: &Identity) -> Result<Self, BoxError> {
+        let provider = provider();
+        let certified = identity.load(&provider)?;
+        let certificate = certified.end_entity_cert()?.clone().into_owned();
+        Ok(Self::new(KeyPair::from_pem(identity.key.expose())?, certificate))
+    }
+
+    fn new(key: KeyPair, certificate: CertificateDer<'static>) -> Self {
+        Self { issuer: Issuer::new(authority_params(), key), certificate, provider: provider() }
+    }
+
+    /// A certificate for host names or addresses.
+    pub(crate) fn issue(&self, names: &[&str], purpose: Purpose) -> Result<Identity, rcgen::Error> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        set_validity(&mut params);
+        params.distinguished_name.push(DnType::CommonName, "zastava sandbox");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match purpose {
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
+    }
+
+    /// Whether the identity is whole, of this authority, for this purpose and good for a while.
+    pub(crate) fn check(&self, identity: &Identity, name: &str, purpose: Purpose) -> Result<(), BoxError> {
+        let certified = identity.load(&self.provider)?;
+        let certificate = certified.end_entity_cert()?;
+        let later = UnixTime::since_unix_epoch(since_epoch() + REMAINING_MIN);
+        match purpose {
+            Purpose::Server => {
+                let verifier = WebPkiServerVerifier::builder_with_provider(
+                    self.roots()?,
+                    Arc::clone(&self.provider),
+                )
+                .build()?;
+                let name = ServerName::try_from(name)?;
+                verifier.verify_server_cert(certificate, &[], &name, &[], later)?;
+            }
+            Purpose::Client => {
+                self.client_verifier()?.verify_client_cert(certificate, &[], later)?;
+                names_client(certificate, name).then_some(()).ok_or("another client's certificate")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// TLS for a server with these names that asks clients for no certificate.
+    pub(crate) fn server_config(&self, names: &[&str]) -> Result<ServerConfig, BoxError> {
+        self.config_with(names, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// TLS that takes client certificates of this authority, and connections without one: the
+    /// endpoint refuses those in its own words.
+    pub(crate) fn mutual_config(&self, names: &[&str]) -> Result<ServerConfig, BoxError> {
+        self.config_with(names, self.client_verifier()?)
+    }
+
+    fn config_with(
+        &self,
+        names: &[&str],
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ServerConfig, BoxError> {
+        let identity = self.issue(names, Purpose::Server)?;
+        let (chain, key) = identity.parse()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, BoxError> {
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider));
+        Ok(builder.allow_unauthenticated().build()?)
+    }
+
+    fn roots(&self) -> Result<Arc<RootCertStore>, BoxError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone())?;
+        Ok(Arc::new(roots))
+    }
+}
+
+impl Identity {
+    /// The certificate with its key; an error when they do not belong together.
+    fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, BoxError> {
+        let (chain, key) = self.parse()?;
+        Ok(CertifiedKey::from_der(chain, key, provider)?)
+    }
+
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BoxError> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<_, _>>()?;
+        Ok((chain, PrivateKeyDer::from_pem_slice(self.key.expose().as_bytes())?))
+    }
+}
+
+/// Whether the certificate names the client in a DNS subject alternative name: the registration
+/// `tls_client_auth_san_dns` of RFC 8705 section 2.1.2.
+pub(crate) fn names_client(certificate: &CertificateDer<'_>, client_id: &str) -> bool {
+    let named = || -> Result<(), BoxError> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        Ok(verify_server_name(&parsed, &ServerName::try_from(client_id)?)?)
+    };
+    named().is_ok()
+}
+
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    set_validity(&mut params);
+    params.distinguished_name.push(DnType::CommonName, "Zastava Sandbox Certificate Authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn set_validity(params: &mut CertificateParams) {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_epoch().saturating_sub(BACKDATED);
+    params.not_after = epoch + (since_epoch() + LIFETIME);
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The names under which a server at `listen` is reached.
+pub(crate) fn server_names(listen: IpAddr) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let own = listen.to_string();
+    if !listen.is_unspecified() && !names.contains(&own) {
+        names.push(own);
+    }
+    names
+}

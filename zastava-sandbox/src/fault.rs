@@ -1,0 +1,151 @@
+//! Faults that the servers show when they are told to.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+/// Faults that may wait; a list of more is refused.
+pub(crate) const FAULTS_MAX: usize = 1000;
+/// A longer delay is longer than any client waits.
+const DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// A fault to show, and how often. Faults of one route are shown in the order they were asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "tests write faults down literally")]
+pub struct Fault {
+    /// Where.
+    pub route: Route,
+    /// What.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+    /// How many requests meet it.
+    pub times: u32,
+}
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Route {
+    /// Authority's token endpoint.
+    Token,
+    /// Scanner's batches of events.
+    Events,
+    /// Scanner's policy questions.
+    Policy,
+}
+
+/// What a client sees instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// This status, before tokens and proofs are looked at, as a gateway in front would answer.
+    #[serde(rename_all = "camelCase")]
+    Status {
+        /// The status, 100 to 999.
+        status: u16,
+        /// `Retry-After` in seconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+    },
+    /// The right answer, late.
+    #[serde(serialize_with = "as_milliseconds")]
+    Delay(Duration),
+    /// The connection ends without an answer.
+    Reset,
+    /// 200 with a page of HTML.
+    WrongContent,
+}
+
+fn as_milliseconds<S: serde::Serializer>(delay: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Delay {
+        milliseconds: u128,
+    }
+    Delay { milliseconds: delay.as_millis() }.serialize(serializer)
+}
+
+/// Faults that wait for their requests.
+#[derive(Debug, Default)]
+pub(crate) struct FaultQueue(VecDeque<Fault>);
+
+impl FaultQueue {
+    /// Whether there was room.
+    pub(crate) fn push(&mut self, fault: Fault) -> bool {
+        let room = self.0.len() < FAULTS_MAX;
+        if room && fault.times > 0 {
+            self.0.push_back(fault);
+        }
+        room
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The next fault of the route, once less often from now on.
+    pub(crate) fn take(&mut self, route: Route) -> Option<FaultKind> {
+        let index = self.0.iter().position(|fault| fault.route == route)?;
+        let fault = self.0.get_mut(index)?;
+        fault.times -= 1;
+        let (kind, spent) = (fault.kind.clone(), fault.times == 0);
+        if spent {
+            self.0.remove(index);
+        }
+        Some(kind)
+    }
+}
+
+/// A fault as `PUT /sandbox/faults` takes it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawFault {
+    route: Route,
+    kind: RawKind,
+    status: Option<u16>,
+    retry_after: Option<u64>,
+    milliseconds: Option<u64>,
+    #[serde(default = "once")]
+    times: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum RawKind {
+    Status,
+    Delay,
+    Reset,
+    WrongContent,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl RawFault {
+    /// The fault, or what is wrong with it.
+    pub(crate) fn resolve(self) -> Result<Fault, &'static str> {
+        let (status, retry_after, milliseconds) = (self.status, self.retry_after, self.milliseconds);
+        let kind = match (self.kind, status, retry_after, milliseconds) {
+            (RawKind::Status, Some(status), retry_after, None) if StatusCode::from_u16(status).is_ok() => {
+                FaultKind::Status { status, retry_after }
+            }
+            (RawKind::Status, ..) => return Err("status takes a status from 100 to 999 and retryAfter"),
+            (RawKind::Delay, None, None, Some(milliseconds)) => {
+                FaultKind::Delay(Duration::from_millis(milliseconds).min(DELAY_MAX))
+            }
+            (RawKind::Delay, ..) => return Err("delay takes milliseconds"),
+            (RawKind::Reset, None, None, None) => FaultKind::Reset,
+            (RawKind::WrongContent, None, None, None) => FaultKind::WrongContent,
+            (RawKind::Reset | RawKind::WrongContent, ..) => return Err("the kind takes route and times only"),
+        };
+        Ok(Fault { route: self.route, kind, times: self.times })
+    }
+}

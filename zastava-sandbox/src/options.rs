@@ -1,0 +1,54 @@
+//! What a sandbox can be told.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zastava_core::clock::{Clock, SystemClock};
+use zastava_core::secret::Secret;
+
+use crate::policy::Policy;
+
+/// How a sandbox is started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SandboxOptions {
+    /// The address of both servers; 127.0.0.1.
+    pub listen: IpAddr,
+    /// Authority's port; 0 lets the system choose one, which is kept until the end.
+    pub authority_port: u16,
+    /// Scanner's port; 0 lets the system choose one, which is kept until the end.
+    pub scanner_port: u16,
+    /// Where certificates and keys are written and found again; made with mode 0700.
+    pub directory: PathBuf,
+    /// What Scanner answers for which image.
+    pub policy: Policy,
+    /// How long a token holds; 120 s, at least one second.
+    pub token_lifetime: Duration,
+    /// Takes `client_secret_basic` with this secret besides client certificates.
+    pub client_secret: Option<Secret>,
+    /// Accepted events kept for reading; 100,000. The oldest are forgotten, and ten times as many
+    /// ids are remembered, so that a repeat still counts as one.
+    pub events_kept_max: usize,
+    /// What tokens, proofs and nonces are dated and judged by. TLS keeps to the system's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl SandboxOptions {
+    /// The defaults, with the embedded policy and ports that the system chooses.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            authority_port: 0,
+            scanner_port: 0,
+            directory: directory.into(),
+            policy: Policy::embedded(),
+            token_lifetime: Duration::from_secs(120),
+            client_secret: None,
+            events_kept_max: 100_000,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
