@@ -10,7 +10,6 @@ mod fault;
 mod section;
 mod tree;
 mod value;
-#[cfg(feature = "program")]
 mod yaml;
 
 pub use fault::{Fault, Faults, Origin, Problem};

@@ -1,1 +1,65 @@
-//! Reads the GNU build-id of an ELF file, descriptor or byte slice with a few bounded reads.
+//! Reads the GNU build-id of an ELF file: from a path, a descriptor or a byte slice.
+//!
+//! The files may belong to anybody, a hostile container included. So every question is answered
+//! with a few small reads into owned buffers, within [`Limits`], without a memory map and without
+//! the heap; and opening by path never waits on a FIFO nor touches a device.
+//!
+//! ```
+//! let program = zastava_elf::build_id("/proc/self/exe")?;
+//! match program {
+//!     Some(id) => assert_eq!(id.to_string().parse(), Ok(id)),
+//!     None => println!("searched completely: this program carries no build-id"),
+//! }
+//! # Ok::<(), zastava_elf::Error>(())
+//! ```
+//!
+//! # What is searched
+//!
+//! * Every `PT_NOTE` segment in table order, then every `SHT_NOTE` section. Both are needed: stripped
+//!   files lose their sections, and some linkers leave the id outside the segment. The first id wins.
+//! * A note counts when its owner is exactly `"GNU\0"` and its type is `NT_GNU_BUILD_ID` (3). Type 3
+//!   alone is also a SystemTap probe, a core's process record, or a Xen or PaX note.
+//! * Notes are padded to 8 bytes when the table entry's alignment is exactly 8, else to 4.
+//! * Both classes, both byte orders, `PN_XNUM` and the `e_shnum` extension (gABI, chapter 4).
+//! * A descriptor of length 0 is no id. One above [`BuildId::BYTES_MAX`] cannot be told and ends in
+//!   [`Error::IdTooLong`], unless a usable id is found elsewhere.
+//!
+//! # What an answer means
+//!
+//! `Ok(None)` says that everything was searched. What could not be read, be it damaged or over a limit,
+//! does not hide an id elsewhere in the file; if none is found, it is the answer, as an error.
+//!
+//! # Layers
+//!
+//! [`Scanner`] over any [`Source`] is the core, `no_std` and without `alloc`. Paths and descriptors come
+//! with the default feature `linux`, and only there. Feature `serde` adds its traits to [`BuildId`].
+//!
+//! Everything here blocks, mostly for microseconds. A file system in user space (FUSE) can make a
+//! lookup or a read wait for as long as its owner likes: keep that off a thread that must go on.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(all(feature = "linux", target_os = "linux"))]
+extern crate std;
+
+mod build_id;
+mod error;
+mod layout;
+mod limits;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod linux;
+mod reader;
+mod scan;
+#[cfg(feature = "serde")]
+mod serde;
+mod source;
+
+pub use crate::build_id::{BuildId, DebugPath, InvalidBuildId};
+pub use crate::error::{Errno, Error, ErrorKind, Place};
+pub use crate::layout::Endian;
+pub use crate::limits::{Cost, Limit, Limits};
+#[cfg(all(feature = "linux", target_os = "linux"))]
+pub use crate::linux::{FdSource, build_id, build_id_of, open_in_root, open_regular};
+pub use crate::scan::{Identity, Scanner, build_id_in, build_id_notes};
+pub use crate::source::Source;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Faults that may wait; a list of more is refused.
 pub(crate) const FAULTS_MAX: usize = 1000;
@@ -12,20 +12,19 @@ pub(crate) const FAULTS_MAX: usize = 1000;
 const DELAY_MAX: Duration = Duration::from_secs(600);
 
 /// A fault to show, and how often. Faults of one route are shown in the order they were asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "tests write faults down literally")]
 pub struct Fault {
     /// Where.
     pub route: Route,
     /// What.
-    #[serde(flatten)]
     pub kind: FaultKind,
     /// How many requests meet it.
     pub times: u32,
 }
 
 /// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Route {
@@ -38,34 +37,22 @@ pub enum Route {
 }
 
 /// What a client sees instead of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
     /// This status, before tokens and proofs are looked at, as a gateway in front would answer.
-    #[serde(rename_all = "camelCase")]
     Status {
         /// The status, 100 to 999.
         status: u16,
         /// `Retry-After` in seconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
     /// The right answer, late.
-    #[serde(serialize_with = "as_milliseconds")]
     Delay(Duration),
     /// The connection ends without an answer.
     Reset,
     /// 200 with a page of HTML.
     WrongContent,
-}
-
-fn as_milliseconds<S: serde::Serializer>(delay: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Delay {
-        milliseconds: u128,
-    }
-    Delay { milliseconds: delay.as_millis() }.serialize(serializer)
 }
 
 /// Faults that wait for their requests.

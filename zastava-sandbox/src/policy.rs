@@ -61,7 +61,7 @@ impl Policy {
             ttl: section.checked("ttlSeconds", Duration::from_secs(300), "whole seconds", |ttl| {
                 ttl.subsec_nanos() == 0
             }),
-            unknown: Rule::read_default(&section.section("default"))?,
+            unknown: Rule::read_default(&section.section("default")),
             by_reference: HashMap::new(),
             by_repository: HashMap::new(),
             by_digest: HashMap::new(),
@@ -182,7 +182,7 @@ impl Image {
 
 impl Rule {
     /// Unknown images fail unless the file says otherwise.
-    fn read_default(section: &Section<'_>) -> Option<Self> {
+    fn read_default(section: &Section<'_>) -> Self {
         let rule = Self {
             verdict: section.value("verdict", Verdict(PolicyVerdict::Fail)).0,
             signed: section.value("signed", false),
@@ -190,7 +190,7 @@ impl Rule {
             reasons: section.list("reasons", vec!["not signed".to_owned()]),
         };
         section.finish();
-        Some(rule)
+        rule
     }
 }
 

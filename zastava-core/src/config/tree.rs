@@ -41,7 +41,6 @@ impl Config {
     /// The settings of a YAML file's text; `path` is how faults call it.
     ///
     /// Faults of the text are kept and reported by [`Config::read`] with all others.
-    #[cfg(feature = "program")]
     #[must_use]
     pub fn from_yaml(text: &str, path: &std::path::Path) -> Self {
         let mut config = Self::empty();

@@ -1,6 +1,5 @@
 //! Core's promises, through its public door.
 
-#[cfg(feature = "program")]
 mod config;
 mod contract;
 #[cfg(feature = "program")]
