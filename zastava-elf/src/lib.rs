@@ -5,11 +5,13 @@
 //! the heap; and opening by path never waits on a FIFO nor touches a device.
 //!
 //! ```
+//! # #[cfg(all(feature = "linux", target_os = "linux"))] {
 //! let program = zastava_elf::build_id("/proc/self/exe")?;
 //! match program {
 //!     Some(id) => assert_eq!(id.to_string().parse(), Ok(id)),
 //!     None => println!("searched completely: this program carries no build-id"),
 //! }
+//! # }
 //! # Ok::<(), zastava_elf::Error>(())
 //! ```
 //!
@@ -63,3 +65,8 @@ pub use crate::limits::{Cost, Limit, Limits};
 pub use crate::linux::{FdSource, build_id, build_id_of, open_in_root, open_regular};
 pub use crate::scan::{Identity, Scanner, build_id_in, build_id_notes};
 pub use crate::source::Source;
+
+/// The README's example runs.
+#[cfg(all(doctest, feature = "linux", target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,244 @@
+//! The build-id as a value that cannot be wrong: 1 to 64 bytes, kept inline.
+//!
+//! Ids become file names, object keys and URLs, so text is only ever made from the bytes, never passed through.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::str::FromStr;
+
+/// A GNU build-id of 1 to [`BuildId::BYTES_MAX`] bytes.
+///
+/// Its text is lower-case hex without separators, as `readelf -n` prints it and debuginfod expects it.
+/// Reading also takes upper-case digits, and nothing else.
+///
+/// Linkers write 20 bytes by default, but 8, 16 and 32 are in use and `--build-id=0x...` gives any length.
+/// Ids are not guaranteed to be unique: reproducible builds with a fixed seed share them.
+///
+/// ```
+/// use zastava_elf::BuildId;
+///
+/// let id: BuildId = "AB12cd".parse()?;
+/// assert_eq!(id.as_bytes(), [0xab, 0x12, 0xcd]);
+/// assert_eq!(id.to_string(), "ab12cd");
+/// assert_eq!(id.debug_path().unwrap().as_str(), ".build-id/ab/12cd.debug");
+/// # Ok::<(), zastava_elf::InvalidBuildId>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct BuildId {
+    len: u8,
+    bytes: [u8; Self::BYTES_MAX],
+}
+
+impl BuildId {
+    /// The longest id that is accepted. debuginfod clients draw the line here too.
+    pub const BYTES_MAX: usize = 64;
+
+    /// The bytes of the note's descriptor; never empty.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Where a debug file with this id lies below a debug root such as `/usr/lib/debug`:
+    /// `.build-id/<first byte>/<rest>.debug`. `None` for an id of one byte, which leaves no rest.
+    #[must_use]
+    pub fn debug_path(&self) -> Option<DebugPath> {
+        let (first, rest) = self.as_bytes().split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let mut path = DebugPath { text: Text::new() };
+        path.text.push(b".build-id/");
+        path.text.push_hex(&[*first]);
+        path.text.push(b"/");
+        path.text.push_hex(rest);
+        path.text.push(b".debug");
+        Some(path)
+    }
+
+    /// The hex text, on the stack.
+    pub(crate) fn hex(&self) -> Text<{ 2 * Self::BYTES_MAX }> {
+        let mut text = Text::new();
+        text.push_hex(self.as_bytes());
+        text
+    }
+}
+
+impl TryFrom<&[u8]> for BuildId {
+    type Error = InvalidBuildId;
+
+    fn try_from(id: &[u8]) -> Result<Self, InvalidBuildId> {
+        if id.is_empty() {
+            return Err(InvalidBuildId::Empty);
+        }
+        let mut bytes = [0; Self::BYTES_MAX];
+        let used = bytes.get_mut(..id.len()).ok_or(InvalidBuildId::TooLong)?;
+        used.copy_from_slice(id);
+        // At most BYTES_MAX, so it fits.
+        Ok(Self { len: id.len() as u8, bytes })
+    }
+}
+
+impl FromStr for BuildId {
+    type Err = InvalidBuildId;
+
+    /// Works on bytes throughout: slicing text by byte panics on foreign characters, and the integer
+    /// parsers accept a sign.
+    fn from_str(text: &str) -> Result<Self, InvalidBuildId> {
+        let digits = text.as_bytes();
+        if digits.len() > 2 * Self::BYTES_MAX {
+            return Err(InvalidBuildId::TooLong);
+        }
+        let mut bytes = [0; Self::BYTES_MAX];
+        for (at, &digit) in digits.iter().enumerate() {
+            let nibble = nibble(digit).ok_or(InvalidBuildId::NotHex { at })?;
+            bytes[at / 2] = bytes[at / 2] << 4 | nibble;
+        }
+        if !digits.len().is_multiple_of(2) {
+            return Err(InvalidBuildId::OddLength);
+        }
+        Self::try_from(&bytes[..digits.len() / 2])
+    }
+}
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.hex().as_str())
+    }
+}
+
+impl fmt::LowerHex for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildId({self})")
+    }
+}
+
+impl PartialEq for BuildId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for BuildId {}
+
+impl PartialOrd for BuildId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for BuildId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for BuildId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+/// The relative path of a debug file, made by [`BuildId::debug_path`]. Plain ASCII.
+#[derive(Clone, Copy)]
+pub struct DebugPath {
+    text: Text<{ ".build-id/aa/".len() + 2 * (BuildId::BYTES_MAX - 1) + ".debug".len() }>,
+}
+
+impl DebugPath {
+    /// The path as text, without a leading slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.text.as_str()
+    }
+}
+
+impl fmt::Display for DebugPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for DebugPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DebugPath({self})")
+    }
+}
+
+impl AsRef<str> for DebugPath {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// Why bytes or text are not a [`BuildId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidBuildId {
+    /// There is nothing: an id has at least one byte.
+    Empty,
+    /// More than [`BuildId::BYTES_MAX`] bytes, or twice as many digits.
+    TooLong,
+    /// The last byte lacks its second digit.
+    OddLength,
+    /// Something other than a hex digit.
+    NotHex {
+        /// Its offset in the text, in bytes.
+        at: usize,
+    },
+}
+
+impl fmt::Display for InvalidBuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("build-id is empty"),
+            Self::TooLong => write!(f, "build-id is longer than {} bytes", BuildId::BYTES_MAX),
+            Self::OddLength => f.write_str("build-id has an odd number of hex digits"),
+            Self::NotHex { at } => write!(f, "build-id has something other than a hex digit at offset {at}"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidBuildId {}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// ASCII text on the stack. Its users size it for the longest text they write.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<const N: usize> {
+    len: usize,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    const fn new() -> Self {
+        Self { len: 0, bytes: [0; N] }
+    }
+
+    fn push(&mut self, ascii: &[u8]) {
+        self.bytes[self.len..self.len + ascii.len()].copy_from_slice(ascii);
+        self.len += ascii.len();
+    }
+
+    fn push_hex(&mut self, bytes: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in bytes {
+            self.push(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).expect("only ASCII is pushed")
+    }
+}

@@ -1,0 +1,85 @@
+//! The type: what becomes an id, how it prints, how it compares.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use zastava_elf::{BuildId, InvalidBuildId};
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn id(bytes: &[u8]) -> BuildId {
+    BuildId::try_from(bytes).expect("1 to 64 bytes")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_and_text_come_back(bytes in vec(any::<u8>(), 1..=64)) {
+        let id = id(&bytes);
+        prop_assert_eq!(id.as_bytes(), &bytes);
+        let text = id.to_string();
+        let wanted: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        prop_assert_eq!(&text, &wanted);
+        prop_assert_eq!(text.parse(), Ok(id));
+        prop_assert_eq!(text.to_uppercase().parse(), Ok(id));
+    }
+
+    #[test]
+    fn text_is_an_id_exactly_when_it_is_hex(text in "[0-9a-fA-F]{0,140}|[0-9a-fg+ -]{0,6}|\\PC{0,8}") {
+        let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fits = text.len().is_multiple_of(2) && (2..=128).contains(&text.len());
+        prop_assert_eq!(text.parse::<BuildId>().is_ok(), hex && fits);
+    }
+
+    #[test]
+    fn ids_compare_and_hash_as_their_bytes(a in vec(0..3_u8, 1..4), b in vec(0..3_u8, 1..4)) {
+        prop_assert_eq!(id(&a).cmp(&id(&b)), a.cmp(&b));
+        prop_assert_eq!(id(&a) == id(&b), a == b);
+        prop_assert_eq!(hash(id(&a)), hash(a.as_slice()));
+    }
+}
+
+#[test]
+fn what_is_not_an_id_is_refused_with_the_reason() {
+    let long = "ab".repeat(65);
+    let rows = [
+        ("", InvalidBuildId::Empty),
+        ("a", InvalidBuildId::OddLength),
+        ("abc", InvalidBuildId::OddLength),
+        ("+a", InvalidBuildId::NotHex { at: 0 }),
+        ("0x12", InvalidBuildId::NotHex { at: 1 }),
+        (" ab", InvalidBuildId::NotHex { at: 0 }),
+        ("ab\n", InvalidBuildId::NotHex { at: 2 }),
+        ("ab-cd", InvalidBuildId::NotHex { at: 2 }),
+        ("../..", InvalidBuildId::NotHex { at: 0 }),
+        ("a\u{e9}", InvalidBuildId::NotHex { at: 1 }),
+        ("\u{ff11}\u{ff12}", InvalidBuildId::NotHex { at: 0 }),
+        (&long, InvalidBuildId::TooLong),
+    ];
+    for (text, reason) in rows {
+        assert_eq!(text.parse::<BuildId>(), Err(reason), "{text:?}");
+    }
+    assert_eq!(BuildId::try_from([].as_slice()), Err(InvalidBuildId::Empty));
+    assert_eq!(BuildId::try_from([0; 65].as_slice()), Err(InvalidBuildId::TooLong));
+}
+
+#[test]
+fn it_prints_lower_hex_everywhere() {
+    let id: BuildId = "ABcd01".parse().unwrap();
+    assert_eq!(format!("{id} {id:x} {id:?} {id:>8}"), "abcd01 abcd01 BuildId(abcd01)   abcd01");
+}
+
+#[test]
+fn debug_paths_split_after_the_first_byte() {
+    assert_eq!(id(&[0xab]).debug_path().map(|path| path.to_string()), None);
+    assert_eq!(id(&[0xab, 0xcd]).debug_path().unwrap().to_string(), ".build-id/ab/cd.debug");
+    let longest = id(&[0xff; 64]).debug_path().unwrap();
+    assert_eq!(longest.as_str(), format!(".build-id/ff/{}.debug", "ff".repeat(63)));
+}

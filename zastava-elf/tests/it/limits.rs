@@ -1,0 +1,139 @@
+//! Each limit is reached with its own error and never with an answer of "none".
+
+use std::convert::Infallible;
+
+use zastava_elf::{Error, ErrorKind, Limit, Limits, Place, Scanner, Source, build_id_in};
+
+use crate::image::{Area, ID, PT_LOAD, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS};
+
+fn limited(change: impl FnOnce(&mut Limits)) -> Scanner {
+    let mut limits = Limits::DEFAULT;
+    change(&mut limits);
+    Scanner::with_limits(limits)
+}
+
+fn check(scanner: Scanner, bytes: &[u8], want: (Limit, Place)) {
+    let error = scanner.scan(bytes).expect_err("over the limit");
+    assert_eq!(error, Error::Limit { limit: want.0, place: want.1 });
+}
+
+#[test]
+fn each_limit_ends_in_its_own_error() {
+    let shape = SHAPES[0];
+    let far = shape.image().segment(Area::new(PT_NOTE, 4, shape.gnu(&ID)).after(8192)).bytes();
+    check(limited(|limits| limits.preads = 0), &far, (Limit::Preads, Place::Header));
+    check(limited(|limits| limits.preads = 1), &far, (Limit::Preads, Place::Segment(0)));
+    check(limited(|limits| limits.bytes = 0), &far, (Limit::Bytes, Place::Header));
+    check(limited(|limits| limits.bytes = 4096), &far, (Limit::Bytes, Place::Segment(0)));
+    check(limited(|limits| limits.bytes = 4096 + 15), &far, (Limit::Bytes, Place::Segment(0)));
+
+    let notes = [shape.note(b"Go\0\0", 4, b"gogo"), shape.gnu(&ID)].concat();
+    let second = shape.image().note_segment(notes).bytes();
+    check(limited(|limits| limits.notes = 1), &second, (Limit::Notes, Place::Segment(0)));
+    check(limited(|limits| limits.note_area_bytes = 20), &second, (Limit::NoteAreaBytes, Place::Segment(0)));
+    check(limited(|limits| limits.note_area_bytes = 55), &second, (Limit::NoteAreaBytes, Place::Segment(0)));
+
+    let other = Area::new(PT_LOAD, 4, Vec::new());
+    let segments = shape.image().segment(other.clone()).note_segment(shape.gnu(&ID)).bytes();
+    let place = Place::SegmentTable;
+    check(limited(|limits| limits.program_headers = 1), &segments, (Limit::ProgramHeaders, place));
+
+    // Section 0 counts.
+    let sections = shape.image().note_section(shape.gnu(&ID)).bytes();
+    let place = Place::SectionTable;
+    check(limited(|limits| limits.section_headers = 1), &sections, (Limit::SectionHeaders, place));
+}
+
+#[test]
+fn what_just_fits_is_found() {
+    let shape = SHAPES[0];
+    let far = shape.image().segment(Area::new(PT_NOTE, 4, shape.gnu(&ID)).after(8192)).bytes();
+    let exact = limited(|limits| {
+        limits.preads = 2;
+        limits.bytes = 4096 + 36;
+        limits.note_area_bytes = 36;
+        limits.notes = 1;
+        limits.program_headers = 1;
+        limits.section_headers = 0;
+    });
+    assert_eq!(exact.scan(far.as_slice()).expect("within the limits").build_id.unwrap().as_bytes(), ID);
+}
+
+#[test]
+fn a_limit_on_one_part_does_not_hide_an_id_in_another() {
+    let shape = SHAPES[0];
+    let mut image = shape.image().note_section(shape.gnu(&ID));
+    image.segments = vec![Area::new(PT_LOAD, 4, Vec::new()); 1025];
+    assert_eq!(build_id_in(&image.bytes()).expect("an id").unwrap().as_bytes(), ID);
+
+    let long = [shape.note(b"long", 1, &[0; 65_536]), shape.gnu(b"beyond")].concat();
+    let image = shape.image().note_segment(long).note_section(shape.gnu(&ID));
+    assert_eq!(build_id_in(&image.bytes()).expect("an id").unwrap().as_bytes(), ID);
+}
+
+#[test]
+fn a_limit_is_told_before_damage() {
+    let shape = SHAPES[0];
+    let mut image = shape.image().note_section(shape.note_header(u32::MAX, 0, 3));
+    image.segments = vec![Area::new(PT_LOAD, 4, Vec::new()); 1025];
+    assert_eq!(build_id_in(&image.bytes()).map_err(|error| error.kind()), Err(ErrorKind::Limit));
+}
+
+#[test]
+fn an_id_too_deep_in_its_area_is_a_limit_and_not_none() {
+    let shape = SHAPES[0];
+    let notes = [shape.note(b"long", 1, &[0; 65_536]), shape.gnu(&ID)].concat();
+    let image = shape.image().note_segment(notes).bytes();
+    check(Scanner::new(), &image, (Limit::NoteAreaBytes, Place::Segment(0)));
+}
+
+#[test]
+fn many_segments_over_many_notes_cost_the_notes_of_the_limit() {
+    let shape = SHAPES[0];
+    let notes = shape.note(b"", 0, b"").repeat(20_000);
+    let at = 64 + 65_000 * shape.segment_bytes();
+    let over = Area::new(PT_NOTE, 4, Vec::new()).claims(Some(at), Some(notes.len() as u64));
+    let mut image = shape.image();
+    image.segments = vec![over; 64_999];
+    let image = image.note_segment(notes).bytes();
+    assert!(image.len() > 3_800_000);
+
+    let counted = Counting::new(&image);
+    let error = Scanner::new().scan(&counted).expect_err("over the limit");
+    assert_eq!(error, Error::Limit { limit: Limit::Notes, place: Place::Segment(0) });
+    assert!(counted.reads.get() <= 5, "{} reads", counted.reads.get());
+}
+
+#[test]
+fn many_small_areas_far_apart_cost_the_reads_of_the_limit() {
+    let shape = SHAPES[0];
+    let mut image = shape.image();
+    for _ in 0..100 {
+        image = image.section(Area::new(SHT_NOTE, 4, shape.note(b"Go\0\0", 4, b"gogo")).after(8192));
+    }
+    let bytes = image.section(Area::new(SHT_PROGBITS, 1, vec![0; 8192])).bytes();
+    let counted = Counting::new(&bytes);
+    let error = Scanner::new().scan(&counted).expect_err("over the limit");
+    assert!(matches!(error, Error::Limit { limit: Limit::Preads, .. }), "{error:?}");
+    assert_eq!(counted.reads.get(), Limits::DEFAULT.preads);
+}
+
+struct Counting<'a> {
+    bytes: &'a [u8],
+    reads: std::cell::Cell<u32>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, reads: std::cell::Cell::new(0) }
+    }
+}
+
+impl Source for Counting<'_> {
+    type Error = Infallible;
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        self.reads.set(self.reads.get() + 1);
+        self.bytes.read_at(offset, buffer)
+    }
+}
