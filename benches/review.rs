@@ -1,1 +1,126 @@
-fn main() {}
+//! Reading a review: the envelope, the images, the spec's digest; and the whole way of an update
+//! that leaves the images alone, from bytes to answer and decision, which asks nobody.
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::{Value, json};
+use zastava_admission::{AdmissionOptions, PolicySource, Review, Reviewer, Subject, async_trait};
+use zastava_core::contract::{PolicyRequest, PolicyResponse};
+use zastava_core::http_service::BoxError;
+use zastava_core::telemetry::Telemetry;
+
+/// Is never asked.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl PolicySource for Nobody {
+    async fn policy(&self, _: &PolicyRequest) -> Result<PolicyResponse, BoxError> {
+        Err("nobody is here".into())
+    }
+}
+
+/// A Pod of two images, grown to `bytes` by what grows real ones: `managedFields`.
+fn review(bytes: usize) -> Vec<u8> {
+    let image = |name: &str| format!("registry.example.com/shop/{name}@sha256:{}", "1".repeat(64));
+    let container = |name: &str| {
+        json!({"name": name, "image": image(name), "imagePullPolicy": "IfNotPresent",
+            "env": [{"name": "MODE", "value": "production"}, {"name": "REGION", "value": "eu-central-1"}],
+            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+            "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}, "requests": {"cpu": "50m", "memory": "64Mi"}},
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+            "volumeMounts": [{"name": "token", "readOnly": true, "mountPath": "/var/run/secrets"}]})
+    };
+    let mut review = json!({
+        "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "requestKind": {"group": "", "version": "v1", "kind": "Pod"},
+            "name": "web-5d59d67564-x7k2d", "namespace": "shop", "operation": "CREATE",
+            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller",
+                "groups": ["system:serviceaccounts", "system:authenticated"]},
+            "object": {
+                "kind": "Pod", "apiVersion": "v1",
+                "metadata": {"name": "web-5d59d67564-x7k2d", "namespace": "shop",
+                    "labels": {"app": "web", "team": "shop", "pod-template-hash": "5d59d67564"}, "managedFields": []},
+                "spec": {"initContainers": [container("migrate")], "containers": [container("web")],
+                    "restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
+                    "terminationGracePeriodSeconds": 30},
+                "status": {"phase": "Pending", "qosClass": "Burstable"},
+            },
+            "oldObject": null, "dryRun": false,
+        },
+    });
+    let field = json!({"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+        "f:spec": {"f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:env": {}, "f:image": {}}}}}});
+    while review.to_string().len() < bytes {
+        if let Some(Value::Array(fields)) = review.pointer_mut("/request/object/metadata/managedFields") {
+            fields.push(field.clone());
+        }
+    }
+    review.to_string().into_bytes()
+}
+
+fn extract(body: &[u8]) -> usize {
+    match Review::parse(body).map(|review| review.subject()) {
+        Ok(Subject::Pod(pod)) => pod.images().len(),
+        other => panic!("a pod, not {other:?}"),
+    }
+}
+
+fn digest(body: &[u8]) -> bool {
+    match Review::parse(body).map(|review| review.subject()) {
+        Ok(Subject::Pod(pod)) => pod.digest().is_some(),
+        other => panic!("a pod, not {other:?}"),
+    }
+}
+
+/// The same review as an update of the object by itself.
+fn unchanged(body: &[u8]) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(body).expect("a review");
+    review["request"]["oldObject"] = review["request"]["object"].clone();
+    review["request"]["operation"] = "UPDATE".into();
+    review.to_string().into_bytes()
+}
+
+fn decide(reviewer: &Reviewer, body: &[u8]) -> bool {
+    let reviewed = pin!(reviewer.review(body, Duration::from_secs(5)));
+    match reviewed.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(reviewed)) => !reviewed.response.is_empty(),
+        other => panic!("an answer at once, not {other:?}"),
+    }
+}
+
+fn reviews(criterion: &mut Criterion) {
+    let reviewer = Reviewer::new(AdmissionOptions::default(), Nobody, &Telemetry::detached());
+    let mut group = criterion.benchmark_group("review");
+    for kilobytes in [3, 20, 200] {
+        let body = review(kilobytes * 1000);
+        let update = unchanged(&body);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::new("extract", kilobytes), &body, |bencher, body| {
+            bencher.iter(|| extract(black_box(body)));
+        });
+        group.bench_with_input(BenchmarkId::new("extract and digest", kilobytes), &body, |bencher, body| {
+            bencher.iter(|| digest(black_box(body)));
+        });
+        group.bench_with_input(
+            BenchmarkId::new("unchanged update", kilobytes),
+            &update,
+            |bencher, update| {
+                bencher.iter(|| decide(&reviewer, black_box(update)));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, reviews);
+criterion_main!(benches);

@@ -12,7 +12,6 @@ mod plane;
 mod reviews;
 mod view;
 
-use std::error::Error;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +23,8 @@ use zastava_core::program::Shutdown;
 
 use crate::plane::Plane;
 use crate::view::Snapshot;
+
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long the first round may take before `--once` gives up.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(30);
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let started = Instant::now();
     let shutdown = Shutdown::new();
     zastava_core::program::shutdown_on_signal(&shutdown)?;
@@ -90,7 +91,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Events at Scanner, then the two reviews.
-async fn first_round(plane: &Plane) -> Result<(), Box<dyn Error>> {
+async fn first_round(plane: &Plane) -> Result<(), Error> {
     plane.review_both().await?;
     tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events()).await.map_err(|_| "no event with a build-id arrived in time")?;
     Ok(())
@@ -113,7 +114,12 @@ async fn watch(plane: &Plane, first: Snapshot, shutdown: &Shutdown) {
 }
 
 /// An error and its causes in one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -1,9 +1,9 @@
 //! Starts the parts and answers what they have done so far.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use zastava_admission::WebhookOptions;
@@ -11,11 +11,16 @@ use zastava_core::config::{Config, Origin};
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
-use zastava_observer::ObserverOptions;
+use zastava_observer::{Books, ObserverOptions};
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
 use crate::view::Snapshot;
-use crate::{Arguments, reviews};
+use crate::{Arguments, Error, reviews};
+
+/// Nothing new for so long ends the first round; longer than two looks at the processes.
+const STILL: Duration = Duration::from_millis(600);
+/// How often the host engine looks.
+const LOOK: &str = "250ms";
 
 /// The running parts. Cheap to clone.
 #[derive(Clone)]
@@ -23,9 +28,9 @@ pub(crate) struct Plane(Arc<Inner>);
 
 struct Inner {
     sandbox: Sandbox,
-    engine: String,
     webhook: SocketAddr,
     decisions: Arc<Mutex<Vec<AdmissionDecisionEnvelope>>>,
+    books: Books,
     observer_telemetry: Telemetry,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Certificates, keys and the spool; removed at the end.
@@ -33,15 +38,16 @@ struct Inner {
 }
 
 impl Plane {
-    pub(crate) async fn start(arguments: &Arguments, shutdown: &Shutdown) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn start(arguments: &Arguments, shutdown: &Shutdown) -> Result<Self, Error> {
         let directory = tempfile::Builder::new().prefix("zastava-quickstart-").tempdir()?;
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
         let config = configuration(&sandbox, arguments);
 
         let (options, _) = config.read(ObserverOptions::read)?;
         let observer_telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
-        let observer = zastava_observer::App::build(options, &observer_telemetry, &Health::new()).await?;
-        let engine = observer.engine().to_string();
+        let observer = zastava_observer::App::build(options, &observer_telemetry, &Health::new())?;
+
+        let books = observer.books();
 
         let (options, _) = config.read(WebhookOptions::read)?;
         let telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
@@ -54,12 +60,12 @@ impl Plane {
         let address = webhook.local_addr();
 
         let tasks = vec![
-            tokio::spawn(observer.run(shutdown.clone())),
+            tokio::spawn(told(observer.run(shutdown.clone()))),
             tokio::spawn(webhook.run(shutdown.clone())),
         ];
         Ok(Self(Arc::new(Inner {
             sandbox,
-            engine,
+            books,
             webhook: address,
             decisions,
             observer_telemetry,
@@ -78,29 +84,36 @@ impl Plane {
             "Zastava quickstart: the runtime plane in one process\n\n  \
              Authority    {}  (mutual TLS, DPoP, nonces demanded)\n  \
              Scanner      {scanner}  (DPoP, nonces demanded)\n  \
-             Observer     engine {}\n  \
              Webhook      https://{}/validate\n  \
              Status page  http://{page}/\n  \
              All events   curl --cacert {ca} {scanner}/sandbox/events\n",
             sandbox.issuer(),
-            self.0.engine,
             self.0.webhook,
         )
     }
 
     /// Sends the two reviews as an API server would.
-    pub(crate) async fn review_both(&self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn review_both(&self) -> Result<(), Error> {
         let ca = &self.0.sandbox.files().ca_bundle;
         reviews::send(ca, self.0.webhook, "signed", '1').await?;
         reviews::send(ca, self.0.webhook, "unsigned", '2').await
     }
 
-    /// Waits until Scanner holds an event with a build-id.
+    /// Waits until Scanner holds an event with a build-id, and all that the observer made at first.
     pub(crate) async fn first_events(&self) {
         let has_build_id = |event: &zastava_core::contract::RuntimeEventEnvelope| {
             event.event.process.as_ref().is_some_and(|process| process.build_id.is_some())
         };
         self.0.sandbox.wait_until(|_, events| events.iter().any(has_build_id)).await;
+        let mut seen = 0;
+        loop {
+            let books = self.0.books.accounting();
+            if books.buffered == 0 && books.observed == seen {
+                return;
+            }
+            seen = books.observed;
+            tokio::time::sleep(STILL).await;
+        }
     }
 
     pub(crate) async fn more_events_than(&self, count: usize) {
@@ -109,7 +122,7 @@ impl Plane {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let decisions = self.0.decisions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Snapshot::new(self.0.engine.clone(), self.0.sandbox.counts(), self.0.sandbox.accepted(), decisions)
+        Snapshot::new(self.0.sandbox.counts(), self.0.sandbox.accepted(), decisions)
     }
 
     /// The observer's metrics.
@@ -129,13 +142,20 @@ impl Plane {
     }
 }
 
+/// The observer ends with an error only when a part of it broke; the round then shows what is missing.
+async fn told(run: impl Future<Output = Result<(), zastava_observer::Error>>) {
+    if let Err(error) = run.await {
+        println!("the observer ended: {}", crate::chain(&error));
+    }
+}
+
 /// The sandbox's ready configuration, with free ports and a quick eye.
 fn configuration(sandbox: &Sandbox, arguments: &Arguments) -> Config {
     let mut config = Config::from_yaml(&sandbox.configuration("quickstart"), Path::new("quickstart.yaml"));
     let origin = Origin::Flag("quickstart".to_owned());
     for (key, value) in [
         ("zastava.observer.engine", arguments.engine.as_str()),
-        ("zastava.observer.pollInterval", "500ms"),
+        ("zastava.observer.pollInterval", LOOK),
         ("zastava.observer.publishFlushIntervalSeconds", "250ms"),
         ("zastava.observer.health.listen", "127.0.0.1:0"),
         ("zastava.webhook.listen", "127.0.0.1:0"),

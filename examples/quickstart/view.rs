@@ -1,7 +1,6 @@
 //! What a person sees: the same facts as text and as HTML.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::{self, Write as _};
 
 use zastava_core::contract::{AdmissionDecisionEnvelope, Decision, RuntimeEvent, RuntimeEventEnvelope};
@@ -12,7 +11,6 @@ const ROWS_MAX: usize = 12;
 
 /// What has happened so far, as Scanner and the webhook tell it.
 pub(crate) struct Snapshot {
-    engine: String,
     counts: Counts,
     events: Vec<RuntimeEventEnvelope>,
     decisions: Vec<AdmissionDecisionEnvelope>,
@@ -20,12 +18,11 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(
-        engine: String,
         counts: Counts,
         events: Vec<RuntimeEventEnvelope>,
         decisions: Vec<AdmissionDecisionEnvelope>,
     ) -> Self {
-        Self { engine, counts, events, decisions }
+        Self { counts, events, decisions }
     }
 
     pub(crate) fn events_accepted(&self) -> usize {
@@ -37,7 +34,7 @@ impl Snapshot {
     }
 
     /// The steps of the first round that did not happen, in words.
-    pub(crate) fn missing(&self, failure: Option<&Box<dyn Error>>) -> Vec<String> {
+    pub(crate) fn missing(&self, failure: Option<&crate::Error>) -> Vec<String> {
         let mut missing: Vec<String> = failure.map(|error| crate::chain(&**error)).into_iter().collect();
         let decided = |name: &str, wanted: Decision| {
             let about = |envelope: &&AdmissionDecisionEnvelope| {
@@ -50,7 +47,7 @@ impl Snapshot {
         };
         for (happened, step) in [
             (self.counts.tokens_issued > 0, "Authority issued no token"),
-            (self.counts.events_accepted > 0, "Scanner accepted no event"),
+            (self.counts.events_accepted > 0, "Scanner accepted no event: does any workload run? --engine host shows processes"),
             (self.events.iter().any(inspected), "no event carries a build-id"),
             (decided("/signed@", Decision::Allow), "the signed image was not allowed"),
             (decided("/unsigned@", Decision::Deny), "the unsigned image was not denied"),
@@ -68,6 +65,11 @@ impl Snapshot {
             *kinds.entry(envelope.event.kind.to_string()).or_default() += 1;
         }
         kinds
+    }
+
+    /// What told of the workloads.
+    fn engine(&self) -> &str {
+        self.events.last().map_or("none yet", |envelope| &envelope.event.runtime.engine)
     }
 
     fn libraries(&self) -> usize {
@@ -89,12 +91,13 @@ impl Snapshot {
         let kinds: Vec<_> = self.kinds().into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let _ = writeln!(
             out,
-            "{}     {} accepted by Scanner ({}), {} repeated; {} libraries seen",
+            "{}     {} accepted by Scanner ({}), {} repeated; {} libraries seen; engine {}",
             bold("Events"),
             counts.events_accepted,
             kinds.join(", "),
             counts.events_duplicate,
             self.libraries(),
+            self.engine(),
         );
         let _ = writeln!(out, "\n  {}", bold(&Row::heading()));
         // Those that say most first: a build-id, then libraries.
@@ -132,7 +135,7 @@ impl Snapshot {
             out,
             "<p>Engine <b>{}</b>. <b>{}</b> tokens issued, <b>{}</b> events accepted by Scanner ({}), {} repeated, \
              {} libraries seen, {} policy requests. <a href=\"/metrics\">Metrics</a></p>",
-            escaped(&self.engine),
+            escaped(self.engine()),
             self.counts.tokens_issued,
             self.counts.events_accepted,
             escaped(&kinds.join(", ")),

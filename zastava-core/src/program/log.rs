@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -51,7 +52,7 @@ impl LineWriter {
     }
 
     /// Queues a value as one line of JSON, or drops and counts it.
-    pub fn json(&self, value: &impl serde::Serialize) {
+    pub fn json(&self, value: &impl Serialize) {
         if let Ok(mut line) = serde_json::to_vec(value) {
             line.push(b'\n');
             self.line(line);
@@ -113,7 +114,6 @@ pub fn init_logging(
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
 }
 
-/// `{"timestamp", "level", "target", "message", "scope", …}`
 struct JsonLines {
     options: LoggingOptions,
     writer: LineWriter,
@@ -121,22 +121,38 @@ struct JsonLines {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Map::new();
-        line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
-        line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert("target".to_owned(), event.metadata().target().into());
-        event.record(&mut Fields(&mut line));
-        if let Some(scope) = &self.options.static_scope {
-            line.entry("scope").or_insert_with(|| scope.as_str().into());
-        }
-        if self.options.include_scopes
-            && let Some(spans) = context.event_scope(event)
-        {
-            let names: Vec<Value> = spans.from_root().map(|span| span.name().into()).collect();
-            line.insert("spans".to_owned(), names.into());
-        }
-        self.writer.json(&line);
+        let mut fields = Map::new();
+        event.record(&mut Fields(&mut fields));
+        let spans = match context.event_scope(event).filter(|_| self.options.include_scopes) {
+            Some(spans) => spans.from_root().map(|span| span.name()).collect(),
+            None => Vec::new(),
+        };
+        self.writer.json(&Line {
+            timestamp: Timestamp::now(),
+            level: event.metadata().level().as_str(),
+            target: event.metadata().target(),
+            message: fields.remove("message"),
+            scope: fields.remove("scope").or_else(|| self.options.static_scope.as_deref().map(Value::from)),
+            fields,
+            spans,
+        });
     }
+}
+
+/// What stands in a line, in this order.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: Timestamp,
+    level: &'a str,
+    target: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Value>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spans: Vec<&'a str>,
 }
 
 /// An event's fields as members of the line.
