@@ -33,7 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let core = RuntimeCore::connect(&options, &backend, &telemetry)?;
 
     let image = format!("registry.sandbox.local/demo/signed@sha256:{}", "1".repeat(64));
-    let request = PolicyRequest { namespace: Some("default".into()), images: vec![image], ..Default::default() };
+    let request =
+        PolicyRequest { namespace: Some("default".into()), images: vec![image], ..Default::default() };
     for (image, result) in core.scanner().policy(&request).await?.results {
         println!("{image}: {:?}, signed {:?}", result.policy_verdict, result.signed);
     }

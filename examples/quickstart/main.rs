@@ -93,7 +93,9 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 /// Events at Scanner, then the two reviews.
 async fn first_round(plane: &Plane) -> Result<(), Error> {
     plane.review_both().await?;
-    tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events()).await.map_err(|_| "no event with a build-id arrived in time")?;
+    tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events())
+        .await
+        .map_err(|_| "no event with a build-id arrived in time")?;
     Ok(())
 }
 

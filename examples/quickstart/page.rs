@@ -14,7 +14,11 @@ use zastava_core::program::Shutdown;
 use crate::plane::Plane;
 
 /// Serves until the shutdown begins; tells where.
-pub(crate) async fn serve(listen: SocketAddr, plane: Plane, shutdown: Shutdown) -> std::io::Result<SocketAddr> {
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    plane: Plane,
+    shutdown: Shutdown,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {

@@ -11,11 +11,17 @@ use zastava_authority::TransportOptions;
 
 /// Asks whether a Pod with `registry.sandbox.local/demo/<name>` may be created. The decision is
 /// seen where the webhook tells it; here only the contract is checked.
-pub(crate) async fn send(ca: &Path, webhook: SocketAddr, name: &str, digit: char) -> Result<(), crate::Error> {
+pub(crate) async fn send(
+    ca: &Path,
+    webhook: SocketAddr,
+    name: &str,
+    digit: char,
+) -> Result<(), crate::Error> {
     let image = format!("registry.sandbox.local/demo/{name}@sha256:{}", digit.to_string().repeat(64));
     let uid = format!("00000000-0000-4000-8000-{}", digit.to_string().repeat(12));
     let ca_bundle_path = Some(ca.to_owned());
-    let transport = TransportOptions { ca_bundle_path, request_timeout: Duration::from_secs(5), ..Default::default() };
+    let transport =
+        TransportOptions { ca_bundle_path, request_timeout: Duration::from_secs(5), ..Default::default() };
     let request = http::Request::post(format!("https://{webhook}/validate?timeout=5s"))
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(review(&uid, name, &image).to_string()))?;

@@ -47,7 +47,10 @@ impl Snapshot {
         };
         for (happened, step) in [
             (self.counts.tokens_issued > 0, "Authority issued no token"),
-            (self.counts.events_accepted > 0, "Scanner accepted no event: does any workload run? --engine host shows processes"),
+            (
+                self.counts.events_accepted > 0,
+                "Scanner accepted no event: does any workload run? --engine host shows processes",
+            ),
             (self.events.iter().any(inspected), "no event carries a build-id"),
             (decided("/signed@", Decision::Allow), "the signed image was not allowed"),
             (decided("/unsigned@", Decision::Deny), "the unsigned image was not denied"),
@@ -133,8 +136,8 @@ impl Snapshot {
         let kinds: Vec<_> = self.kinds().into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let _ = write!(
             out,
-            "<p>Engine <b>{}</b>. <b>{}</b> tokens issued, <b>{}</b> events accepted by Scanner ({}), {} repeated, \
-             {} libraries seen, {} policy requests. <a href=\"/metrics\">Metrics</a></p>",
+            "<p>Engine: <b>{}</b>. Tokens issued: <b>{}</b>. Events accepted by Scanner: <b>{}</b> ({}), {} repeated. \
+             Libraries seen: {}. Policy requests: {}. <a href=\"/metrics\">Metrics</a></p>",
             escaped(self.engine()),
             self.counts.tokens_issued,
             self.counts.events_accepted,
@@ -148,20 +151,20 @@ impl Snapshot {
             for image in &envelope.decision.images {
                 let _ = write!(
                     out,
-                    "<tr><td class={0}>{0}<td>{1}<td>{2}",
+                    "<tr><td class={0}>{0}<td class=wide>{1}<td class=wide>{2}",
                     envelope.decision.decision,
                     escaped(&image.name),
                     escaped(&reasons(image.policy_verdict.name(), &image.reasons)),
                 );
             }
         }
-        out.push_str("</table><h2>Events, newest first</h2><table><tr><th>when<th>kind<th>process<th>pid<th>build-id<th>libraries<th>workload");
+        out.push_str("</table><h2>Events, newest first</h2><table><tr><th>when<th>kind<th>process<th class=number>pid<th>build-id<th class=number>libraries<th>workload");
         for envelope in self.events.iter().rev() {
             let row = Row(&envelope.event);
             let _ = write!(
                 out,
-                "<tr><td>{}<td>{}<td>{}<td>{}<td><code>{}</code><td>{}<td>{}",
-                envelope.event.when,
+                "<tr><td>{}<td>{}<td class=wide>{}<td class=number>{}<td><code>{}</code><td class=number>{}<td class=wide>{}",
+                row.time(),
                 envelope.event.kind,
                 escaped(&row.program()),
                 row.pid(),
@@ -184,6 +187,11 @@ impl Row<'_> {
             "{:<8}  {:<14}  {:<28}  {:>7}  {:<14}  {:>4}  {}",
             "WHEN", "KIND", "PROCESS", "PID", "BUILD-ID", "LIBS", "WORKLOAD"
         )
+    }
+
+    /// Hours, minutes and seconds in UTC.
+    fn time(&self) -> String {
+        self.0.when.to_string().chars().skip(11).take(8).collect()
     }
 
     fn program(&self) -> String {
@@ -209,11 +217,10 @@ impl Row<'_> {
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let when = self.0.when.to_string();
         write!(
             f,
             "{:<8}  {:<14}  {:<28}  {:>7}  {:<14}  {:>4}  {}",
-            when.get(11..19).unwrap_or(&when),
+            self.time(),
             self.0.kind.to_string(),
             shortened(&self.program(), 28),
             self.pid(),
@@ -246,5 +253,5 @@ const PAGE_HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta 
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1c2733}\
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
 th{text-align:left;font-weight:600;color:#5b6b7b}th,td{padding:.25rem .75rem .25rem 0;border-bottom:1px solid #e3e8ee;\
-vertical-align:top;overflow-wrap:anywhere}code{font-size:.85em}.Allow{color:#0a7a3d;font-weight:600}\
+vertical-align:top;white-space:nowrap}.wide{white-space:normal;overflow-wrap:anywhere}.number{text-align:right}code{font-size:.85em}.Allow{color:#0a7a3d;font-weight:600}\
 .Deny{color:#b3261e;font-weight:600}</style><h1>Zastava quickstart</h1>\n";
