@@ -160,6 +160,7 @@ fn configuration(sandbox: &Sandbox, arguments: &Arguments) -> Config {
         ("zastava.observer.health.listen", "127.0.0.1:0"),
         ("zastava.webhook.listen", "127.0.0.1:0"),
         ("zastava.webhook.health.listen", "127.0.0.1:0"),
+        ("zastava.webhook.drainSeconds", "0"),
     ] {
         config.set(key, value, &origin);
     }

@@ -1,0 +1,16 @@
+//! Arbitrary bytes as an AdmissionReview: no panic, and whoever is denied is named.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zastava_admission::{Review, Subject};
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(review) = Review::parse(body) else { return };
+    assert!(!review.uid().is_empty());
+    if let Subject::Pod(pod) | Subject::Unchanged(pod) = review.subject() {
+        let _ = pod.digest();
+        for image in pod.images() {
+            assert!(image.reference.len() <= body.len());
+        }
+    }
+});

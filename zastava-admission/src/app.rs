@@ -1,0 +1,80 @@
+//! The webhook as a whole: certificate, listener, reviewer, and the way to Scanner.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use zastava_authority::RuntimeCore;
+use zastava_core::contract::AdmissionDecisionEnvelope;
+use zastava_core::program::{Check, Health, Shutdown};
+use zastava_core::telemetry::Telemetry;
+
+use crate::error::Error;
+use crate::options::WebhookOptions;
+use crate::reviewer::Reviewer;
+use crate::server::{Certificates, Endpoint, Server};
+use crate::source::PolicySource;
+
+/// The webhook, listening and not yet serving.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    certificates: Arc<Certificates>,
+    endpoint: Endpoint,
+    ready: Check,
+    /// Keeps tokens fresh while the webhook serves.
+    core: Option<RuntimeCore>,
+}
+
+impl App {
+    /// A webhook that asks Scanner. `decisions` gets every decision and must not block. Called
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When a certificate cannot serve, the address is taken, or Authority cannot be set up.
+    pub async fn build(
+        options: WebhookOptions,
+        telemetry: &Telemetry,
+        health: &Health,
+        decisions: impl Fn(&AdmissionDecisionEnvelope) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let core = RuntimeCore::connect(&options.runtime, &options.backend, telemetry)?;
+        let status = core.clone();
+        health.status("authority", move || status.status());
+        let app = Self::with_source(options, core.scanner(), telemetry, health, decisions).await?;
+        Ok(Self { core: Some(core), ..app })
+    }
+
+    /// A webhook that asks something else; the options' `runtime` and `backend` are not used.
+    ///
+    /// # Errors
+    /// When a certificate cannot serve, or the address is taken.
+    pub async fn with_source(
+        options: WebhookOptions,
+        source: impl PolicySource + 'static,
+        telemetry: &Telemetry,
+        health: &Health,
+        decisions: impl Fn(&AdmissionDecisionEnvelope) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let certificates = Arc::new(Certificates::load(&options.tls, telemetry)?);
+        let server = Server::bind(&options, Arc::clone(&certificates)).await?;
+        let reviewer = Reviewer::new(options.admission, source, telemetry);
+        let endpoint = Endpoint::new(reviewer, options.limits.body_bytes_max, Box::new(decisions));
+        Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })
+    }
+
+    /// Where it listens, with the port that the system chose for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Serves until the shutdown has begun and every review in flight is answered.
+    pub async fn run(self, shutdown: Shutdown) {
+        tracing::info!(listen = %self.local_addr(), "reviews are taken");
+        tokio::select! {
+            () = self.server.serve(self.endpoint, &self.ready, shutdown) => {}
+            () = self.certificates.watch() => {}
+        }
+        drop(self.core);
+    }
+}

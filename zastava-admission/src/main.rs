@@ -1,0 +1,73 @@
+//! The program `zastava-webhook`: reads its configuration and runs the library.
+
+use std::process::ExitCode;
+
+use zastava_admission::{App, WebhookOptions};
+use zastava_core::program::{
+    Action, ExitStatus, Health, HealthServer, LineWriter, Program, Shutdown, init_logging, shutdown_on_signal,
+};
+use zastava_core::telemetry::{Telemetry, scope};
+
+const PROGRAM: Program = Program {
+    name: "zastava-webhook",
+    about: "Asks Scanner for a verdict on each image of a Pod, and allows or denies",
+    version: env!("CARGO_PKG_VERSION"),
+    commit: match option_env!("ZASTAVA_COMMIT") {
+        Some(commit) => commit,
+        None => "unknown",
+    },
+};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|status| status).into()
+}
+
+fn run() -> Result<ExitStatus, ExitStatus> {
+    let invocation = PROGRAM.invocation()?;
+    let (options, action) = invocation.options(WebhookOptions::read)?;
+    let lines = LineWriter::stdout();
+    init_logging(&options.runtime.logging, &invocation.log_filter, &lines)
+        .map_err(|_| ExitStatus::Failure)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.map_err(AnyError::from).and_then(|runtime| match action {
+        Action::Run => runtime.block_on(serve(options, &lines)),
+        Action::InvalidateOpToken { audience } => runtime.block_on(invalidate(&options, &audience)),
+    });
+    let status = done.unwrap_or_else(|error| {
+        tracing::error!(error = &*error as &dyn std::error::Error, "the webhook cannot go on");
+        ExitStatus::Failure
+    });
+    lines.flush();
+    Ok(status)
+}
+
+async fn serve(options: WebhookOptions, lines: &LineWriter) -> Result<ExitStatus, AnyError> {
+    let telemetry = Telemetry::new(&options.runtime, PROGRAM.version, PROGRAM.commit);
+    lines.count_drops(&telemetry);
+    let (health, shutdown, end) = (Health::new(), Shutdown::new(), Shutdown::new());
+    let probes = HealthServer::bind(&options.health, &PROGRAM, health.clone(), telemetry.clone()).await?;
+    let decisions = lines.clone();
+    let app = App::build(options, &telemetry, &health, move |decision| decisions.json(decision)).await?;
+    shutdown_on_signal(&shutdown)?;
+    // Probes are answered until the last review is.
+    let probes = tokio::spawn(probes.serve(end.clone()));
+    app.run(shutdown).await;
+    end.begin();
+    probes.await?;
+    Ok(ExitStatus::Success)
+}
+
+async fn invalidate(options: &WebhookOptions, audience: &str) -> Result<ExitStatus, AnyError> {
+    let cache_dir = &options.runtime.authority.cache_dir;
+    let dropped = zastava_authority::invalidate_op_token(cache_dir, audience).await?;
+    tracing::info!(
+        scope = scope::TOKEN_INVALIDATE,
+        audience,
+        processes = dropped.processes,
+        tokens = dropped.tokens,
+        "dropped cached OpToks"
+    );
+    Ok(if dropped.tokens == 0 { ExitStatus::NothingToDo } else { ExitStatus::Success })
+}

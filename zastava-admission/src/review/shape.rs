@@ -1,0 +1,185 @@
+//! The JSON shapes that are read, and nothing beside them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
+
+/// A string that is borrowed from the body unless it holds escapes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawReview<'a> {
+    #[serde(borrow, default)]
+    pub(super) api_version: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) request: Option<RawRequest<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRequest<'a> {
+    #[serde(borrow, default)]
+    pub(super) uid: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) kind: RawKind<'a>,
+    #[serde(borrow, default)]
+    pub(super) sub_resource: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) operation: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) namespace: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) name: Option<Text<'a>>,
+    #[serde(default)]
+    pub(super) dry_run: Option<bool>,
+    #[serde(borrow, default)]
+    pub(super) object: Option<RawObject<'a>>,
+    #[serde(borrow, default)]
+    pub(super) old_object: Option<RawObject<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct RawKind<'a> {
+    #[serde(borrow, default)]
+    pub(super) group: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) kind: Option<Text<'a>>,
+}
+
+/// Any object. Its parts are kept as text until the kind is known: the rest, above all
+/// `managedFields`, is passed over once.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawObject<'a> {
+    #[serde(borrow, default)]
+    metadata: Option<RawMetadata<'a>>,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct RawMetadata<'a> {
+    #[serde(borrow, default)]
+    pub(super) labels: Option<&'a RawValue>,
+}
+
+/// How a kind wraps its pod spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Pod,
+    /// `spec.template`
+    Workload,
+    /// `spec.jobTemplate.spec.template`
+    CronJob,
+    /// `template`
+    PodTemplate,
+}
+
+impl Shape {
+    /// `extensions` held the workloads before `apps` did.
+    pub(super) fn of(group: &str, kind: &str) -> Option<Self> {
+        match (group, kind) {
+            ("", "Pod") => Some(Self::Pod),
+            ("" | "extensions", "ReplicationController")
+            | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
+            | ("batch" | "extensions", "Job") => Some(Self::Workload),
+            ("batch", "CronJob") => Some(Self::CronJob),
+            ("", "PodTemplate") => Some(Self::PodTemplate),
+            _ => None,
+        }
+    }
+
+    /// The part of the object that is shaped like a pod: `metadata` and `spec`.
+    pub(super) fn template<'a>(
+        self,
+        object: &RawObject<'a>,
+    ) -> Result<Option<RawTemplate<'a>>, serde_json::Error> {
+        Ok(match self {
+            Self::Pod => Some(RawTemplate { metadata: object.metadata, spec: object.spec }),
+            Self::Workload => read::<RawWorkloadSpec<'a>>(object.spec)?.and_then(|spec| spec.template),
+            Self::CronJob => read::<RawCronJobSpec<'a>>(object.spec)?
+                .and_then(|spec| spec.job_template?.spec)
+                .and_then(|spec| spec.template),
+            Self::PodTemplate => read(object.template)?,
+        })
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: Option<&'a RawValue>) -> Result<Option<T>, serde_json::Error> {
+    text.map(|text| serde_json::from_str(text.get())).transpose()
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawTemplate<'a> {
+    #[serde(borrow, default)]
+    pub(super) metadata: Option<RawMetadata<'a>>,
+    #[serde(borrow, default)]
+    pub(super) spec: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawWorkloadSpec<'a> {
+    #[serde(borrow, default)]
+    template: Option<RawTemplate<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawCronJobSpec<'a> {
+    #[serde(borrow, default)]
+    job_template: Option<RawJobTemplate<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawJobTemplate<'a> {
+    #[serde(borrow, default)]
+    spec: Option<RawWorkloadSpec<'a>>,
+}
+
+/// Every field of a pod spec that names an image (Kubernetes 1.36, `core/v1` `PodSpec`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawPodSpec<'a> {
+    #[serde(borrow, default)]
+    pub(super) init_containers: Option<Vec<RawContainer<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) containers: Option<Vec<RawContainer<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) ephemeral_containers: Option<Vec<RawContainer<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) volumes: Option<Vec<RawVolume<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawContainer<'a> {
+    #[serde(borrow, default)]
+    pub(super) image: Option<Text<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawVolume<'a> {
+    #[serde(borrow, default)]
+    pub(super) image: Option<RawImageVolume<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawImageVolume<'a> {
+    #[serde(borrow, default)]
+    pub(super) reference: Option<Text<'a>>,
+}

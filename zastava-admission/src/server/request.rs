@@ -1,0 +1,127 @@
+//! One HTTP request: a review for an answer, or a status that says what was wrong.
+//!
+//! Only what is no review gets a status other than 200: the API server takes any other status as
+//! the webhook's failure, not as a denial.
+
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use zastava_core::contract::AdmissionDecisionEnvelope;
+
+use super::body::BodyReader;
+use super::deadline;
+use crate::error::Error;
+use crate::reviewer::Reviewer;
+
+type Sink = Box<dyn Fn(&AdmissionDecisionEnvelope) + Send + Sync>;
+
+/// Answers `POST /validate` and, for configurations that name no path, `POST /`.
+pub(crate) struct Endpoint {
+    reviewer: Reviewer,
+    bodies: BodyReader,
+    decisions: Sink,
+}
+
+impl Endpoint {
+    pub(crate) fn new(reviewer: Reviewer, body_bytes_max: usize, decisions: Sink) -> Self {
+        Self { reviewer, bodies: BodyReader::new(body_bytes_max), decisions }
+    }
+
+    /// `last` says, when the answer is ready, whether it is the connection's last.
+    pub(super) async fn respond(
+        &self,
+        request: Request<Incoming>,
+        last: impl Fn() -> bool,
+    ) -> Response<Full<Bytes>> {
+        let (mut response, close) = match self.review(request).await {
+            Ok(body) => (json(body), last()),
+            // Whoever sends anything else does not get to hold the connection.
+            Err(refusal) => (refusal.into_response(), true),
+        };
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn review(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+        let arrived = Instant::now();
+        let (parts, body) = request.into_parts();
+        if !matches!(parts.uri.path(), "/validate" | "/") {
+            return Err(Refusal::of(StatusCode::NOT_FOUND, "reviews are taken at /validate"));
+        }
+        if parts.method != Method::POST {
+            return Err(Refusal::of(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST"));
+        }
+        if !is_json(&parts.headers) {
+            return Err(Refusal::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "reviews are application/json"));
+        }
+        let body = self.bodies.read(body).await.map_err(|status| Refusal::of(status, why(status)))?;
+        let budget = deadline::budget(parts.uri.query(), arrived.elapsed());
+        let reviewed =
+            self.reviewer.review(&body.bytes, budget).await.map_err(|error| Refusal::unread(&error))?;
+        (self.decisions)(&reviewed.decision);
+        Ok(reviewed.response)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("reviewer", &self.reviewer).finish_non_exhaustive()
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn why(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than limits.maxBodyBytes",
+        StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
+        StatusCode::SERVICE_UNAVAILABLE => "too many bodies are being read",
+        _ => "the body could not be read",
+    }
+}
+
+fn json(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A status and one line of text.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refusal {
+    fn of(status: StatusCode, text: &str) -> Self {
+        Self { status, text: text.to_owned() }
+    }
+
+    fn unread(error: &Error) -> Self {
+        tracing::warn!(error = error as &dyn std::error::Error, "a review could not be read");
+        Self::of(StatusCode::BAD_REQUEST, &error.to_string())
+    }
+
+    fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.text + "\n")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}

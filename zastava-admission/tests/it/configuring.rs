@@ -1,0 +1,118 @@
+//! Settings: names, defaults, and faults with their place.
+
+use std::path::Path;
+use std::time::Duration;
+
+use zastava_admission::{FailOpen, WebhookOptions};
+use zastava_core::config::Config;
+use zastava_core::options::Component;
+
+const LEAST: &str = "zastava:
+  runtime: {tenant: acme, authority: {issuer: 'https://authority.example', requireMutualTls: false}}
+  observer: {anything: [goes]}
+  webhook:
+    backend: {baseAddress: 'https://scanner.example'}
+";
+
+fn read(text: &str) -> Result<WebhookOptions, String> {
+    let config = Config::from_yaml(text, Path::new("zastava.yaml"));
+    config.read(WebhookOptions::read).map(|(options, _)| options).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let options = read(LEAST).unwrap();
+    assert_eq!(options.listen.to_string(), "0.0.0.0:8443");
+    assert_eq!(options.health.listen.to_string(), "0.0.0.0:9102");
+    assert_eq!(options.runtime.component, Component::Webhook);
+    let mount = Path::new("/var/run/secrets/zastava-webhook");
+    assert_eq!(options.tls.certificate_path, mount.join("tls.crt"));
+    assert_eq!(options.tls.private_key_path, mount.join("tls.key"));
+    assert_eq!(options.tls.ca_bundle_path, mount.join("ca.crt"));
+    let admission = options.admission;
+    assert!(admission.enforce && admission.resolve_tags && !admission.fail_open_by_default);
+    assert!(admission.fail_open_namespaces.is_empty() && admission.fail_closed_namespaces.is_empty());
+    assert_eq!(admission.cache_ttl, Duration::from_secs(300));
+    assert_eq!((admission.max_in_flight, options.limits.body_bytes_max), (256, 8 << 20));
+}
+
+#[test]
+fn fail_open_namespace_is_a_name_or_a_name_with_an_end() {
+    let options = read(&format!(
+        "{LEAST}    admission:
+      failOpenNamespaces: [shop, {{name: batch, until: '2026-12-01T00:00:00Z'}}]
+      failClosedNamespaces: [payments]
+"
+    ))
+    .unwrap();
+    let until = Some("2026-12-01T00:00:00Z".parse().unwrap());
+    let expected =
+        [FailOpen { name: "shop".to_owned(), until: None }, FailOpen { name: "batch".to_owned(), until }];
+    assert_eq!(options.admission.fail_open_namespaces, expected);
+    assert_eq!(options.admission.fail_closed_namespaces, ["payments"]);
+}
+
+#[test]
+fn every_fault_is_reported_with_its_place() {
+    let faults = read(&format!(
+        "{LEAST}    tls: {{mode: CsrBundle, certificatePath: tls.crt}}
+    listen: everywhere
+    admission:
+      failOpenNamespaces:
+        - shop
+        - {{name: batch, until: tomorrow}}
+        - {{until: '2026-12-01T00:00:00Z'}}
+        - {{name: a, untill: '2026-12-01T00:00:00Z'}}
+      failClosedNamespaces: [shop]
+      cacheSeedPath: /etc/zastava/seed.json
+      maxInFlight: 0
+      failOpenByDefautl: true
+    limits: {{maxBodyBytes: 1GiB}}
+"
+    ))
+    .unwrap_err();
+    for expected in [
+        "zastava.yaml:6: zastava.webhook.tls.mode: CsrBundle is not built yet",
+        "zastava.yaml:6: zastava.webhook.tls.certificatePath: expected an absolute path",
+        "zastava.yaml:7: zastava.webhook.listen: expected an address",
+        "zastava.webhook.admission.failOpenNamespaces[1].until: expected an RFC 3339",
+        "zastava.webhook.admission.failOpenNamespaces[2].name: missing",
+        "zastava.webhook.admission.failOpenNamespaces[3].untill: unknown key; did you mean until?",
+        "zastava.yaml:14: zastava.webhook.admission.failClosedNamespaces: shop is in failOpenNamespaces too",
+        "zastava.yaml:15: zastava.webhook.admission.cacheSeedPath: is not built yet",
+        "zastava.webhook.admission.maxInFlight: expected a number from 1 to 65536",
+        "zastava.webhook.admission.failOpenByDefautl: unknown key; did you mean failOpenByDefault?",
+        "zastava.webhook.limits.maxBodyBytes: expected a size",
+    ] {
+        assert!(faults.contains(expected), "{expected}\nin\n{faults}");
+    }
+    assert_eq!(faults.lines().count(), 11, "{faults}");
+}
+
+/// The sample shows every key with its default, and nothing else.
+#[test]
+fn sample_is_valid_and_complete() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/webhook.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (sample, settings) = Config::from_yaml(&text, &path)
+        .read(WebhookOptions::read)
+        .unwrap_or_else(|faults| panic!("{faults}"));
+    // What stands in comments must be valid too.
+    let uncommented = text.replace("      failOpenNamespaces: []\n", "").replace("#: ", "");
+    let whole = Config::from_yaml(&uncommented, &path)
+        .read(WebhookOptions::read)
+        .unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(whole.0.admission.fail_open_namespaces.len(), 2);
+    // What the sample does not set has no line of its own in it.
+    let unset: Vec<_> = settings
+        .iter()
+        .filter(|setting| setting.origin == zastava_core::config::Origin::Default)
+        .map(|setting| setting.key.clone())
+        .collect();
+    assert!(unset.is_empty(), "{unset:?}");
+    let defaults = read(LEAST).unwrap();
+    assert_eq!(format!("{:?}", sample.admission), format!("{:?}", defaults.admission));
+    assert_eq!(format!("{:?}", sample.tls), format!("{:?}", defaults.tls));
+    assert_eq!(format!("{:?}", sample.limits), format!("{:?}", defaults.limits));
+    assert_eq!((sample.listen, sample.drain), (defaults.listen, defaults.drain));
+}

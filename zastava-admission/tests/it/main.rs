@@ -1,0 +1,11 @@
+//! The webhook through its public door: reviews in, answers out, over HTTPS and in process.
+
+mod bypass;
+mod configuring;
+mod deciding;
+mod golden;
+mod program;
+mod reading;
+mod scanner;
+mod serving;
+mod web;
