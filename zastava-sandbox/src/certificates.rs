@@ -53,8 +53,7 @@ impl CertificateAuthority {
     pub(crate) fn generate() -> Result<(Self, Identity), BoxError> {
         let key = KeyPair::generate()?;
         let certificate = authority_params().self_signed(&key)?;
-        let identity =
-            Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) };
+        let identity = Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) };
         Ok((Self::new(key, certificate.into()), identity))
     }
 
@@ -87,18 +86,23 @@ impl CertificateAuthority {
         Ok(Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
     }
 
-    /// Whether the identity is whole, of this authority, for this purpose and good for a while.
-    pub(crate) fn check(&self, identity: &Identity, name: &str, purpose: Purpose) -> Result<(), BoxError> {
+    /// Whether the identity is whole, of this authority, for this purpose and good for a while
+    /// from `now`, the time since the Unix epoch.
+    pub(crate) fn check(
+        &self,
+        identity: &Identity,
+        name: &str,
+        purpose: Purpose,
+        now: Duration,
+    ) -> Result<(), BoxError> {
         let certified = identity.load(&self.provider)?;
         let certificate = certified.end_entity_cert()?;
-        let later = UnixTime::since_unix_epoch(since_epoch() + REMAINING_MIN);
+        let later = UnixTime::since_unix_epoch(now + REMAINING_MIN);
         match purpose {
             Purpose::Server => {
-                let verifier = WebPkiServerVerifier::builder_with_provider(
-                    self.roots()?,
-                    Arc::clone(&self.provider),
-                )
-                .build()?;
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider))
+                        .build()?;
                 let name = ServerName::try_from(name)?;
                 verifier.verify_server_cert(certificate, &[], &name, &[], later)?;
             }
@@ -137,8 +141,7 @@ impl CertificateAuthority {
     }
 
     fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, BoxError> {
-        let builder =
-            WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider));
+        let builder = WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider));
         Ok(builder.allow_unauthenticated().build()?)
     }
 
@@ -187,7 +190,7 @@ fn set_validity(params: &mut CertificateParams) {
     params.not_after = epoch + (since_epoch() + LIFETIME);
 }
 
-fn since_epoch() -> Duration {
+pub(crate) fn since_epoch() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -203,4 +206,38 @@ pub(crate) fn server_names(listen: IpAddr) -> Vec<String> {
         names.push(own);
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_good_for_one_name_one_purpose_and_a_year() {
+        let (authority, kept) = CertificateAuthority::generate().expect("is made");
+        let client = authority.issue(&["a-client"], Purpose::Client).expect("is issued");
+        let server = authority.issue(&["a.example", "::1"], Purpose::Server).expect("is issued");
+        let (now, day) = (since_epoch(), Duration::from_secs(24 * 3600));
+        let rows = [
+            (&client, "a-client", Purpose::Client, now, true),
+            (&client, "another", Purpose::Client, now, false),
+            (&client, "a-client", Purpose::Server, now, false),
+            (&server, "a.example", Purpose::Server, now, true),
+            (&server, "::1", Purpose::Server, now + 363 * day, true),
+            (&server, "a.example", Purpose::Client, now, false),
+            (&server, "b.example", Purpose::Server, now, false),
+            (&server, "a.example", Purpose::Server, now + 365 * day, false),
+            (&client, "a-client", Purpose::Client, now + 365 * day, false),
+            (&client, "a-client", Purpose::Client, now - 3 * day, false),
+        ];
+        let restored = CertificateAuthority::restore(&kept).expect("comes back");
+        for (identity, name, purpose, now, good) in rows {
+            for authority in [&authority, &restored] {
+                let checked = authority.check(identity, name, purpose, now);
+                assert_eq!(checked.is_ok(), good, "{name} {purpose:?}: {checked:?}");
+            }
+        }
+        let (stranger, _) = CertificateAuthority::generate().expect("is made");
+        stranger.check(&client, "a-client", Purpose::Client, now).expect_err("another authority's");
+    }
 }

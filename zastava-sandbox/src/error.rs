@@ -17,7 +17,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The directory is there and others may enter it; private keys would be written there.
+    /// The directory holds something and others may enter it; private keys would be written there.
     #[error("{} has mode {mode:o}: others may enter, and private keys go there; chmod 700 it", path.display())]
     DirectoryOpen {
         /// The directory.

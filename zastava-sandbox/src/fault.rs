@@ -1,15 +1,18 @@
 //! Faults that the servers show when they are told to.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Deserialize;
 
 /// Faults that may wait; a list of more is refused.
 pub(crate) const FAULTS_MAX: usize = 1000;
 /// A longer delay is longer than any client waits.
-const DELAY_MAX: Duration = Duration::from_secs(600);
+const DELAY_MS_MAX: u64 = 600_000;
+
+/// Statuses that end an answer: after one of 1xx another would have to come.
+pub(crate) const STATUSES: RangeInclusive<u16> = 200..=599;
 
 /// A fault to show, and how often. Faults of one route are shown in the order they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub enum Route {
 pub enum FaultKind {
     /// This status, before tokens and proofs are looked at, as a gateway in front would answer.
     Status {
-        /// The status, 100 to 999.
+        /// The status, 200 to 599; 500 is shown for any other.
         status: u16,
         /// `Retry-After` in seconds.
         retry_after: Option<u64>,
@@ -121,17 +124,19 @@ impl RawFault {
     pub(crate) fn resolve(self) -> Result<Fault, &'static str> {
         let (status, retry_after, milliseconds) = (self.status, self.retry_after, self.milliseconds);
         let kind = match (self.kind, status, retry_after, milliseconds) {
-            (RawKind::Status, Some(status), retry_after, None) if StatusCode::from_u16(status).is_ok() => {
+            (RawKind::Status, Some(status), retry_after, None) if STATUSES.contains(&status) => {
                 FaultKind::Status { status, retry_after }
             }
-            (RawKind::Status, ..) => return Err("status takes a status from 100 to 999 and retryAfter"),
-            (RawKind::Delay, None, None, Some(milliseconds)) => {
-                FaultKind::Delay(Duration::from_millis(milliseconds).min(DELAY_MAX))
+            (RawKind::Status, ..) => return Err("status takes a status from 200 to 599 and retryAfter"),
+            (RawKind::Delay, None, None, Some(milliseconds)) if milliseconds <= DELAY_MS_MAX => {
+                FaultKind::Delay(Duration::from_millis(milliseconds))
             }
-            (RawKind::Delay, ..) => return Err("delay takes milliseconds"),
+            (RawKind::Delay, ..) => return Err("delay takes milliseconds, at most 600000"),
             (RawKind::Reset, None, None, None) => FaultKind::Reset,
             (RawKind::WrongContent, None, None, None) => FaultKind::WrongContent,
-            (RawKind::Reset | RawKind::WrongContent, ..) => return Err("the kind takes route and times only"),
+            (RawKind::Reset | RawKind::WrongContent, ..) => {
+                return Err("the kind takes route and times only");
+            }
         };
         Ok(Fault { route: self.route, kind, times: self.times })
     }

@@ -1,15 +1,15 @@
 //! The directory that clients are given: certificates and keys, kept over restarts.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zastava_authority::DpopKey;
 use zastava_core::http_service::BoxError;
 use zastava_core::secret::Secret;
 
-use crate::certificates::{CertificateAuthority, Identity, Purpose};
+use crate::certificates::{CertificateAuthority, Identity, Purpose, since_epoch};
 use crate::error::Error;
 use crate::sandbox::CLIENT_ID;
 
@@ -68,10 +68,11 @@ impl Files {
     fn restore(&self) -> Result<CertificateAuthority, BoxError> {
         let authority = CertificateAuthority::restore(&read(&self.ca_bundle, &self.ca_key)?)?;
         let client = read(&self.client_certificate, &self.client_key)?;
-        authority.check(&client, CLIENT_ID, Purpose::Client)?;
+        let now = since_epoch();
+        authority.check(&client, CLIENT_ID, Purpose::Client, now)?;
         let webhook = read(&self.webhook_certificate, &self.webhook_key)?;
         for name in WEBHOOK_NAMES {
-            authority.check(&webhook, name, Purpose::Server)?;
+            authority.check(&webhook, name, Purpose::Server, now)?;
         }
         DpopKey::from_file(&self.dpop_key)?;
         Ok(authority)
@@ -96,11 +97,20 @@ impl Files {
     }
 }
 
+/// A directory that we made, or found empty, is closed to others. Closing one that somebody keeps
+/// other things in, such as the current one, would be a surprise: that one is refused.
 fn make_directory(directory: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file(directory))?;
-    let mode = directory.metadata().map_err(Error::file(directory))?.mode() & 0o777;
-    // Closing a directory that somebody else made, such as the current one, would be a surprise.
-    if mode & 0o077 == 0 { Ok(()) } else { Err(Error::DirectoryOpen { path: directory.to_owned(), mode }) }
+    let mode = || -> std::io::Result<u32> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        if std::fs::read_dir(directory)?.next().is_none() {
+            std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+        }
+        Ok(directory.metadata()?.permissions().mode() & 0o777)
+    };
+    match mode().map_err(Error::file(directory))? {
+        mode if mode & 0o077 == 0 => Ok(()),
+        mode => Err(Error::DirectoryOpen { path: directory.to_owned(), mode }),
+    }
 }
 
 fn read(certificate: &Path, key: &Path) -> std::io::Result<Identity> {

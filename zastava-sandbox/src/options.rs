@@ -20,7 +20,8 @@ pub struct SandboxOptions {
     pub authority_port: u16,
     /// Scanner's port; 0 lets the system choose one, which is kept until the end.
     pub scanner_port: u16,
-    /// Where certificates and keys are written and found again; made with mode 0700.
+    /// Where certificates and keys are written and found again. Made with mode 0700, as is an
+    /// empty directory; one that holds something and is open to others is refused.
     pub directory: PathBuf,
     /// What Scanner answers for which image.
     pub policy: Policy,

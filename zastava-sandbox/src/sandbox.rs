@@ -1,0 +1,226 @@
+//! The handle of a running sandbox.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::Uri;
+use zastava_core::contract::RuntimeEventEnvelope;
+use zastava_core::secret::Secret;
+
+use crate::authority::Authority;
+use crate::certificates::{CertificateAuthority, Identity, Purpose, server_names};
+use crate::configuration;
+use crate::error::Error;
+use crate::fault::{FAULTS_MAX, Fault};
+use crate::files::{self, Files};
+use crate::ledger::Counts;
+use crate::options::SandboxOptions;
+use crate::scanner::Scanner;
+use crate::server::{ReservedPort, Server};
+use crate::shared::Shared;
+
+/// The only client that Authority knows.
+pub(crate) const CLIENT_ID: &str = "zastava-runtime";
+
+/// A running Authority and a running Scanner. Cheap to clone; both end at [`Sandbox::stop`] or
+/// with the last handle.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    files: Files,
+    certificates: CertificateAuthority,
+    authority: Server<Authority>,
+    scanner: Server<Scanner>,
+}
+
+impl Sandbox {
+    /// Writes the files, or finds those of an earlier run, and starts both servers. Must be called
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the directory cannot be used or is open to others, or a port is taken.
+    pub async fn start(mut options: SandboxOptions) -> Result<Self, Error> {
+        let directory = std::path::absolute(&options.directory).map_err(Error::file(&options.directory))?;
+        if directory.to_str().is_none() {
+            return Err(Error::DirectoryName { path: directory });
+        }
+        options.directory.clone_from(&directory);
+        let (files, certificates) = Files::open(&directory)?;
+
+        let authority_port = ReservedPort::new(SocketAddr::new(options.listen, options.authority_port))?;
+        let scanner_port = ReservedPort::new(SocketAddr::new(options.listen, options.scanner_port))?;
+        let names = server_names(options.listen);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let authority_tls = certificates.mutual_config(&names).map_err(Error::tls("Authority's TLS"))?;
+        let scanner_tls = certificates.server_config(&names).map_err(Error::tls("Scanner's TLS"))?;
+
+        let (issuer, scanner_url) = (url(authority_port.address), url(scanner_port.address));
+        let shared = Shared::new(options, issuer, scanner_url);
+        let authority = Server::new(authority_port, authority_tls, Arc::new(Authority(Arc::clone(&shared))));
+        let scanner = Server::new(scanner_port, scanner_tls, Arc::new(Scanner(Arc::clone(&shared))));
+        authority.online().await?;
+        scanner.online().await?;
+        tracing::info!(issuer = shared.issuer, scanner = shared.scanner_url, "the sandbox is running");
+        Ok(Self(Arc::new(Inner { shared, files, certificates, authority, scanner })))
+    }
+
+    /// Authority's issuer URL.
+    #[must_use]
+    pub fn issuer(&self) -> Uri {
+        self.0.shared.issuer.parse().unwrap_or_default()
+    }
+
+    /// Scanner's base address.
+    #[must_use]
+    pub fn scanner_url(&self) -> Uri {
+        self.0.shared.scanner_url.parse().unwrap_or_default()
+    }
+
+    /// The files that clients need.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.0.files
+    }
+
+    /// A configuration for the observer and the webhook that works as it stands: YAML with every
+    /// path below the sandbox's directory, listeners on loopback.
+    #[must_use]
+    pub fn configuration(&self, tenant: &str) -> String {
+        configuration::yaml(&self.0.shared, &self.0.files, tenant)
+    }
+
+    /// Writes [`Sandbox::configuration`] into the directory as `zastava.yaml`.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write_configuration(&self, tenant: &str) -> Result<std::path::PathBuf, Error> {
+        let path = self.0.shared.options.directory.join("zastava.yaml");
+        files::write(&path, &self.configuration(tenant))?;
+        Ok(path)
+    }
+
+    /// A server certificate of the sandbox's authority for host names or IP addresses: chain and
+    /// key as PEM.
+    ///
+    /// # Panics
+    /// When a name is neither a host name nor an IP address.
+    #[must_use]
+    pub fn issue_server_certificate(&self, names: &[&str]) -> (String, Secret) {
+        self.issue(names, Purpose::Server)
+    }
+
+    /// A client certificate that names the client in a DNS subject alternative name. Authority
+    /// takes it for `zastava-runtime` only.
+    ///
+    /// # Panics
+    /// When the client's name cannot be a host name.
+    #[must_use]
+    pub fn issue_client_certificate(&self, client_id: &str) -> (String, Secret) {
+        self.issue(&[client_id], Purpose::Client)
+    }
+
+    fn issue(&self, names: &[&str], purpose: Purpose) -> (String, Secret) {
+        let Identity { certificate, key } =
+            self.0.certificates.issue(names, purpose).expect("the names can be in a certificate");
+        (certificate, key)
+    }
+
+    /// The accepted events that are kept, oldest first.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<RuntimeEventEnvelope> {
+        self.0.shared.look(|state| state.ledger.events().to_vec())
+    }
+
+    /// How much was asked so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.shared.look(|state| state.counts)
+    }
+
+    /// Waits until `done` holds for the counts and the accepted events; asks again after every
+    /// change. `done` must not call the sandbox.
+    pub async fn wait_until(&self, done: impl Fn(&Counts, &[RuntimeEventEnvelope]) -> bool) {
+        let mut changes = self.0.shared.changes();
+        while !self.0.shared.look(|state| done(&state.counts, state.ledger.events())) {
+            // The sender lives as long as `self`, so that the wait cannot fail.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Lets the next requests of a route meet a fault, after those that wait already.
+    ///
+    /// # Panics
+    /// When 1,000 faults wait.
+    pub fn misbehave(&self, fault: Fault) {
+        let room = self.0.shared.update(|state| state.faults.push(fault));
+        assert!(room, "more than {FAULTS_MAX} faults wait");
+    }
+
+    /// Forgets the faults that wait.
+    pub fn clear_faults(&self) {
+        self.0.shared.update(|state| state.faults.clear());
+    }
+
+    /// Makes every nonce that either server issued invalid.
+    pub fn rotate_nonces(&self) {
+        self.0.shared.rotate_nonces();
+    }
+
+    /// Closes Scanner's listener and connections: connections are refused until it comes back.
+    /// Events, ids and the port are kept.
+    pub async fn scanner_offline(&self) {
+        self.0.scanner.offline().await;
+    }
+
+    /// Opens Scanner again at the same port.
+    ///
+    /// # Errors
+    /// When the sandbox is stopped or the port was lost.
+    pub async fn scanner_online(&self) -> Result<(), Error> {
+        self.0.scanner.online().await
+    }
+
+    /// Closes Authority's listener and connections. Keys, nonces and the port are kept.
+    pub async fn authority_offline(&self) {
+        self.0.authority.offline().await;
+    }
+
+    /// Opens Authority again at the same port.
+    ///
+    /// # Errors
+    /// When the sandbox is stopped or the port was lost.
+    pub async fn authority_online(&self) -> Result<(), Error> {
+        self.0.authority.online().await
+    }
+
+    /// Closes both servers for good and gives their ports back.
+    pub async fn stop(&self) {
+        self.0.authority.stop().await;
+        self.0.scanner.stop().await;
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = &self.0.shared;
+        f.debug_struct("Sandbox")
+            .field("issuer", &shared.issuer)
+            .field("scanner_url", &shared.scanner_url)
+            .field("directory", &shared.options.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The URL of a server that listens at `address`; one that listens everywhere is found on
+/// loopback.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("https://{}", SocketAddr::new(ip, address.port()))
+}

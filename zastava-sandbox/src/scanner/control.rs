@@ -1,0 +1,98 @@
+//! The sandbox's own controls, beside Scanner's routes. They take no token: whoever reaches the
+//! port may use them, which is why the sandbox listens on loopback unless it is told otherwise.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /sandbox/status` | counts, events kept, faults waiting, policy revision |
+//! | `GET /sandbox/events` | the newest 1,000 accepted events, oldest first |
+//! | `PUT /sandbox/faults` | 204; the list replaces the faults that wait |
+//! | `DELETE /sandbox/faults` | 204; no fault waits |
+//! | `POST /sandbox/rotate-nonces` | 204; every nonce issued before is void |
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::{invalid, shown};
+use crate::answer::{Answer, Body, answer, json, method_not_allowed, not_found, problem, read_body};
+use crate::fault::{FAULTS_MAX, Fault, FaultQueue, RawFault};
+use crate::shared::Shared;
+
+/// Events in one answer.
+const EVENTS_SHOWN_MAX: usize = 1000;
+/// Room for the longest list of faults.
+const FAULTS_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) async fn handle(shared: &Shared, request: Request<Incoming>) -> Option<Answer> {
+    let method = request.method().clone();
+    Some(match (request.uri().path(), &method) {
+        ("/sandbox/status", &Method::GET) => json(StatusCode::OK, &status(shared)),
+        ("/sandbox/events", &Method::GET) => events(shared),
+        ("/sandbox/faults", &Method::PUT) => match read_body(request.into_body(), FAULTS_BYTES_MAX).await? {
+            Body::Whole(body) => replace_faults(shared, &body),
+            Body::TooLarge => {
+                problem(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "the list is too long")
+            }
+        },
+        ("/sandbox/faults", &Method::DELETE) => {
+            shared.update(|state| state.faults.clear());
+            no_content()
+        }
+        ("/sandbox/rotate-nonces", &Method::POST) => {
+            shared.rotate_nonces();
+            no_content()
+        }
+        ("/sandbox/status" | "/sandbox/events", _) => method_not_allowed("GET"),
+        ("/sandbox/faults", _) => method_not_allowed("PUT, DELETE"),
+        ("/sandbox/rotate-nonces", _) => method_not_allowed("POST"),
+        _ => not_found(),
+    })
+}
+
+fn status(shared: &Shared) -> serde_json::Value {
+    shared.look(|state| {
+        json!({
+            "counts": state.counts,
+            "eventsKept": state.ledger.events().len(),
+            "faultsWaiting": state.faults.len(),
+            "policyRevision": shared.options.policy.revision(),
+            "issuer": shared.issuer,
+        })
+    })
+}
+
+fn events(shared: &Shared) -> Answer {
+    let newest = shared.look(|state| {
+        let events = state.ledger.events();
+        events[events.len().saturating_sub(EVENTS_SHOWN_MAX)..].to_vec()
+    });
+    json(StatusCode::OK, &newest)
+}
+
+/// All of the list is taken, or nothing.
+fn replace_faults(shared: &Shared, body: &[u8]) -> Answer {
+    let read = || -> Result<Vec<Fault>, String> {
+        let raw: Vec<RawFault> = serde_json::from_slice(body).map_err(|error| shown(&error.to_string()))?;
+        let resolve =
+            |(index, raw): (usize, RawFault)| raw.resolve().map_err(|reason| format!("[{index}]: {reason}"));
+        raw.into_iter().enumerate().map(resolve).collect()
+    };
+    match read() {
+        Ok(faults) if faults.len() <= FAULTS_MAX => {
+            let mut queue = FaultQueue::default();
+            for fault in faults {
+                queue.push(fault);
+            }
+            shared.update(|state| state.faults = queue);
+            no_content()
+        }
+        Ok(_) => invalid("more than 1000 faults"),
+        Err(reason) => invalid(&reason),
+    }
+}
+
+fn no_content() -> Answer {
+    let mut answer = answer(StatusCode::NO_CONTENT, "application/json", "");
+    answer.headers_mut().remove(http::header::CONTENT_TYPE);
+    answer
+}

@@ -1,0 +1,12 @@
+//! The sandbox's promises, through its public door and over real connections.
+
+mod authority;
+mod client;
+mod configuration;
+mod faults;
+mod files;
+mod logs;
+mod outages;
+mod policy;
+mod program;
+mod scanner;
