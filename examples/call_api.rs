@@ -19,7 +19,7 @@ use zastava_core::telemetry::Telemetry;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     // An OAuth server and an API to talk to; a real service has its own, and its own file.
     let directory = tempfile::tempdir()?;
     let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Where tokens come from, out of the sandbox's own configuration.
-fn authority_options(sandbox: &Sandbox) -> Result<AuthorityOptions, Box<dyn Error>> {
+fn authority_options(sandbox: &Sandbox) -> Result<AuthorityOptions, Box<dyn Error + Send + Sync>> {
     let config = Config::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
     let (options, _) = config.read(|root| {
         root.skip("observer");

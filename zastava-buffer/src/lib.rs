@@ -49,6 +49,11 @@
 //! One lock guards the queue, so a push waits while a batch is read or a sync runs. Opening reads
 //! the whole backlog once. One process at a time, one consumer at a time.
 
+/// The example in the README, kept true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod buffer;
 mod entry;
 mod error;

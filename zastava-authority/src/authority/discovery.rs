@@ -1,0 +1,146 @@
+//! Where Authority issues tokens: its metadata, or the configured path.
+
+use http::{StatusCode, Uri};
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// How much of a foreign issuer an error repeats.
+const FOUND_CHARS_MAX: usize = 100;
+
+/// The metadata documents of an issuer, in the order in which they are asked for: OpenID Connect
+/// Discovery section 4, then RFC 8414 section 3.
+pub(super) fn documents(issuer: &Uri) -> [String; 2] {
+    let base = base(issuer);
+    let origin = base.strip_suffix(issuer.path().trim_end_matches('/')).unwrap_or(&base);
+    let path = &base[origin.len()..];
+    [
+        format!("{base}/.well-known/openid-configuration"),
+        format!("{origin}/.well-known/oauth-authorization-server{path}"),
+    ]
+}
+
+/// The token endpoint of an issuer that publishes no metadata.
+pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Uri, Error> {
+    let url = format!("{}{token_path}", base(issuer));
+    url.parse().map_err(|_| Error::Malformed { reason: "the token path makes no URL" })
+}
+
+/// The issuer as text without a slash at its end.
+fn base(issuer: &Uri) -> String {
+    issuer.to_string().trim_end_matches('/').to_owned()
+}
+
+/// Whether this answer says that there is no such document. Others are failures: an outage must
+/// not send requests somewhere else.
+pub(super) fn is_absent(status: StatusCode) -> bool {
+    status.is_client_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
+}
+
+#[derive(Deserialize)]
+struct RawMetadata {
+    issuer: String,
+    token_endpoint: String,
+    #[serde(default)]
+    mtls_endpoint_aliases: RawAliases,
+    #[serde(default)]
+    dpop_signing_alg_values_supported: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawAliases {
+    #[serde(default)]
+    token_endpoint: Option<String>,
+}
+
+/// The token endpoint that the document names: with a client certificate the alias for mutual TLS,
+/// if there is one (RFC 8705 section 5).
+pub(super) fn token_endpoint(
+    document: &[u8],
+    issuer: &Uri,
+    mutual_tls: bool,
+    dpop: bool,
+) -> Result<Uri, Error> {
+    let metadata: RawMetadata =
+        serde_json::from_slice(document).map_err(|_| Error::Malformed { reason: "no authority metadata" })?;
+    check_issuer(&metadata.issuer, issuer)?;
+    if let Some(algorithms) = metadata.dpop_signing_alg_values_supported.filter(|_| dpop)
+        && !algorithms.iter().any(|algorithm| algorithm == "ES256")
+    {
+        return Err(Error::Malformed { reason: "it takes no DPoP proofs with ES256" });
+    }
+    let alias = metadata.mtls_endpoint_aliases.token_endpoint.filter(|_| mutual_tls);
+    let endpoint: Uri = alias
+        .unwrap_or(metadata.token_endpoint)
+        .parse()
+        .map_err(|_| Error::Malformed { reason: "its token endpoint is no URL" })?;
+    if endpoint.host().is_none() || endpoint.scheme().is_none() {
+        return Err(Error::Malformed { reason: "its token endpoint is no absolute URL" });
+    }
+    Ok(endpoint)
+}
+
+/// Character for character, else the document is thrown away (RFC 8414 section 3.3). An issuer
+/// without a path is the same with and without its slash: parsing the setting adds one.
+fn check_issuer(found: &str, issuer: &Uri) -> Result<(), Error> {
+    let expected = issuer.to_string();
+    let same = found == expected || (issuer.path() == "/" && format!("{found}/") == expected);
+    if same {
+        return Ok(());
+    }
+    Err(Error::Issuer { expected, found: found.chars().take(FOUND_CHARS_MAX).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_stand_where_the_standards_say() {
+        let of = |issuer: &str| documents(&issuer.parse().unwrap());
+        let (openid, oauth) =
+            ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server");
+        assert_eq!(of("https://a:1"), [format!("https://a:1{openid}"), format!("https://a:1{oauth}")]);
+        assert_eq!(of("https://a/t/1/"), [format!("https://a/t/1{openid}"), format!("https://a{oauth}/t/1")]);
+        assert_eq!(fallback(&"https://a/t/".parse().unwrap(), "/token").unwrap(), "https://a/t/token");
+    }
+
+    #[test]
+    fn metadata_of_another_issuer_is_thrown_away() {
+        let rows = [
+            ("https://a", "https://a", true),
+            ("https://a", "https://a/", true),
+            ("https://a/t", "https://a/t", true),
+            ("https://a/t", "https://a/t/", false),
+            ("https://a", "https://A", false),
+            ("https://a", "https://a:443", false),
+            ("https://a", "http://a", false),
+            ("https://a/t", "https://a", false),
+        ];
+        for (issuer, found, expected) in rows {
+            let document = format!(r#"{{"issuer":"{found}","token_endpoint":"https://a/token"}}"#);
+            let outcome = token_endpoint(document.as_bytes(), &issuer.parse().unwrap(), false, true);
+            assert_eq!(outcome.is_ok(), expected, "{issuer} {found}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_alias_serves_mutual_tls() {
+        let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
+            "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.a/token"}}"#;
+        let endpoint = |mutual_tls| token_endpoint(document, &"https://a".parse().unwrap(), mutual_tls, true);
+        assert_eq!(endpoint(true).unwrap(), "https://mtls.a/token");
+        assert_eq!(endpoint(false).unwrap(), "https://a/token");
+    }
+
+    #[test]
+    fn a_server_without_es256_cannot_be_used_for_dpop() {
+        let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
+            "dpop_signing_alg_values_supported":["RS256"]}"#;
+        let issuer = "https://a".parse().unwrap();
+        assert!(token_endpoint(document, &issuer, false, true).is_err());
+        assert!(token_endpoint(document, &issuer, false, false).is_ok());
+    }
+}

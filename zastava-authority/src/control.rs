@@ -1,0 +1,186 @@
+//! How an operator reaches running processes: a Unix socket each, in the cache directory.
+//!
+//! One line of JSON asks, one answers. Who may open the socket is who may open the directory.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::authority::{Authority, Shared};
+use crate::cache_dir;
+use crate::error::Error;
+
+const LINE_BYTES_MAX: u64 = 4 * 1024;
+/// An asker waits this long for each process; a process waits half of it for the question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// This many sockets of one process, or of processes that share its number across containers.
+const SOCKETS_MAX: usize = 64;
+
+#[derive(Serialize, Deserialize)]
+struct Question {
+    invalidate: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    tokens: usize,
+}
+
+/// What [`invalidate_op_token`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invalidation {
+    /// Processes that answered.
+    pub processes: usize,
+    /// Copies of tokens that were dropped, in memory and on disk.
+    pub tokens: usize,
+}
+
+/// Drops cached tokens for the audience: the file on disk, and the token in each live process that
+/// shares this cache directory. Each gets a new token at once. Takes about a second at most, more
+/// only when several processes hang.
+///
+/// Tokens are JWTs: whoever copied one can use it until it ends.
+///
+/// # Errors
+/// [`Error::File`] when the directory exists but cannot be read.
+pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Invalidation, Error> {
+    // The file goes first: a process writes its new token there.
+    let mut done = Invalidation { processes: 0, tokens: cache_dir::remove_token(cache_dir, audience).into() };
+    let question = Question { invalidate: audience.to_owned() };
+    for socket in sockets(cache_dir).map_err(|error| Error::file(cache_dir, error))? {
+        match tokio::time::timeout(ANSWER_TIMEOUT, ask(&socket, &question)).await {
+            Ok(Ok(answer)) => {
+                done.processes += 1;
+                done.tokens += answer.tokens;
+            }
+            // Nobody listens: its process is gone.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                let _ = fs::remove_file(&socket);
+            }
+            Ok(Err(error)) => tracing::warn!(socket = %socket.display(), %error, "a process did not answer"),
+            Err(_) => tracing::warn!(socket = %socket.display(), "a process did not answer in time"),
+        }
+    }
+    Ok(done)
+}
+
+fn sockets(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    Ok(names.filter(|path| is_socket_name(path)).collect())
+}
+
+fn is_socket_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("control-") && name.ends_with(".sock")
+}
+
+async fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket).await?;
+    write_line(&mut stream, question).await?;
+    read_line(&mut stream).await
+}
+
+/// Listens until the authority's last handle is dropped. Without a socket everything else works.
+pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
+    let bound = cache_dir::prepare(cache_dir).and_then(|()| Socket::bind(cache_dir));
+    let (shared, mut alive) = authority.shared();
+    match bound {
+        Ok(socket) => {
+            tokio::spawn(async move {
+                tokio::select! {
+                    // Nothing is ever sent: this is the end.
+                    _ = alive.changed() => {}
+                    () = socket.serve(&shared) => {}
+                }
+            });
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "no control socket: invalidate-op-token will not reach this process");
+        }
+    }
+}
+
+/// A listening socket; its file goes with it.
+struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    fn bind(dir: &Path) -> Result<Self, Error> {
+        let pid = std::process::id();
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for number in 0..SOCKETS_MAX {
+            let path = dir.join(format!("control-{pid}-{number}.sock"));
+            match Self::bind_at(path) {
+                Ok(socket) => return Ok(socket),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                Err(error) => return Err(Error::file(dir, error)),
+            }
+        }
+        Err(Error::file(dir, last))
+    }
+
+    fn bind_at(path: PathBuf) -> io::Result<Self> {
+        // In a container every run has the same number, so a file of it may be a former run's.
+        let stale = std::os::unix::net::UnixStream::connect(&path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if stale {
+            let _ = fs::remove_file(&path);
+        }
+        let listener = UnixListener::bind(&path)?;
+        let socket = Self { listener, path };
+        fs::set_permissions(&socket.path, Permissions::from_mode(0o600))?;
+        Ok(socket)
+    }
+
+    /// One asker after the other: each has half a second.
+    async fn serve(&self, shared: &Shared) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let _ = tokio::time::timeout(QUESTION_TIMEOUT, answer(stream, shared)).await;
+                }
+                // Out of descriptors, most likely: do not spin.
+                Err(_) => tokio::time::sleep(QUESTION_TIMEOUT).await,
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn answer(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
+    let question: Question = read_line(&mut stream).await?;
+    let tokens = shared.invalidate(&question.invalidate);
+    write_line(&mut stream, &Answer { tokens }).await
+}
+
+async fn read_line<T: serde::de::DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line).await?;
+    Ok(serde_json::from_slice(&line)?)
+}
+
+async fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}

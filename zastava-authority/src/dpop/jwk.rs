@@ -1,0 +1,131 @@
+//! P-256 keys as JWK (RFC 7517, RFC 7518 section 6.2).
+
+use p256::ecdsa::{SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::encoding::{base64url, base64url_decode, sha256};
+
+/// A public key. The members stand in the order that the thumbprint needs (RFC 7638 section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PublicJwk {
+    crv: &'static str,
+    kty: &'static str,
+    x: String,
+    y: String,
+}
+
+impl PublicJwk {
+    pub(crate) fn of(key: &VerifyingKey) -> Self {
+        let point = key.to_sec1_point(false);
+        // 0x04, then two coordinates of 32 bytes.
+        let (x, y) = point.as_bytes()[1..].split_at(32);
+        Self { crv: "P-256", kty: "EC", x: base64url(x), y: base64url(y) }
+    }
+
+    pub(crate) fn thumbprint(&self) -> String {
+        let Self { crv, kty, x, y } = self;
+        // Base64url needs no escapes.
+        let canonical = format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#);
+        base64url(sha256(&[canonical.as_bytes()]))
+    }
+}
+
+/// A key as the other side wrote it.
+#[derive(Deserialize)]
+pub(crate) struct RawJwk<'a> {
+    // Missing members read as empty, which no P-256 key has.
+    #[serde(default)]
+    kty: &'a str,
+    #[serde(default)]
+    crv: &'a str,
+    #[serde(default)]
+    x: &'a str,
+    #[serde(default)]
+    y: &'a str,
+    #[serde(default, borrow)]
+    alg: Option<&'a str>,
+    // None of these may stand in a proof: the private members of every key type, and the
+    // members that would have us fetch or trust something else.
+    #[serde(default)]
+    d: Present,
+    #[serde(default)]
+    k: Present,
+    #[serde(default)]
+    p: Present,
+    #[serde(default)]
+    q: Present,
+    #[serde(default)]
+    dp: Present,
+    #[serde(default)]
+    dq: Present,
+    #[serde(default)]
+    qi: Present,
+    #[serde(default)]
+    oth: Present,
+    #[serde(default)]
+    x5u: Present,
+    #[serde(default)]
+    x5c: Present,
+}
+
+impl RawJwk<'_> {
+    /// The key, if it is a P-256 point and holds nothing that has no place in a public key.
+    pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
+        let private = [&self.d, &self.k, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth];
+        let foreign = [&self.x5u, &self.x5c];
+        if private.into_iter().chain(foreign).any(|member| member.0)
+            || self.kty != "EC"
+            || self.crv != "P-256"
+            || self.alg.is_some_and(|alg| alg != "ES256")
+        {
+            return None;
+        }
+        let (x, y) = (coordinate(self.x)?, coordinate(self.y)?);
+        let mut point = [4; 65];
+        point[1..33].copy_from_slice(&x);
+        point[33..].copy_from_slice(&y);
+        VerifyingKey::from_sec1_bytes(&point).ok()
+    }
+}
+
+/// Full 32 bytes, leading zeros included (RFC 7518 section 6.2.1.2).
+fn coordinate(text: &str) -> Option<[u8; 32]> {
+    base64url_decode(text)?.try_into().ok()
+}
+
+/// Whether a member is there at all, even as `null`.
+#[derive(Default)]
+pub(crate) struct Present(pub(crate) bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer)?;
+        Ok(Self(true))
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPrivateJwk {
+    kty: String,
+    crv: String,
+    #[serde(default)]
+    x: Option<String>,
+    #[serde(default)]
+    y: Option<String>,
+    d: String,
+}
+
+/// A private key; public members that contradict it are a fault.
+pub(super) fn parse_private(text: &str) -> Option<SigningKey> {
+    let raw: RawPrivateJwk = serde_json::from_str(text).ok()?;
+    let encoded = Zeroizing::new(raw.d);
+    let scalar = Zeroizing::new(base64url_decode(&encoded)?);
+    if raw.kty != "EC" || raw.crv != "P-256" || scalar.len() != 32 {
+        return None;
+    }
+    let key = SigningKey::from_slice(&scalar).ok()?;
+    let public = PublicJwk::of(key.verifying_key());
+    let agrees = |given: &Option<String>, own: &str| given.as_deref().is_none_or(|given| given == own);
+    (agrees(&raw.x, &public.x) && agrees(&raw.y, &public.y)).then_some(key)
+}

@@ -1,0 +1,153 @@
+//! The target URI of a proof, in the normal form that RFC 3986 sections 6.2.2 and 6.2.3 allow.
+//!
+//! Nothing more is normalised: `//`, a trailing `/`, the path's case and `%2F` keep their meaning.
+
+/// The text's normal form without query and fragment (RFC 9449 section 4.2, `htu`); `None` when it
+/// is no absolute `http` or `https` URI, or names a user.
+pub(crate) fn normalise(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match scheme.as_str() {
+        "https" => "443",
+        "http" => "80",
+        _ => return None,
+    };
+    let rest = rest.split(['?', '#']).next()?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = normalise_triplets(authority)?.to_ascii_lowercase();
+    let authority = match authority.rsplit_once(':') {
+        Some((host, port)) if port.is_empty() || port == default_port => host,
+        // The last colon of `[::1]` separates no port.
+        _ => &authority,
+    };
+    if authority.is_empty() || authority.contains('@') {
+        return None;
+    }
+    let path = without_dot_segments(&normalise_triplets(path)?);
+    Some(format!("{scheme}://{authority}{path}"))
+}
+
+/// The normal form of a request's own URI; one that has none is given back as it is.
+pub(crate) fn of(uri: &http::Uri) -> String {
+    let text = uri.to_string();
+    normalise(&text).unwrap_or_else(|| text.split(['?', '#']).next().unwrap_or_default().to_owned())
+}
+
+/// Scheme, host and port in normal form: whom a token or a nonce belongs to.
+pub(crate) fn origin(uri: &http::Uri) -> Option<String> {
+    let mut normal = normalise(&uri.to_string())?;
+    let path = normal.find("://").and_then(|at| Some(at + 3 + normal[at + 3..].find('/')?))?;
+    normal.truncate(path);
+    Some(normal)
+}
+
+/// Unreserved characters stand for themselves, all other triplets in upper case; `None` for a
+/// broken triplet.
+fn normalise_triplets(text: &str) -> Option<String> {
+    let mut normal = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        normal.push_str(&rest[..at]);
+        let digits =
+            rest.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+        let byte = u8::from_str_radix(digits, 16).ok()?;
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            normal.push(byte.into());
+        } else {
+            normal.push('%');
+            normal.push_str(&digits.to_ascii_uppercase());
+        }
+        rest = &rest[at + 3..];
+    }
+    normal.push_str(rest);
+    Some(normal)
+}
+
+/// RFC 3986 section 5.2.4, for a path that is empty or starts with `/`.
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(given: &str, expected: &str) {
+        assert_eq!(normalise(given).as_deref(), Some(expected), "{given}");
+        assert_eq!(normalise(expected).as_deref(), Some(expected), "{expected} is stable");
+    }
+
+    #[test]
+    fn equivalent_uris_have_one_form() {
+        check("https://server.example.com/token", "https://server.example.com/token");
+        check("HTTPS://Server.Example.COM:443/token", "https://server.example.com/token");
+        check("http://a:80", "http://a/");
+        check("http://a:443/", "http://a:443/");
+        check("https://a:80/x", "https://a:80/x");
+        check("https://a:/x", "https://a/x");
+        check("https://a:8443", "https://a:8443/");
+        check("https://a?x=1", "https://a/");
+        check("https://a#f", "https://a/");
+        check("https://a/x?y=/z#/w", "https://a/x");
+        check("https://a/%7euser/%e4%2f", "https://a/~user/%E4%2F");
+        check("https://a/b/./c/../d", "https://a/b/d");
+        check("https://a/b/..", "https://a/");
+        check("https://a/b/.", "https://a/b/");
+        check("https://a/../../x", "https://a/x");
+        check("https://a/%2e%2E/x", "https://a/x");
+        check("https://a/...", "https://a/...");
+        check("https://[2001:DB8::1]:443/x", "https://[2001:db8::1]/x");
+        check("https://[::1]", "https://[::1]/");
+        check("https://[::1]:8443/x", "https://[::1]:8443/x");
+    }
+
+    #[test]
+    fn what_may_differ_is_kept() {
+        check("https://a//b", "https://a//b");
+        check("https://a/b/", "https://a/b/");
+        check("https://a/B", "https://a/B");
+        check("https://a/b%2Fc", "https://a/b%2Fc");
+        check("https://a/b;c=1", "https://a/b;c=1");
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused() {
+        for text in [
+            "",
+            "/token",
+            "ftp://a/",
+            "https://",
+            "https:///x",
+            "https://u@a/",
+            "https://a/%zz",
+            "https://a/%4",
+            "//a/x",
+        ] {
+            assert_eq!(normalise(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_have_no_path() {
+        let of = |text: &str| origin(&text.parse().unwrap());
+        assert_eq!(of("https://A:443/x/y").as_deref(), Some("https://a"));
+        assert_eq!(of("https://a:8443").as_deref(), Some("https://a:8443"));
+        assert_eq!(of("/x"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! An HTTP client that is finished: TLS, time-out, body bound, client certificate.
+
+mod identity;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, uri::Scheme};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use zastava_core::http_service::{BoxError, HttpService};
+
+use self::identity::Identity;
+use crate::error::Error;
+use crate::target_uri;
+
+/// Servers close idle connections too; ours go first, so that a request seldom meets a closed one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// How [`https`] connects.
+#[derive(Clone, Debug)]
+pub struct TransportOptions {
+    /// PEM file of the authorities that servers are checked against; `None`: the system's.
+    pub ca_bundle_path: Option<PathBuf>,
+    /// PEM files of the client certificate chain and its key, for servers that ask for one. Read
+    /// again when they change.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// How long a request may take, from the connection to the last byte of the answer.
+    pub request_timeout: Duration,
+    /// How long an answer's body may be.
+    pub body_bytes_max: usize,
+    /// A lab switch: `http` URLs are taken.
+    pub allow_http: bool,
+}
+
+impl Default for TransportOptions {
+    /// The system's authorities, no client certificate, 10 s, 1 MiB, `https` only.
+    fn default() -> Self {
+        Self {
+            ca_bundle_path: None,
+            client_identity: None,
+            request_timeout: Duration::from_secs(10),
+            body_bytes_max: 1024 * 1024,
+            allow_http: false,
+        }
+    }
+}
+
+/// An HTTP/1.1 client over TLS (rustls with aws-lc-rs, TLS 1.2 and 1.3).
+///
+/// Redirects come back as they are: following one could take a token to another origin. A request
+/// is sent once: a silent repetition would replay its proof. Errors are [`Error`] in a box.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Certificate`], [`Error::NoRoots`] or [`Error::Tls`].
+pub fn https(options: &TransportOptions) -> Result<HttpService, Error> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(options.request_timeout));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls_config(options)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .retry_canceled_requests(false)
+        .build(connector);
+    let transport = Transport {
+        client,
+        request_timeout: options.request_timeout,
+        body_bytes_max: options.body_bytes_max,
+        allow_http: options.allow_http,
+    };
+    Ok(HttpService::new(tower::service_fn(move |request| {
+        let transport = transport.clone();
+        async move { transport.send(request).await.map_err(BoxError::from) }
+    })))
+}
+
+fn tls_config(options: &TransportOptions) -> Result<ClientConfig, Error> {
+    // Given explicitly: a library must not set the process's default.
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Tls(Arc::new(error)))?
+        .with_root_certificates(match &options.ca_bundle_path {
+            Some(path) => bundle_roots(path)?,
+            None => system_roots()?,
+        });
+    let Some((chain, key)) = &options.client_identity else { return Ok(builder.with_no_client_auth()) };
+    let identity = Identity::load(chain.clone(), key.clone(), provider)?;
+    let mut config = builder.with_client_cert_resolver(Arc::new(identity));
+    // A resumed session would go on under the certificate that it began with.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn bundle_roots(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots.add(certificate).map_err(|error| Error::certificate(path, error))?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    // Systems hold a few certificates that nobody can parse; they are left out.
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 { Err(Error::NoRoots) } else { Ok(roots) }
+}
+
+/// At least one certificate.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match certificates {
+        Ok(found) if found.is_empty() => Err(Error::certificate(path, "no certificate in the file")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(Error::certificate(path, error)),
+    }
+}
+
+#[derive(Clone)]
+struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    request_timeout: Duration,
+    body_bytes_max: usize,
+    allow_http: bool,
+}
+
+impl Transport {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let origin = target_uri::origin(request.uri()).unwrap_or_default();
+        if !self.allow_http && request.uri().scheme() != Some(&Scheme::HTTPS) {
+            return Err(Error::Insecure { origin });
+        }
+        match tokio::time::timeout(self.request_timeout, self.exchange(request, origin)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Timeout { after: self.request_timeout }),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Bytes>, origin: String) -> Result<Response<Bytes>, Error> {
+        let answer = match self.client.request(request.map(Full::new)).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(Error::Unreachable { origin, source: Arc::new(error) }),
+        };
+        let (parts, body) = answer.into_parts();
+        match Limited::new(body, self.body_bytes_max).collect().await {
+            Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(Error::TooLong { bytes_max: self.body_bytes_max })
+            }
+            Err(error) => Err(Error::Unreachable { origin, source: error.into() }),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The server's side of DPoP: checks proofs (RFC 9449 section 4.3), issues nonces, signs tokens.
+//!
+//! ```
+//! use http::{HeaderMap, Method, Uri};
+//! use zastava_authority::verify::{ReceivedProof, Verifier, VerifierOptions};
+//! use zastava_authority::{DpopKey, ProofRequest};
+//! use zastava_core::clock::Timestamp;
+//!
+//! let (key, now) = (DpopKey::generate(), Timestamp::now());
+//! let (method, uri) = (&Method::POST, &Uri::from_static("https://authority.example/token"));
+//! let verifier = Verifier::new(VerifierOptions::default());
+//! let nonce = verifier.nonce(now);
+//!
+//! let request = ProofRequest { method, uri, access_token: None, nonce: Some(&nonce), issued_at: now };
+//! let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop"), key.proof(&request).parse().unwrap())]);
+//! let received = ReceivedProof { method, uri, headers: &headers, access_token: None, thumbprint: None };
+//! assert_eq!(verifier.verify(&received, now).unwrap().thumbprint, key.thumbprint());
+//! // The same proof a second time is a replay.
+//! assert!(verifier.verify(&received, now).is_err());
+//! ```
+
+mod error;
+mod nonce;
+mod proof;
+mod replay;
+mod token_key;
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Uri};
+use p256::elliptic_curve::subtle::ConstantTimeEq as _;
+use zastava_core::clock::Timestamp;
+
+pub use self::error::ProofError;
+pub use self::nonce::NonceIssuer;
+use self::proof::Proof;
+use self::replay::Replays;
+pub use self::token_key::TokenKey;
+use crate::dpop::access_token_hash;
+use crate::target_uri;
+
+/// What a [`Verifier`] takes.
+#[derive(Clone, Debug)]
+pub struct VerifierOptions {
+    /// How old a proof's `iat` may be.
+    pub proof_age_max: Duration,
+    /// How far in the future it may be: clocks differ.
+    pub future_skew: Duration,
+    /// How long a nonce is good.
+    pub nonce_lifetime: Duration,
+    /// Whether a proof without a nonce is refused.
+    pub require_nonce: bool,
+    /// How many used proofs are remembered. When that many are still fresh, all others are
+    /// refused: a verifier that forgets lets replays in.
+    pub replay_entries_max: usize,
+}
+
+impl Default for VerifierOptions {
+    /// 60 s of age, 10 s of skew (the bounds of FAPI 2.0), nonces demanded and good for 300 s,
+    /// 100,000 remembered proofs.
+    fn default() -> Self {
+        Self {
+            proof_age_max: Duration::from_secs(60),
+            future_skew: Duration::from_secs(10),
+            nonce_lifetime: Duration::from_secs(300),
+            require_nonce: true,
+            replay_entries_max: 100_000,
+        }
+    }
+}
+
+/// Checks DPoP proofs and remembers them.
+///
+/// One verifier guards one server: what it remembers is in this process only.
+#[derive(Debug)]
+pub struct Verifier {
+    options: VerifierOptions,
+    nonces: NonceIssuer,
+    replays: Replays,
+}
+
+impl Verifier {
+    /// A verifier with a nonce key of its own.
+    #[must_use]
+    pub fn new(options: VerifierOptions) -> Self {
+        let nonces = NonceIssuer::new(options.nonce_lifetime);
+        // A proof of the far edge of the future is acceptable for this long.
+        let remembered = options.proof_age_max.saturating_add(options.future_skew);
+        let replays = Replays::new(options.replay_entries_max, remembered);
+        Self { options, nonces, replays }
+    }
+
+    /// The value for a `DPoP-Nonce` header. It changes several times within its life.
+    #[must_use]
+    pub fn nonce(&self, now: Timestamp) -> String {
+        self.nonces.issue(now)
+    }
+
+    /// Makes every nonce that was issued so far invalid.
+    pub fn rotate_nonces(&self) {
+        self.nonces.rotate();
+    }
+
+    /// Checks the proof of one request: its form, key, signature, method, URI, time and nonce, the
+    /// token and the key that the token is bound to, and that it was not used before. Only a proof
+    /// that passes everything else is marked as used.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify(&self, request: &ReceivedProof<'_>, now: Timestamp) -> Result<VerifiedProof, ProofError> {
+        let proof = Proof::read(request.headers)?;
+        self.check_request(&proof, request, now)?;
+        check_token(&proof, request)?;
+        self.replays.insert(&proof.thumbprint, &proof.claims.jti, now)?;
+        Ok(VerifiedProof { thumbprint: proof.thumbprint, jti: proof.claims.jti })
+    }
+
+    fn check_request(
+        &self,
+        proof: &Proof,
+        request: &ReceivedProof<'_>,
+        now: Timestamp,
+    ) -> Result<(), ProofError> {
+        let claims = &proof.claims;
+        if claims.htm != request.method.as_str() {
+            return Err(ProofError::Method);
+        }
+        if target_uri::normalise(&claims.htu).as_deref() != Some(&target_uri::of(request.uri)) {
+            return Err(ProofError::Uri);
+        }
+        let issued_at = Timestamp::from_unix_seconds(claims.iat);
+        if now.saturating_since(issued_at) > self.options.proof_age_max
+            || issued_at.saturating_since(now) > self.options.future_skew
+        {
+            return Err(ProofError::IssuedAt);
+        }
+        match &claims.nonce {
+            Some(nonce) if self.nonces.check(nonce, now) => Ok(()),
+            None if !self.options.require_nonce => Ok(()),
+            _ => Err(ProofError::NonceMissingOrOld),
+        }
+    }
+}
+
+fn check_token(proof: &Proof, request: &ReceivedProof<'_>) -> Result<(), ProofError> {
+    if let Some(token) = request.access_token {
+        let given = proof.claims.ath.as_deref().unwrap_or_default();
+        if !bool::from(access_token_hash(token).as_bytes().ct_eq(given.as_bytes())) {
+            return Err(ProofError::AccessTokenHash);
+        }
+    }
+    match request.thumbprint {
+        Some(expected) if expected != proof.thumbprint => Err(ProofError::Thumbprint),
+        _ => Ok(()),
+    }
+}
+
+/// A request with a proof, as the server knows it.
+#[derive(Clone, Copy)]
+pub struct ReceivedProof<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's external URI: scheme and host come from the server's configuration, never
+    /// from the proof.
+    pub uri: &'a Uri,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The token that the request carries; `None` at a token endpoint.
+    pub access_token: Option<&'a str>,
+    /// The key that the token is bound to, its `cnf.jkt`.
+    pub thumbprint: Option<&'a str>,
+}
+
+impl fmt::Debug for ReceivedProof<'_> {
+    /// Without the headers, which hold the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedProof")
+            .field("method", self.method)
+            .field("uri", &target_uri::of(self.uri))
+            .field("access_token", &self.access_token.map(|_| "…"))
+            .field("thumbprint", &self.thumbprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a good proof said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedProof {
+    /// The thumbprint of its key (RFC 7638): bind the token that is issued to it (`cnf.jkt`).
+    pub thumbprint: String,
+    /// Its identifier.
+    pub jti: String,
+}

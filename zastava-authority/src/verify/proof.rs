@@ -1,0 +1,87 @@
+//! A proof as it came in: parsed, its key and signature checked.
+
+use http::HeaderMap;
+use p256::ecdsa::Signature;
+use p256::ecdsa::signature::Verifier as _;
+use serde::Deserialize;
+
+use super::ProofError;
+use crate::dpop::{Present, PublicJwk, RawJwk};
+use crate::encoding::base64url_decode;
+
+/// Proofs have about 600 bytes.
+const PROOF_BYTES_MAX: usize = 8 * 1024;
+
+/// A proof whose signature is that of the key in it.
+pub(super) struct Proof {
+    pub(super) thumbprint: String,
+    pub(super) claims: Claims,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    pub(super) jti: String,
+    pub(super) htm: String,
+    pub(super) htu: String,
+    pub(super) iat: i64,
+    #[serde(default)]
+    pub(super) ath: Option<String>,
+    #[serde(default)]
+    pub(super) nonce: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawHeader<'a> {
+    // Missing members read as empty, so that each is refused under its own name.
+    #[serde(default)]
+    typ: &'a str,
+    #[serde(default)]
+    alg: &'a str,
+    #[serde(borrow)]
+    jwk: RawJwk<'a>,
+    #[serde(default)]
+    crit: Present,
+}
+
+impl Proof {
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ProofError> {
+        let mut values = headers.get_all("dpop").iter();
+        let value = values.next().ok_or(ProofError::Missing)?;
+        if values.next().is_some() {
+            return Err(ProofError::Multiple);
+        }
+        value.to_str().map_err(|_| ProofError::Malformed).and_then(Self::parse)
+    }
+
+    fn parse(text: &str) -> Result<Self, ProofError> {
+        if text.len() > PROOF_BYTES_MAX {
+            return Err(ProofError::Malformed);
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or(ProofError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(ProofError::Malformed)?;
+        let [header, claims, signature] =
+            [header, claims, signature].map(|part| base64url_decode(part).ok_or(ProofError::Malformed));
+        let (header, claims, signature) = (header?, claims?, signature?);
+
+        let header: RawHeader<'_> = serde_json::from_slice(&header).map_err(|_| ProofError::Malformed)?;
+        if header.crit.0 {
+            // RFC 7515 section 4.1.11: we know no extension, so none may be critical.
+            return Err(ProofError::Malformed);
+        }
+        if header.typ != "dpop+jwt" {
+            return Err(ProofError::Type);
+        }
+        if header.alg != "ES256" {
+            return Err(ProofError::Algorithm);
+        }
+        let key = header.jwk.verifying_key().ok_or(ProofError::Key)?;
+        let signature = Signature::from_slice(&signature).map_err(|_| ProofError::Signature)?;
+        key.verify(signed.as_bytes(), &signature).map_err(|_| ProofError::Signature)?;
+
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProofError::Malformed)?;
+        if claims.jti.is_empty() {
+            return Err(ProofError::Malformed);
+        }
+        Ok(Self { thumbprint: PublicJwk::of(&key).thumbprint(), claims })
+    }
+}

@@ -1,0 +1,171 @@
+//! Tokens on disk.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use zastava_authority::{DpopKey, Tokens, invalidate_op_token};
+use zastava_core::telemetry::Telemetry;
+
+use crate::support::{Server, authority_with_key, mode_of};
+
+/// A key file and a cache directory beside it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+        place
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.path().join("key.pem")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.0.path().join("run").join("optok")
+    }
+
+    /// A new process, as far as the cache knows.
+    fn start(&self, server: &Server, settings: &[(&str, &str)]) -> Tokens {
+        let (key_path, cache) = (self.key(), self.cache());
+        let own = [("dpopKeyPath", key_path.to_str().unwrap()), ("cacheDir", cache.to_str().unwrap())];
+        let key = Arc::new(DpopKey::from_file(&key_path).unwrap());
+        Tokens::new(authority_with_key(server, &[&own, settings].concat(), key, &Telemetry::detached()))
+    }
+
+    /// The one file in the cache.
+    fn file(&self) -> PathBuf {
+        let files: Vec<_> = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let [file] = files.as_slice() else { panic!("{files:?}") };
+        file.clone()
+    }
+}
+
+/// How many tokens a second process asks for, after `change` to the file of the first.
+async fn requests_after(change: impl FnOnce(&Path)) -> usize {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    change(&place.file());
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    // Whatever was there before, a good file is there now.
+    assert_eq!((mode_of(&place.cache()), mode_of(&place.file())), (0o700, 0o600));
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    server.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_with_the_token() {
+    assert_eq!(requests_after(|_| ()).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_others_could_read_or_write_is_not_believed() {
+    let set = |mode| move |path: &Path| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    assert_eq!(requests_after(set(0o640)).await, 2);
+    assert_eq!(requests_after(set(0o602)).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_are_none_are_ignored() {
+    let write = |bytes: &'static [u8]| move |path: &Path| fs::write(path, bytes).unwrap();
+    assert_eq!(requests_after(write(b"")).await, 2);
+    assert_eq!(requests_after(write(b"{\"token\":")).await, 2);
+    assert_eq!(requests_after(write(&[0xff; 100])).await, 2);
+    assert_eq!(requests_after(write(&[b' '; 100 * 1024])).await, 2);
+    let link = |path: &Path| {
+        let target = path.with_file_name("target");
+        fs::rename(path, &target).unwrap();
+        std::os::unix::fs::symlink(&target, path).unwrap();
+        // Only the link may be left for the next look into the directory.
+        fs::rename(&target, path.parent().unwrap().with_file_name("target")).unwrap();
+    };
+    assert_eq!(requests_after(link).await, 2);
+    let pipe = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    assert_eq!(requests_after(pipe).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_another_key_client_or_scope_are_ignored() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    place.start(&server, &[("clientId", "other")]).token("scanner").await.unwrap();
+    place.start(&server, &[("scopes", "less")]).token("scanner").await.unwrap();
+    place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
+    fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+    place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
+    assert_eq!(server.count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_token_is_ignored() {
+    let (place, server) = (Place::new(), Server::issuing(1));
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    let text = fs::read_to_string(place.file()).unwrap();
+    // Each process's clock starts anew, so the file is made older.
+    fs::write(place.file(), text.replace("2027-01-15T08:00:0", "2027-01-15T07:00:0")).unwrap();
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_passing_key_is_not_kept() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    let cache = place.cache();
+    let settings = [("cacheDir", cache.to_str().unwrap())];
+    let key = Arc::new(DpopKey::generate());
+    let tokens = Tokens::new(authority_with_key(&server, &settings, key, &Telemetry::detached()));
+    tokens.token("scanner").await.unwrap();
+    assert!(!cache.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_and_invalidated_tokens_leave_the_disk() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    let tokens = place.start(&server, &[]);
+    let token = tokens.token("scanner").await.unwrap();
+    tokens.reject(&token);
+    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    tokens.token("scanner").await.unwrap();
+    assert_eq!(tokens.invalidate("scanner"), 2);
+    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_directory_all_else_works() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    fs::write(place.0.path().join("run"), "a file in the way").unwrap();
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_audience_can_name_another_place() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    place.start(&server, &[]).token("../../key.pem").await.unwrap();
+    assert_eq!(place.file().parent().unwrap(), place.cache());
+    assert!(fs::read_to_string(place.key()).unwrap().starts_with("-----BEGIN"));
+}
+
+#[tokio::test]
+async fn the_command_works_without_any_process() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    let nowhere = invalidate_op_token(&place.cache(), "scanner").await.unwrap();
+    assert_eq!((nowhere.processes, nowhere.tokens), (0, 0));
+
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    // A process that died left its socket.
+    let stale = place.cache().join("control-1-0.sock");
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    let done = invalidate_op_token(&place.cache(), "scanner").await.unwrap();
+    assert_eq!((done.processes, done.tokens), (0, 1));
+    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+}

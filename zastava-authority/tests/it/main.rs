@@ -1,0 +1,11 @@
+//! Tests through the public door.
+
+mod cache;
+mod key;
+mod layer;
+mod proof;
+mod runtime;
+mod secrets;
+mod support;
+mod tokens;
+mod transport;

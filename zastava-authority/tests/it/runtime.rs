@@ -1,0 +1,164 @@
+//! The whole, over real TLS and a real socket.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde_json::json;
+use zastava_authority::{DpopKey, Error, RuntimeCore, invalidate_op_token};
+use zastava_core::contract::PolicyRequest;
+use zastava_core::http_service::HttpService;
+use zastava_core::options::{BackendOptions, RuntimeOptions};
+use zastava_core::telemetry::Telemetry;
+
+use crate::support::{Pki, Server, json as answer, mode_of, read, token};
+
+/// Authority and Scanner in one.
+fn server() -> Server {
+    let mut number = 0;
+    Server::new(move |request| match request.uri().path() {
+        "/token" => {
+            number += 1;
+            token(&format!("token-{number}"), 120)
+        }
+        "/api/v1/scanner/policy/runtime" => answer(200, r#"{"ttlSeconds":300,"results":{}}"#),
+        _ => answer(404, ""),
+    })
+}
+
+struct Installation {
+    pki: Pki,
+    settings: Vec<(&'static str, String)>,
+    url: String,
+}
+
+impl Installation {
+    fn new(url: String) -> Self {
+        let pki = Pki::new();
+        let path = |name: &str| pki.dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(path("key.pem"), DpopKey::generate().to_pem().expose()).unwrap();
+        pki.client("client.test");
+        let settings = vec![
+            ("tenant", "acme".to_owned()),
+            ("authority.issuer", url.clone()),
+            ("authority.cacheDir", path("optok")),
+            ("authority.dpopKeyPath", path("key.pem")),
+            ("authority.caBundlePath", path("ca.pem")),
+            ("authority.clientCertificatePath", path("client-chain.pem")),
+            ("authority.clientKeyPath", path("client-key.pem")),
+        ];
+        Self { pki, settings, url }
+    }
+
+    fn cache(&self) -> std::path::PathBuf {
+        self.pki.dir.path().join("optok")
+    }
+
+    fn connect(&self) -> Result<RuntimeCore, Error> {
+        let settings: Vec<_> = self.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let options = read(&settings, RuntimeOptions::read);
+        let backend = BackendOptions::new(self.url.parse().unwrap());
+        RuntimeCore::connect(&options, &backend, &Telemetry::detached())
+    }
+}
+
+/// A server needs the authority that the installation has, so its port is known afterwards.
+async fn installation(service: HttpService) -> (Installation, crate::support::TlsServer) {
+    let mut installation = Installation::new(String::new());
+    let tls = installation.pki.serve(service).await;
+    installation.url = tls.url("");
+    installation.settings[1].1 = installation.url.clone();
+    (installation, tls)
+}
+
+fn sockets(dir: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|end| end == "sock")).collect()
+}
+
+#[tokio::test]
+async fn scanner_is_asked_with_a_token_and_a_proof() {
+    let server = server();
+    let (installation, _tls) = installation(server.service()).await;
+    let core = installation.connect().unwrap();
+    core.scanner().policy(&PolicyRequest::default()).await.unwrap();
+
+    let requests = server.requests();
+    let paths: Vec<_> = requests.iter().map(|request| request.uri().path()).collect();
+    assert_eq!(paths, ["/token", "/api/v1/scanner/policy/runtime"]);
+    assert_eq!(requests[1].headers()["authorization"], "DPoP token-1");
+    assert!(requests[1].headers().contains_key("dpop"));
+    let status = core.status();
+    assert_eq!(status["tokens"][0]["state"], "valid");
+    assert_eq!((&status["mutualTls"], &status["requireDpop"]), (&json!(true), &json!(true)));
+    assert!(!status.to_string().contains("token-1"));
+}
+
+#[tokio::test]
+async fn the_command_reaches_every_process_and_a_new_token_is_issued() {
+    let server = server();
+    let (installation, _tls) = installation(server.service()).await;
+    let cores = [installation.connect().unwrap(), installation.connect().unwrap()];
+    for core in &cores {
+        core.tokens().token("scanner").await.unwrap();
+    }
+    let before = server.count();
+    let sockets_then = sockets(&installation.cache());
+    assert_eq!(sockets_then.len(), 2);
+    assert!(sockets_then.iter().all(|socket| mode_of(socket) == 0o600));
+
+    let done = invalidate_op_token(&installation.cache(), "scanner").await.unwrap();
+    // Two in memory, one file; a process that is quick may have written a file that the other drops.
+    assert!(done.processes == 2 && (3..=4).contains(&done.tokens), "{done:?}");
+    server.wait_for(before + 2).await;
+    let unknown = invalidate_op_token(&installation.cache(), "unknown").await.unwrap();
+    assert_eq!((unknown.processes, unknown.tokens), (2, 0));
+}
+
+#[tokio::test]
+async fn the_socket_goes_with_the_last_handle() {
+    let (installation, _tls) = installation(server().service()).await;
+    let core = installation.connect().unwrap();
+    let scanner = core.scanner();
+    drop(core);
+    assert_eq!(invalidate_op_token(&installation.cache(), "x").await.unwrap().processes, 1);
+    drop(scanner);
+    // The tasks end at their next turn.
+    while !sockets(&installation.cache()).is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_on_the_socket_hurts_nobody() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (installation, _tls) = installation(server().service()).await;
+    let core = installation.connect().unwrap();
+    let socket = sockets(&installation.cache()).remove(0);
+    for garbage in [&b"\n"[..], b"{}\n", b"\xff\xff\n", &[b'x'; 100_000]] {
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let _ = stream.write_all(garbage).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"");
+    }
+    assert_eq!(invalidate_op_token(&installation.cache(), "x").await.unwrap().processes, 1);
+    drop(core);
+}
+
+#[tokio::test]
+async fn a_missing_key_is_a_fault_of_configuration() {
+    let mut installation = Installation::new("https://localhost:1".to_owned());
+    installation.settings[3].1 = "/does/not/exist".to_owned();
+    let error = installation.connect().unwrap_err();
+    assert!(error.is_configuration());
+    assert_eq!(error.to_string(), "cannot use /does/not/exist");
+}
+
+#[tokio::test]
+async fn without_authority_scanner_is_unreachable_and_says_why() {
+    let core = Installation::new("https://localhost:1".to_owned()).connect().unwrap();
+    let error = core.scanner().send_events(Bytes::from_static(b"{}")).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "no valid token for \"scanner\"");
+}

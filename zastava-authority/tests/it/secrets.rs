@@ -1,0 +1,229 @@
+//! What operators see, and that no secret is in it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use serde_json::Value;
+use tower::{Layer as _, ServiceExt as _};
+use tracing_subscriber::fmt::MakeWriter;
+use zastava_authority::verify::{NonceIssuer, ReceivedProof, TokenKey, Verifier, VerifierOptions};
+use zastava_authority::{AuthorizeLayer, DpopKey, ProofRequest, TokenSource as _, Tokens};
+use zastava_core::clock::Timestamp;
+use zastava_core::telemetry::Telemetry;
+
+use crate::support::{Server, authority_with_key, debug_of, json, status, token, with_header};
+
+/// Everything that is logged on this thread, as JSON lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn start(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The fields of the lines with this message.
+    fn lines(&self, message: &str) -> Vec<Value> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take());
+        lines.filter(|fields| fields["message"] == message).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_issuance_is_logged_once_with_its_cause() {
+    let log = Log::default();
+    let _guard = log.start();
+    let server = Server::issuing(120);
+    let key = Arc::new(DpopKey::generate());
+    let authority = authority_with_key(&server, &[], Arc::clone(&key), &Telemetry::detached());
+    authority.token("scanner").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    authority.invalidate("scanner");
+    let token = authority.token("scanner").await.unwrap();
+    authority.reject(&token);
+    authority.token("scanner").await.unwrap();
+
+    let lines = log.lines("Issued runtime OpTok");
+    let causes: Vec<_> = lines.iter().map(|line| line["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["cold", "refresh", "invalidated", "rejected"]);
+    for line in &lines {
+        assert_eq!(line["scope"], "authority.token.issue");
+        assert_eq!(line["token_type"], "DPoP");
+        assert_eq!(line["audience"], "scanner");
+        assert_eq!(line["jkt"], key.thumbprint());
+    }
+    assert_eq!(lines[0]["expires_at"], "2027-01-15T08:02:00Z");
+    assert_eq!(log.lines("Mutual TLS requirement disabled").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_static_token_is_audited_once_a_minute() {
+    let log = Log::default();
+    let _guard = log.start();
+    let server = Server::new(|_| status(503));
+    let settings = [("allowStaticTokenFallback", "true"), ("staticTokenValue", "static-token")];
+    let key = Arc::new(DpopKey::generate());
+    let tokens = Tokens::new(authority_with_key(&server, &settings, key, &Telemetry::detached()));
+    for _ in 0..150 {
+        assert!(tokens.token("scanner").await.unwrap().is_static());
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let lines = log.lines("static token serves until Authority answers");
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["scope"], "authority.token.fallback");
+    assert!(!log.text().contains("static-token"));
+}
+
+/// No eight bytes of a secret in a row.
+fn assert_absent(text: &str, secret: &str) {
+    for window in secret.as_bytes().windows(8) {
+        let window = std::str::from_utf8(window).unwrap();
+        assert!(!text.contains(window), "{window:?} of {secret:?} is in {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_printed_on_any_way() {
+    const TOKEN: &str = "canary0token0canary";
+    const SECRET: &str = "canary1secret1canary";
+    const STATIC: &str = "canary2static2canary";
+    let log = Log::default();
+    let _guard = log.start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let key = DpopKey::generate();
+    std::fs::write(path("key"), key.to_pem().expose()).unwrap();
+    std::fs::write(path("secret"), SECRET).unwrap();
+    let (key_path, secret_path, cache) = (path("key"), path("secret"), path("cache"));
+    let settings = [
+        ("clientSecretPath", secret_path.as_str()),
+        ("dpopKeyPath", &key_path),
+        ("cacheDir", &cache),
+        ("allowStaticTokenFallback", "true"),
+        ("staticTokenValue", STATIC),
+    ];
+
+    // Authority and API repeat what they were sent wherever they can.
+    let mut number = 0;
+    let authority_server = Server::new(move |request| {
+        number += 1;
+        let proof = request.headers()["dpop"].to_str().unwrap();
+        let basic = request.headers()["authorization"].to_str().unwrap();
+        let echo = format!(r#"{{"error":"{proof}","error_description":"{basic} {TOKEN}"}}"#);
+        match number {
+            1 => json(400, echo),
+            2 => json(200, format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer"}}"#)),
+            3 => json(200, format!(r#"{{"access_token":"{TOKEN} {TOKEN}","token_type":"DPoP"}}"#)),
+            4 => json(200, TOKEN),
+            _ => token(TOKEN, 120),
+        }
+    });
+    let mut calls = 0;
+    let api = Server::new(move |request| {
+        calls += 1;
+        let seen = request.headers()["authorization"].to_str().unwrap().to_owned();
+        match calls {
+            2 => with_header(status(401), "www-authenticate", r#"DPoP error="invalid_token""#),
+            3 => with_header(status(401), "www-authenticate", r#"DPoP error="use_dpop_nonce""#),
+            _ => json(200, seen),
+        }
+    });
+
+    let key = Arc::new(key);
+    let authority =
+        authority_with_key(&authority_server, &settings, Arc::clone(&key), &Telemetry::detached());
+    let tokens = Tokens::new(authority.clone());
+    let origin = Uri::from_static("https://api.test");
+    let layer = AuthorizeLayer::new(tokens.clone(), Arc::clone(&key), "scanner", &origin);
+    let service = layer.layer(api.service());
+    let mut printed = vec![];
+    for _ in 0..40 {
+        let request = Request::get("https://api.test/x").body(Bytes::new()).unwrap();
+        match service.clone().oneshot(request).await {
+            Ok(answer) => drop(answer),
+            Err(error) => printed.push(debug_of(&error)),
+        }
+        match tokens.token("other").await {
+            Ok(token) => printed.push(debug_of(&token)),
+            Err(error) => printed.push(format!("{} {error}", debug_of(&error))),
+        }
+        printed.push(authority.status().to_string());
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    tokens.invalidate("scanner");
+    printed.push(debug_of(&tokens.token("scanner").await.unwrap()));
+
+    let proof_request = ProofRequest {
+        method: &http::Method::GET,
+        uri: &origin,
+        access_token: Some(TOKEN),
+        nonce: None,
+        issued_at: Timestamp::now(),
+    };
+    let mut headers = http::HeaderMap::new();
+    headers.insert("authorization", format!("DPoP {TOKEN}").parse().unwrap());
+    let received = ReceivedProof {
+        method: &http::Method::GET,
+        uri: &origin,
+        headers: &headers,
+        access_token: Some(TOKEN),
+        thumbprint: None,
+    };
+    printed.push(debug_of(&(&authority, &tokens, &layer, &service, &key, proof_request, received)));
+    let verifier = Verifier::new(VerifierOptions::default());
+    printed.push(debug_of(&(verifier, NonceIssuer::new(Duration::from_secs(300)), TokenKey::generate())));
+    // What is sent prints as `Sensitive`.
+    printed.push(debug_of(&(authority_server.requests(), api.requests())));
+    printed.push(log.text());
+
+    let text = printed.join("\n");
+    assert!(text.contains("Issued runtime OpTok") && text.contains("static token serves"));
+    let basic = format!("Basic {}", "emFzdGF2YS1ydW50aW1lOmNhbmFyeTFzZWNyZXQxY2FuYXJ5");
+    for secret in [TOKEN, SECRET, STATIC, &basic["Basic emFzdGF2YS1ydW50aW1lOm".len()..]] {
+        assert_absent(&text, secret);
+    }
+    key.to_pem()
+        .expose()
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .for_each(|line| assert_absent(&text, line));
+    for request in authority_server.requests().iter().chain(&api.requests()) {
+        if let Some(proof) = request.headers().get("dpop") {
+            // The header segment is public and the same in all.
+            let (_, private) = proof.to_str().unwrap().split_once('.').unwrap();
+            assert_absent(&text, &private[private.len() - 86..]);
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! The source of tokens, against a scripted endpoint on paused time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, advance, timeout};
+use zastava_authority::verify::{ReceivedProof, Verifier, VerifierOptions};
+use zastava_authority::{Authority, DpopKey, Error, OpTok, TokenSource as _, Tokens};
+use zastava_core::clock::{Clock, ManualClock, Timestamp};
+use zastava_core::telemetry::{TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS, Telemetry};
+
+use crate::support::{
+    Server, TokioClock, authority, authority_with_key, json, options, refusal, status, token, tokens,
+    with_header,
+};
+
+/// What `count` callers get who ask at the same time.
+async fn ask_together(tokens: &Tokens, count: usize) -> Vec<Result<Arc<OpTok>, Error>> {
+    let mut callers = JoinSet::new();
+    for _ in 0..count {
+        let tokens = tokens.clone();
+        callers.spawn(async move { tokens.token("scanner").await });
+    }
+    callers.join_all().await
+}
+
+fn form_of(request: &http::Request<bytes::Bytes>) -> String {
+    String::from_utf8(request.body().to_vec()).unwrap()
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_cold_callers_share_one_request() {
+    let server = Server::issuing(120);
+    let started = Instant::now();
+    let answers = ask_together(&tokens(&server, &[]), 1000).await;
+    let generations: HashSet<_> = answers.into_iter().map(|answer| answer.unwrap().generation()).collect();
+    assert_eq!((generations.len(), server.count()), (1, 1));
+    assert_eq!(started.elapsed(), Duration::from_millis(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_cold_callers_share_one_failure() {
+    let server = Server::new(|_| refusal(503, "temporarily_unavailable"));
+    let started = Instant::now();
+    for answer in ask_together(&tokens(&server, &[]), 1000).await {
+        let error = answer.unwrap_err();
+        assert_eq!(error.oauth_code(), Some("temporarily_unavailable"));
+        assert!(error.retry_after().is_some() && !error.is_configuration());
+    }
+    assert_eq!((server.count(), started.elapsed()), (1, Duration::from_millis(50)));
+}
+
+/// Checks each proof as the standard says, and challenges those without a nonce.
+fn challenging() -> Server {
+    let verifier = Verifier::new(VerifierOptions::default());
+    let clock = TokioClock::new();
+    Server::new(move |request| {
+        let received = ReceivedProof {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            access_token: None,
+            thumbprint: None,
+        };
+        let answer = match verifier.verify(&received, clock.now()) {
+            Ok(_) => token("abc", 120),
+            Err(error) => refusal(400, error.oauth_code()),
+        };
+        with_header(answer, "dpop-nonce", &verifier.nonce(clock.now()))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demanded_nonce_costs_one_request_more_and_only_the_first_time() {
+    let server = challenging();
+    let tokens = tokens(&server, &[]);
+    for answer in ask_together(&tokens, 1000).await {
+        assert!(answer.unwrap().is_dpop());
+    }
+    assert_eq!(server.count(), 2);
+    assert_eq!(tokens.invalidate("scanner"), 1);
+    tokens.token("scanner").await.unwrap();
+    assert_eq!(server.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn endless_challenges_end_after_three_attempts() {
+    let mut number = 0;
+    let server = Server::new(move |_| {
+        number += 1;
+        with_header(refusal(400, "use_dpop_nonce"), "dpop-nonce", &format!("nonce-{number}"))
+    });
+    let error = tokens(&server, &[]).token("scanner").await.unwrap_err();
+    assert_eq!((error.oauth_code(), server.count()), (Some("use_dpop_nonce"), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_nonce_again_is_not_answered() {
+    let server = Server::new(|_| with_header(refusal(400, "use_dpop_nonce"), "dpop-nonce", "same"));
+    tokens(&server, &[]).token("scanner").await.unwrap_err();
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_a_proof_of_its_own() {
+    let mut number = 0;
+    let server = Server::new(move |_| {
+        number += 1;
+        match number % 3 {
+            0 => token("abc", 120),
+            1 => status(503),
+            _ => with_header(refusal(400, "use_dpop_nonce"), "dpop-nonce", &number.to_string()),
+        }
+    });
+    let tokens = tokens(&server, &[]);
+    let _ = tokens.token("scanner").await;
+    advance(seconds(600)).await;
+    server.wait_for(20).await;
+    let proofs: HashSet<_> =
+        server.requests().iter().map(|request| request.headers()["dpop"].as_bytes().to_vec()).collect();
+    assert_eq!(proofs.len(), server.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_goes_on_without_whoever_asked_first() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    assert!(timeout(Duration::from_millis(10), tokens.token("scanner")).await.is_err());
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "token-1");
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_refreshed_before_they_end_and_nobody_waits() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    tokens.token("scanner").await.unwrap();
+    for _ in 0..600 {
+        advance(seconds(1)).await;
+        let asked = Instant::now();
+        tokens.token("scanner").await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
+    // A token of 120 s is refreshed after 60 s, give or take six.
+    assert!((10..=13).contains(&server.count()), "{}", server.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_bridged_until_the_token_ends_and_no_longer() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    let first = tokens.token("scanner").await.unwrap();
+    server.handle(|_| status(503));
+    let issued = Instant::now() - Duration::from_millis(50);
+
+    let mut refused_at = None;
+    while issued.elapsed() < seconds(300) {
+        advance(seconds(1)).await;
+        let asked = Instant::now();
+        match tokens.token("scanner").await {
+            Ok(token) => assert_eq!((token.generation(), refused_at), (first.generation(), None)),
+            Err(error) => {
+                assert!(error.retry_after().unwrap() <= seconds(15));
+                refused_at.get_or_insert_with(|| issued.elapsed());
+            }
+        }
+        assert_eq!(asked.elapsed(), Duration::ZERO, "an outage costs callers no time");
+    }
+    let refused_at = refused_at.unwrap();
+    assert!((seconds(115)..seconds(116)).contains(&refused_at), "{refused_at:?}");
+    assert!(server.count() <= 40, "{}", server.count());
+
+    let restored = Instant::now();
+    server.handle(|_| token("again", 120));
+    server.wait_for(server.count() + 1).await;
+    assert!(restored.elapsed() <= seconds(16));
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_to_wait_is_obeyed() {
+    let server = Server::new(|_| with_header(status(429), "retry-after", "40"));
+    let tokens = tokens(&server, &[]);
+    let asked = Instant::now();
+    let error = tokens.token("scanner").await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(seconds(40)));
+    server.handle(|_| token("abc", 120));
+    server.wait_for(2).await;
+    assert!(asked.elapsed() >= seconds(40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_costs_its_time_once() {
+    let server = Server::issuing(120).with_latency(seconds(3600));
+    let tokens = tokens(&server, &[("requestTimeoutSeconds", "5")]);
+    let asked = Instant::now();
+    for answer in ask_together(&tokens, 100).await {
+        assert!(answer.unwrap_err().to_string().contains("no valid token"));
+    }
+    assert_eq!(asked.elapsed(), seconds(5));
+    tokens.token("scanner").await.unwrap_err();
+    assert_eq!(asked.elapsed(), seconds(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_rejection_of_a_replaced_token_does_nothing() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    let first = tokens.token("scanner").await.unwrap();
+    tokens.reject(&first);
+    let second = tokens.token("scanner").await.unwrap();
+    assert!(second.generation() > first.generation());
+    for _ in 0..50 {
+        tokens.reject(&first);
+        assert_eq!(tokens.token("scanner").await.unwrap().generation(), second.generation());
+    }
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_rejections_of_one_token_cost_one_request() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    let first = tokens.token("scanner").await.unwrap();
+    (0..1000).for_each(|_| tokens.reject(&first));
+    ask_together(&tokens, 1000).await.into_iter().for_each(|answer| assert!(answer.is_ok()));
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_server_that_refuses_everything_does_not_drive_requests() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    let started = Instant::now();
+    while started.elapsed() < seconds(60) {
+        if let Ok(token) = tokens.token("scanner").await {
+            tokens.reject(&token);
+        }
+        advance(Duration::from_millis(100)).await;
+    }
+    assert!(server.count() <= 20, "{}", server.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_on_its_way_when_invalidated_does_not_count() {
+    let server = Server::issuing(120);
+    let authority = authority(&server, &[]);
+    authority.start("scanner").unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(authority.invalidate("scanner"), 0);
+    assert_eq!(authority.token("scanner").await.unwrap().expose(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bearer_token_is_refused_where_dpop_is_required() {
+    for kind in [r#","token_type":"Bearer""#, r#","token_type":"""#, ""] {
+        let body = format!(r#"{{"access_token":"abc","expires_in":120{kind}}}"#);
+        let server = Server::new(move |_| json(200, body.clone()));
+        let error = tokens(&server, &[]).token("scanner").await.unwrap_err();
+        let Error::Unavailable { last, .. } = &error else { panic!("{error:?}") };
+        assert!(matches!(**last, Error::TokenType { expected: "DPoP", .. }), "{last:?}");
+        assert!(error.is_configuration());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_dpop_no_proof_is_sent_and_bearer_is_taken() {
+    let server =
+        Server::new(|_| json(200, r#"{"access_token":"abc","token_type":"bearer","expires_in":"60"}"#));
+    let token = tokens(&server, &[("requireDpop", "false")]).token("scanner").await.unwrap();
+    assert!(!token.is_dpop() && token.thumbprint().is_none());
+    assert!(!server.requests()[0].headers().contains_key("dpop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_none_are_refused() {
+    let rows = [
+        "",
+        "<html>",
+        "{}",
+        r#"{"access_token":"","token_type":"DPoP","expires_in":120}"#,
+        r#"{"access_token":"a b","token_type":"DPoP","expires_in":120}"#,
+        r#"{"access_token":"a\r\nb","token_type":"DPoP","expires_in":120}"#,
+        r#"{"access_token":"abc","token_type":"DPoP","expires_in":0}"#,
+        r#"{"access_token":"abc","token_type":"DPoP","expires_in":-1}"#,
+        r#"{"access_token":"abc","token_type":"DPoP","expires_in":"soon"}"#,
+        r#"{"access_token":["abc"],"token_type":"DPoP","expires_in":120}"#,
+    ];
+    for body in rows {
+        let server = Server::new(move |_| json(200, body));
+        let error = tokens(&server, &[]).token("scanner").await.unwrap_err();
+        let Error::Unavailable { last, .. } = error else { panic!("{error:?}") };
+        assert!(matches!(*last, Error::Malformed { .. }), "{body}: {last:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lives_are_counted_from_the_start_of_the_request() {
+    let start = Timestamp::from_unix_seconds(1_800_000_000);
+    let rows = [
+        (r#","expires_in":300"#, 300),
+        ("", 120),
+        (r#","expires_in":null"#, 120),
+        (r#","expires_in":999999999999"#, 24 * 3600),
+    ];
+    for (life, expected) in rows {
+        let body = format!(r#"{{"access_token":"abc","token_type":"DPoP"{life}}}"#);
+        let server = Server::new(move |_| json(200, body.clone())).with_latency(seconds(3));
+        let token = tokens(&server, &[]).token("scanner").await.unwrap();
+        assert_eq!(token.expires_at(), start.saturating_add(seconds(expected)), "{life}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_says_who_asks_for_what() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "p:s w\n").unwrap();
+    let server = Server::issuing(120);
+    let settings = [("clientSecretPath", secret.to_str().unwrap()), ("clientId", "zastava runtime")];
+    let tokens = tokens(&server, &settings);
+    tokens.token("scanner").await.unwrap();
+    tokens.token("https://api.test/x").await.unwrap();
+
+    let [first, second] = <[_; 2]>::try_from(server.requests()).unwrap();
+    assert_eq!(first.uri(), "https://authority.test/token");
+    assert_eq!(
+        form_of(&first),
+        "grant_type=client_credentials&client_id=zastava+runtime&audience=scanner\
+         &scope=aud%3Ascanner+api%3Ascanner.runtime.write"
+    );
+    assert!(form_of(&second).ends_with("&resource=https%3A%2F%2Fapi.test%2Fx"));
+    let expected = HeaderMap::from_iter([
+        ("content-type".parse().unwrap(), "application/x-www-form-urlencoded".parse().unwrap()),
+        ("accept".parse().unwrap(), "application/json".parse().unwrap()),
+        // zastava+runtime:p%3As+w
+        ("authorization".parse().unwrap(), "Basic emFzdGF2YStydW50aW1lOnAlM0FzK3c=".parse().unwrap()),
+        ("dpop".parse().unwrap(), first.headers()["dpop"].clone()),
+    ]);
+    assert_eq!(first.headers(), &expected);
+    assert!(first.headers()["authorization"].is_sensitive() && first.headers()["dpop"].is_sensitive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_names_the_endpoint() {
+    let document = r#"{"issuer":"https://authority.test","token_endpoint":"https://elsewhere.test/t"}"#;
+    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
+        let server = Server::issuing(120).with_metadata(path, json(200, document));
+        tokens(&server, &[]).token("scanner").await.unwrap();
+        assert_eq!(server.requests()[0].uri(), "https://elsewhere.test/t", "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_cannot_be_trusted_sends_nothing() {
+    let rows = [
+        json(200, r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/t"}"#),
+        json(200, r#"{"issuer":"https://authority.test","token_endpoint":"http://authority.test/t"}"#),
+        json(200, r#"{"issuer":"https://authority.test","token_endpoint":"/t"}"#),
+        json(200, "{}"),
+        status(500),
+        status(429),
+    ];
+    for answer in rows {
+        let server = Server::issuing(120).with_metadata("/.well-known/openid-configuration", answer);
+        tokens(&server, &[]).token("scanner").await.unwrap_err();
+        assert_eq!(server.count(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_static_token_serves_until_authority_first_answers() {
+    let telemetry = Telemetry::detached();
+    let settings = [("allowStaticTokenFallback", "true"), ("staticTokenValue", "static-token")];
+    let server = Server::new(|_| status(503));
+    let key = Arc::new(DpopKey::generate());
+    let tokens = Tokens::new(authority_with_key(&server, &settings, key, &telemetry));
+
+    let fallback = tokens.token("scanner").await.unwrap();
+    assert!(fallback.is_static() && !fallback.is_dpop());
+    assert_eq!(fallback.expose(), "static-token");
+    assert!(tokens.token("another").await.is_err(), "it is for one audience");
+    assert_eq!(telemetry.counter(TOKEN_FALLBACK).get(&["scanner"]), 1);
+
+    server.handle(|_| token("real", 120));
+    server.wait_for(server.count() + 2).await;
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "real");
+    server.handle(|_| status(503));
+    tokio::time::sleep(seconds(150)).await;
+    assert!(tokens.token("scanner").await.is_err(), "never again after a success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_static_token_that_is_too_old_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("static");
+    std::fs::write(&path, "static-token\n").unwrap();
+    // The test's clock starts years after the file was written.
+    let settings = [("allowStaticTokenFallback", "true"), ("staticTokenPath", path.to_str().unwrap())];
+    let server = Server::new(|_| status(503));
+    let tokens = tokens(&server, &settings);
+    assert!(tokens.token("scanner").await.is_err());
+    let recent = std::time::SystemTime::UNIX_EPOCH + seconds(1_800_000_000);
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(recent).unwrap();
+    advance(seconds(2)).await;
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "static-token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_end_with_the_last_handle() {
+    let server = Server::issuing(120);
+    let key = Arc::new(DpopKey::generate());
+    let tokens = Tokens::new(authority_with_key(&server, &[], Arc::clone(&key), &Telemetry::detached()));
+    tokens.token("scanner").await.unwrap();
+    drop(tokens);
+    tokio::time::sleep(seconds(600)).await;
+    assert_eq!((server.count(), Arc::strong_count(&key)), (1, 1));
+}
+
+/// After a suspend the wall clock has gone on and the timers have not.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ended_during_a_suspend_is_replaced_at_once() {
+    let server = Server::issuing(120);
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
+    let (key, telemetry) = (Arc::new(DpopKey::generate()), Telemetry::detached());
+    let wall: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let authority = Authority::with_clock(&options(&[]), server.service(), key, &telemetry, wall);
+    authority.token("scanner").await.unwrap();
+    clock.advance(seconds(3600));
+    let asked = Instant::now();
+    assert_eq!(authority.token("scanner").await.unwrap().expose(), "token-2");
+    assert_eq!(asked.elapsed(), Duration::from_millis(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn audiences_are_apart_and_bounded() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[]);
+    let first = tokens.token("audience-0").await.unwrap();
+    for number in 1..64 {
+        let token = tokens.token(&format!("audience-{number}")).await.unwrap();
+        assert_ne!(token.expose(), first.expose());
+    }
+    assert!(matches!(tokens.token("one more").await, Err(Error::TooManyAudiences { max: 64 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_and_status_tell_the_state() {
+    let telemetry = Telemetry::detached();
+    let server = challenging();
+    let authority = authority_with_key(&server, &[], Arc::new(DpopKey::generate()), &telemetry);
+    let token = authority.token("scanner").await.unwrap();
+    let requests = telemetry.counter(TOKEN_REQUESTS);
+    assert_eq!((requests.get(&["scanner", "nonce"]), requests.get(&["scanner", "issued"])), (1, 1));
+    let expiry = telemetry.gauge(TOKEN_EXPIRY).get(&["scanner"]);
+    assert_eq!(expiry, token.expires_at().unix_seconds() as f64);
+    let status = authority.status();
+    assert_eq!(status[0]["state"], "valid");
+    assert_eq!(status[0]["tokenType"], "DPoP");
+
+    server.handle(|_| refusal(401, "invalid_client"));
+    authority.invalidate("scanner");
+    authority.token("scanner").await.unwrap_err();
+    let status = authority.status();
+    assert_eq!(status[0]["state"], "unavailable");
+    assert_eq!(status[0]["lastError"], "authority answered 401 Unauthorized invalid_client");
+    assert_eq!(requests.get(&["scanner", "refused"]), 1);
+}

@@ -1,0 +1,160 @@
+//! What the tests share: a sandbox, an observer in this process, processes to be seen.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use zastava_core::config::{Config, Origin};
+use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::program::{Health, Shutdown};
+use zastava_core::telemetry::Telemetry;
+use zastava_observer::{Accounting, App, Books, Error, Events, ObserverOptions};
+use zastava_sandbox::{Sandbox, SandboxOptions};
+
+/// No test waits longer; none comes near it unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Quick enough for tests, and no port that another test may have.
+pub(crate) const QUICK: [(&str, &str); 8] = [
+    ("zastava.observer.nodeName", "node-1"),
+    ("zastava.observer.pollInterval", "100ms"),
+    ("zastava.observer.publishFlushIntervalSeconds", "50ms"),
+    ("zastava.observer.backoff.initial", "20ms"),
+    ("zastava.observer.backoff.max", "100ms"),
+    ("zastava.observer.limits.eventsPerSecond", "10000"),
+    ("zastava.observer.limits.burst", "10000"),
+    ("zastava.observer.health.listen", "127.0.0.1:0"),
+];
+
+pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait).await.expect("what is waited for comes")
+}
+
+#[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
+pub(crate) fn skip(reason: &str) {
+    eprintln!("SKIP: {reason}");
+}
+
+/// A sandbox with a directory of its own.
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) directory: TempDir,
+}
+
+impl Stage {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = SandboxOptions::new(directory.path().join("sandbox"));
+        let sandbox = Sandbox::start(options).await.expect("starts");
+        Self { sandbox, directory }
+    }
+
+    pub(crate) fn yaml(&self) -> String {
+        self.sandbox.configuration("acme")
+    }
+
+    /// The observer's options: the sandbox's, then `QUICK`, then `settings`.
+    pub(crate) fn options(&self, settings: &[(&str, &str)]) -> ObserverOptions {
+        read(&self.yaml(), settings)
+    }
+}
+
+pub(crate) fn read(yaml: &str, settings: &[(&str, &str)]) -> ObserverOptions {
+    let mut config = Config::from_yaml(yaml, Path::new("zastava.yaml"));
+    for (key, value) in QUICK.iter().chain(settings) {
+        config.set(key, value, &Origin::Flag("--set".to_owned()));
+    }
+    match config.read(ObserverOptions::read) {
+        Ok((options, _)) => options,
+        Err(faults) => panic!("{faults}"),
+    }
+}
+
+/// An observer in this process.
+pub(crate) struct Running {
+    pub(crate) events: Events,
+    pub(crate) books: Books,
+    pub(crate) telemetry: Telemetry,
+    shutdown: Shutdown,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Running {
+    pub(crate) fn start(options: ObserverOptions) -> Self {
+        let telemetry = Telemetry::new(&options.runtime, "0.0.0", "test");
+        let app = App::build(options, &telemetry, &Health::new()).expect("can be built");
+        let (events, books, shutdown) = (app.events(), app.books(), Shutdown::new());
+        let task = tokio::spawn(app.run(shutdown.clone()));
+        Self { events, books, telemetry, shutdown, task }
+    }
+
+    /// The next event of that kind for that process.
+    pub(crate) async fn event(&mut self, kind: EventKind, pid: u32) -> Arc<RuntimeEvent> {
+        within(async {
+            loop {
+                let event = self.events.next().await.expect("the observer runs");
+                if event.kind == kind && event.process.as_ref().is_some_and(|process| process.pid == pid) {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ends the observer, which sends what it can, and returns its books.
+    pub(crate) async fn end(self) -> Accounting {
+        self.shutdown.begin();
+        within(self.task).await.expect("does not panic").expect("no part fails");
+        let accounting = self.books.accounting();
+        assert!(accounting.is_balanced(), "{accounting:?}");
+        accounting
+    }
+}
+
+/// A process of the test's own, ended with the test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// `sleep` in a process group of its own, as a shell starts a job.
+    pub(crate) fn sleep(program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.arg("300").process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.spawn().expect("sleep can be started"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.0.kill().expect("runs");
+        self.0.wait().expect("ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn sleep_path() -> &'static Path {
+    Path::new("/bin/sleep")
+}
+
+/// What `readelf -n` prints; `None` where there is no `readelf`.
+pub(crate) fn readelf_build_id(path: &str) -> Option<String> {
+    let Ok(output) = Command::new("readelf").args(["-n", path]).output() else {
+        skip("readelf is not installed");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let id = text.lines().find_map(|line| line.trim().strip_prefix("Build ID: ").map(str::to_owned));
+    Some(id.expect("the program carries a build-id"))
+}
