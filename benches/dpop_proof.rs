@@ -15,9 +15,11 @@ const TOKEN_BYTES: usize = 586;
 
 fn proofs(c: &mut Criterion) {
     let (key, now) = (DpopKey::generate(), Timestamp::now());
-    let verifier = Verifier::new(VerifierOptions { replay_entries_max: 10_000_000, ..VerifierOptions::default() });
+    let verifier =
+        Verifier::new(VerifierOptions { replay_entries_max: 10_000_000, ..VerifierOptions::default() });
     let (token, nonce) = ("t".repeat(TOKEN_BYTES), verifier.nonce(now));
-    let (method, uri) = (&Method::POST, &Uri::from_static("https://scanner.internal/api/v1/scanner/runtime/events"));
+    let (method, uri) =
+        (&Method::POST, &Uri::from_static("https://scanner.internal/api/v1/scanner/runtime/events"));
     let request =
         ProofRequest { method, uri, access_token: Some(&token), nonce: Some(&nonce), issued_at: now };
 

@@ -64,9 +64,9 @@ pub enum Error {
         /// The last number delivered.
         delivered_through: u64,
     },
-    /// An earlier sync of these records failed, and the kernel may have dropped their pages. They
-    /// can be read and acknowledged, but no later sync can vouch for them.
-    #[error("records {first_seq} to {last_seq} may not survive a power cut: their sync failed")]
+    /// An earlier sync of these records failed, and the kernel may have dropped their pages, or
+    /// their file is gone. What can still be read can be acknowledged, but no sync vouches for it.
+    #[error("records {first_seq} to {last_seq} may not survive a power cut")]
     NotDurable {
         /// First record in doubt.
         first_seq: u64,

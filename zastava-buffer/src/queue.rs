@@ -123,13 +123,15 @@ impl Queue {
     fn sync_chunk(&mut self, index: usize) -> Result<(), Error> {
         let is_active = self.active.is_some() && index + 1 == self.chunks.len();
         let chunk = &mut self.chunks[index];
-        let settled = chunk.is_settled();
+        if chunk.is_settled() {
+            return Ok(());
+        }
         let (first_seq, last_seq) = (chunk.from_seq, chunk.end_seq - 1);
         let Some(segment) = &mut chunk.segment else { return Ok(()) };
         match segment.sync {
-            SyncState::Failed if !settled => return Err(Error::NotDurable { first_seq, last_seq }),
+            SyncState::Done => return Ok(()),
+            SyncState::Failed => return Err(Error::NotDurable { first_seq, last_seq }),
             SyncState::Pending => {}
-            _ => return Ok(()),
         }
         let synced = match &self.active {
             Some(file) if is_active => file.sync(),
@@ -137,7 +139,7 @@ impl Queue {
             // error that nobody has heard of yet to this one too (since Linux 4.16).
             _ => match self.storage.open_segment(segment.name)? {
                 Some(file) => file.sync(),
-                None => Ok(()),
+                None => Err(Error::NotDurable { first_seq, last_seq }),
             },
         };
         segment.sync = if synced.is_ok() { SyncState::Done } else { SyncState::Failed };

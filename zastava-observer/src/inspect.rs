@@ -1,6 +1,6 @@
 //! From facts to events. Pure: the same facts always make the same event, its id included.
 
-use std::collections::BTreeMap;
+use std::error::Error as _;
 
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{
@@ -43,7 +43,7 @@ impl Observed {
                 event.loaded_libs.clone_from(&facts.libraries);
                 event.evidence.extend_from_slice(&facts.evidence);
             }
-            Err(error) => event.evidence.push(evidence("proc", error.to_string())),
+            Err(error) => event.evidence.push(evidence("proc", with_cause(error))),
         }
         event.process = Some(process);
         event
@@ -69,8 +69,14 @@ impl Observed {
         let (tenant, node) = (self.tenant.clone(), self.node.clone());
         let mut event = RuntimeEvent::new(id, at, kind, tenant, node, runtime, workload);
         event.evidence.clone_from(&container.evidence);
-        event.annotations = BTreeMap::new();
         event
+    }
+}
+
+fn with_cause(error: &CaptureError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

@@ -21,7 +21,6 @@ const PROGRAM: Program = Program {
 
 /// A read that hangs in the kernel does not keep the program from ending.
 const THREADS_END_MAX: Duration = Duration::from_secs(1);
-
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {

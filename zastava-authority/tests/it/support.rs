@@ -1,7 +1,7 @@
 //! A scripted server as a tower service, a clock that follows tokio's, and a real TLS server.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -139,7 +139,16 @@ impl Clock for TokioClock {
     }
 }
 
+/// `tracing` decides once whether a line is of interest, on the thread that reaches it first. With
+/// fewer than two dispatchers it asks that thread's own, and lines that another test captures
+/// would be lost.
+static INTERESTED: LazyLock<[tracing::Dispatch; 2]> = LazyLock::new(|| {
+    let everything = || tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    [(); 2].map(|()| everything().with_writer(std::io::sink).finish().into())
+});
+
 pub(crate) fn read<T>(settings: &[(&str, &str)], read: impl FnOnce(&Section<'_>) -> Option<T>) -> T {
+    LazyLock::force(&INTERESTED);
     let mut config = Config::empty();
     for (key, value) in settings {
         config.set(&format!("zastava.{key}"), value, &Origin::Flag("test".into()));

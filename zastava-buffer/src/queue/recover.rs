@@ -53,6 +53,7 @@ pub(crate) fn recover(storage: Storage, options: Options) -> Result<(Queue, Open
     // cannot be written to is found out now, not at the first push.
     queue.save(cursor, true)?;
     queue.storage.sync_directory()?;
+    queue.directory_synced = true;
     queue.retire()?;
     let evicted = queue.evict_to_cap()?;
     let report = OpenReport {

@@ -94,6 +94,22 @@ fn a_drained_directory_gives_the_disk_back() {
 }
 
 #[test]
+fn sync_does_not_vouch_for_a_file_that_is_gone() {
+    let directory = scratch();
+    fill(&open(directory.path(), small()).0, 3);
+    let (buffer, _) = open(directory.path(), small());
+    fill(&buffer, 2);
+    std::fs::remove_file(&segments(directory.path())[0]).expect("remove");
+    for _ in 0..2 {
+        let refused = buffer.sync().expect_err("records 1 to 3 are gone");
+        assert!(matches!(refused, Error::NotDurable { first_seq: 1, last_seq: 3 }), "{refused}");
+    }
+    let drained = drain(&buffer);
+    assert_eq!((drained.seqs(), drained.lost()), (vec![4, 5], 3));
+    assert_eq!(buffer.sync().expect("what is left is safe"), 5);
+}
+
+#[test]
 fn a_second_open_is_refused_until_the_first_is_dropped() {
     let directory = scratch();
     let (buffer, _) = open(directory.path(), small());

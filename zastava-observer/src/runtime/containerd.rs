@@ -27,7 +27,7 @@ use crate::process::{ProcTree, cap_arguments};
 
 /// Task events that wait for their facts.
 const QUEUE_EVENTS_MAX: usize = 4096;
-/// Tasks that a list may name; more are left out by the tracker's own bound.
+/// Tasks that are followed, twice as many as the tracker takes; a node has hundreds.
 const TASKS_MAX: usize = 16_384;
 const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);

@@ -59,7 +59,7 @@ impl Containerd {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.args(["--timeout", "20s", "-n", "zastava-test", "-a"]).arg(self.socket()).args(arguments);
+        command.args(["--timeout", "20s", "-n", &namespace(), "-a"]).arg(self.socket()).args(arguments);
         command
     }
 
@@ -106,6 +106,24 @@ impl Drop for Containerd {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !self.containers.is_empty() {
+            remove_leftovers();
+        }
+    }
+}
+
+/// No other run has the same.
+fn namespace() -> String {
+    format!("zastava-test-{}", std::process::id())
+}
+
+/// runc leaves the namespace's cgroups and its own directory behind: empty ones, or the removal fails.
+fn remove_leftovers() {
+    let hierarchies =
+        fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    let parents = hierarchies.chain(["/sys/fs/cgroup".into(), "/run/containerd/runc".into()]);
+    for parent in parents {
+        let _ = fs::remove_dir(parent.join(namespace()));
     }
 }
 

@@ -41,8 +41,6 @@ impl Groups {
 
     /// The workloads that these processes make.
     pub(super) fn update(&mut self, members: Vec<Member>) -> Vec<Container> {
-        let leaders: HashMap<u32, String> =
-            members.iter().map(|member| (member.stat.pid, member.stat.name.clone())).collect();
         let mut groups: BTreeMap<Key, (Option<CgroupUnit>, Vec<Stat>)> = BTreeMap::new();
         for Member { stat, cgroup } in members {
             let unit = cgroup.as_deref().and_then(CgroupUnit::of);
@@ -54,7 +52,7 @@ impl Groups {
         }
         let mut known = HashMap::with_capacity(groups.len());
         for (key, (unit, stats)) in groups {
-            let Some(container) = self.container(&key, unit.as_ref(), &stats, &leaders) else { continue };
+            let Some(container) = self.container(&key, unit.as_ref(), &stats) else { continue };
             known.insert(key, container);
         }
         self.known = known;
@@ -63,29 +61,28 @@ impl Groups {
         containers
     }
 
-    fn container(
-        &self,
-        key: &Key,
-        unit: Option<&CgroupUnit>,
-        stats: &[Stat],
-        names: &HashMap<u32, String>,
-    ) -> Option<Container> {
+    fn container(&self, key: &Key, unit: Option<&CgroupUnit>, stats: &[Stat]) -> Option<Container> {
         let oldest = stats.iter().min_by_key(|stat| (stat.start_ticks, stat.pid))?;
         if let Some(known) = self.known.get(key)
             && goes_on(known, key, stats)
         {
             return Some(known.clone());
         }
-        let (owner, identity) = match (key, unit) {
-            (Key::Cgroup(path), Some(unit)) => (unit_owner(unit), format!("cgroup {path}")),
-            (Key::Cgroup(path), None) => (Owner::default(), format!("cgroup {path}")),
-            (Key::Job { session, .. }, _) => {
-                let name = names.get(session).map_or_else(|| session.to_string(), Clone::clone);
-                let identity = format!("process {} {}", oldest.pid, oldest.start_ticks);
-                (Owner { kind: "Session".to_owned(), name }, identity)
+        let (owner, identity) = match unit {
+            Some(unit) => (unit_owner(unit), format!("cgroup {}", unit.path)),
+            None => {
+                let owner = self.session_owner(oldest.session);
+                (owner, format!("process {} {}", oldest.pid, oldest.start_ticks))
             }
         };
         Some(self.describe(oldest, owner, &identity))
+    }
+
+    /// The session by its leader's program; by its number when the leader has ended.
+    fn session_owner(&self, session: u32) -> Owner {
+        let leader = self.tree.process(session).and_then(|process| process.stat());
+        let name = leader.map_or_else(|_| session.to_string(), |stat| stat.name);
+        Owner { kind: "Session".to_owned(), name }
     }
 
     fn describe(&self, root: &Stat, owner: Owner, identity: &str) -> Container {
