@@ -7,7 +7,8 @@ use zastava_core::contract::{KindStyle, PolicyResponse, RuntimeEventEnvelope, de
 fuzz_target!(|data: &[u8]| {
     if let Ok(envelope) = serde_json::from_slice::<RuntimeEventEnvelope>(data) {
         let written = envelope.encode(KindStyle::Pascal).expect("what was read can be written");
-        let again: RuntimeEventEnvelope = serde_json::from_slice(&written).expect("what was written can be read");
+        let again: RuntimeEventEnvelope =
+            serde_json::from_slice(&written).expect("what was written can be read");
         assert_eq!(again, envelope);
         declared_hash(&envelope).expect("an event holds no floating-point number");
     }
