@@ -26,7 +26,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new(options: &ObserverOptions, telemetry: &Telemetry) -> Self {
-        Self {
+        let metrics = Self {
             tenant: options.runtime.tenant.clone(),
             component: options.runtime.component.to_string(),
             events: telemetry.counter(RUNTIME_EVENTS),
@@ -36,7 +36,14 @@ impl Metrics {
             depth: telemetry.gauge(BUFFER_DEPTH),
             bytes: telemetry.gauge(BUFFER_BYTES),
             oldest_seconds: telemetry.gauge(BUFFER_OLDEST_SECONDS),
+        };
+        // The series that alerts look at are there before the first event, so that a rate over them
+        // has a start.
+        for kind in EventKind::ALL.map(|kind| kind_name(Some(kind))) {
+            metrics.events.add(&[&metrics.tenant, &metrics.component, kind], 0);
+            metrics.drops.add(&["evicted", kind], 0);
         }
+        metrics
     }
 
     /// Scanner acknowledged events of these kinds.
