@@ -38,16 +38,24 @@ pub(crate) struct Arguments {
     /// What tells of workloads: auto, containerd or host
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub(crate) engine: String,
-    /// The containerd socket
-    #[arg(long, value_name = "SOCKET", default_value = "/run/containerd/containerd.sock")]
-    pub(crate) containerd: PathBuf,
+    /// The containerd socket [default: the well-known ones]
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) containerd: Option<PathBuf>,
     /// Where the status page is served
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     page: SocketAddr,
+    /// Be the program that the observer sees start: wait until standard input ends
+    #[arg(long, hide = true)]
+    be_a_workload: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.be_a_workload {
+        // It ends with the process that holds the other side, however that one ends.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        return ExitCode::SUCCESS;
+    }
     let runtime = tokio::runtime::Runtime::new();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
         Ok(code) => code,

@@ -1,7 +1,9 @@
 //! Starts the parts and answers what they have done so far.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ struct Inner {
     books: Books,
     observer_telemetry: Telemetry,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// One program that anybody may look into, also a user who may look into no other.
+    workload: Mutex<Child>,
     /// Certificates, keys and the spool; removed at the end.
     directory: tempfile::TempDir,
 }
@@ -43,7 +47,11 @@ impl Plane {
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
         let config = configuration(&sandbox, arguments);
 
-        let (options, _) = config.read(ObserverOptions::read)?;
+        let (mut options, _) = config.read(ObserverOptions::read)?;
+        if let Some(socket) = &arguments.containerd {
+            options.runtimes.truncate(1);
+            options.runtimes.iter_mut().for_each(|runtime| runtime.socket.clone_from(socket));
+        }
         let observer_telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
         let observer = zastava_observer::App::build(options, &observer_telemetry, &Health::new())?;
 
@@ -59,6 +67,13 @@ impl Plane {
         .await?;
         let address = webhook.local_addr();
 
+        // A process group of its own is a workload of its own.
+        let workload = Command::new(std::env::current_exe()?)
+            .arg("--be-a-workload")
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+
         let tasks = vec![
             tokio::spawn(told(observer.run(shutdown.clone()))),
             tokio::spawn(webhook.run(shutdown.clone())),
@@ -70,6 +85,7 @@ impl Plane {
             decisions,
             observer_telemetry,
             tasks: Mutex::new(tasks),
+            workload: Mutex::new(workload),
             directory,
         })))
     }
@@ -138,6 +154,9 @@ impl Plane {
             let _ = task.await;
         }
         self.0.sandbox.stop().await;
+        let mut workload = self.0.workload.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(workload.stdin.take());
+        let _ = workload.wait();
         let _ = std::fs::remove_dir_all(self.0.directory.path());
     }
 }
