@@ -19,13 +19,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use zastava_core::program::Shutdown;
+use zastava_core::options::LoggingOptions;
+use zastava_core::program::{LineWriter, Shutdown, init_logging};
 
 use crate::plane::Plane;
 use crate::view::Snapshot;
 
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long containerd may show nothing before processes are looked at instead.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the first round may take before `--once` gives up.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,9 @@ pub(crate) struct Arguments {
     /// Where the status page is served
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     page: SocketAddr,
+    /// Show the parts' own log, such as info or zastava_observer=debug
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
     /// Be the program that the observer sees start: wait until standard input ends
     #[arg(long, hide = true)]
     be_a_workload: bool,
@@ -55,6 +61,10 @@ fn main() -> ExitCode {
         // It ends with the process that holds the other side, however that one ends.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         return ExitCode::SUCCESS;
+    }
+    if let Some(filter) = &arguments.log {
+        let logging = init_logging(&LoggingOptions::default(), filter, &LineWriter::stdout());
+        logging.expect("nothing else logs in this process");
     }
     let runtime = tokio::runtime::Runtime::new();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
@@ -75,7 +85,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     println!("{}", plane.heading(page));
 
     let round = tokio::select! {
-        round = first_round(&plane) => round,
+        round = first_round(&plane, &arguments.engine) => round,
         () = shutdown.begun() => Err("interrupted".into()),
     };
     let snapshot = plane.snapshot();
@@ -98,9 +108,13 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// Events at Scanner, then the two reviews.
-async fn first_round(plane: &Plane) -> Result<(), Error> {
+/// The two reviews, and events at Scanner.
+async fn first_round(plane: &Plane, engine: &str) -> Result<(), Error> {
     plane.review_both().await?;
+    if engine == "auto" && tokio::time::timeout(PATIENCE, plane.first_events()).await.is_err() {
+        println!("containerd answers and runs nothing to look into; here are this machine's processes.\n");
+        plane.look_at_processes()?;
+    }
     tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events())
         .await
         .map_err(|_| "no event with a build-id arrived in time")?;

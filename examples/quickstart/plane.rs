@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -30,15 +30,33 @@ pub(crate) struct Plane(Arc<Inner>);
 
 struct Inner {
     sandbox: Sandbox,
-    webhook: SocketAddr,
+    config: Config,
+    shutdown: Shutdown,
+    /// The second one looks at processes where containerd runs nothing.
+    observers: Mutex<Vec<Observer>>,
+    address: SocketAddr,
+    webhook: Mutex<Option<JoinHandle<()>>>,
     decisions: Arc<Mutex<Vec<AdmissionDecisionEnvelope>>>,
-    books: Books,
-    observer_telemetry: Telemetry,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
     /// One program that anybody may look into, also a user who may look into no other.
     workload: Mutex<Child>,
     /// Certificates, keys and the spool; removed at the end.
     directory: tempfile::TempDir,
+}
+
+struct Observer {
+    books: Books,
+    telemetry: Telemetry,
+    task: JoinHandle<()>,
+}
+
+impl Observer {
+    fn start(options: ObserverOptions, shutdown: &Shutdown) -> Result<Self, Error> {
+        let telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
+        let app = zastava_observer::App::build(options, &telemetry, &Health::new())?;
+        let books = app.books();
+        let task = tokio::spawn(told(app.run(shutdown.clone())));
+        Ok(Self { books, telemetry, task })
+    }
 }
 
 impl Plane {
@@ -46,16 +64,12 @@ impl Plane {
         let directory = tempfile::Builder::new().prefix("zastava-quickstart-").tempdir()?;
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
         let config = configuration(&sandbox, arguments);
-
         let (mut options, _) = config.read(ObserverOptions::read)?;
         if let Some(socket) = &arguments.containerd {
             options.runtimes.truncate(1);
             options.runtimes.iter_mut().for_each(|runtime| runtime.socket.clone_from(socket));
         }
-        let observer_telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
-        let observer = zastava_observer::App::build(options, &observer_telemetry, &Health::new())?;
-
-        let books = observer.books();
+        let observer = Observer::start(options, shutdown)?;
 
         let (options, _) = config.read(WebhookOptions::read)?;
         let telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
@@ -74,17 +88,15 @@ impl Plane {
             .process_group(0)
             .spawn()?;
 
-        let tasks = vec![
-            tokio::spawn(told(observer.run(shutdown.clone()))),
-            tokio::spawn(webhook.run(shutdown.clone())),
-        ];
+        let webhook = tokio::spawn(webhook.run(shutdown.clone()));
         Ok(Self(Arc::new(Inner {
             sandbox,
-            books,
-            webhook: address,
+            config,
+            shutdown: shutdown.clone(),
+            observers: Mutex::new(vec![observer]),
+            address,
+            webhook: Mutex::new(Some(webhook)),
             decisions,
-            observer_telemetry,
-            tasks: Mutex::new(tasks),
             workload: Mutex::new(workload),
             directory,
         })))
@@ -104,15 +116,15 @@ impl Plane {
              Status page  http://{page}/\n  \
              All events   curl --cacert {ca} {scanner}/sandbox/events\n",
             sandbox.issuer(),
-            self.0.webhook,
+            self.0.address,
         )
     }
 
     /// Sends the two reviews as an API server would.
     pub(crate) async fn review_both(&self) -> Result<(), Error> {
         let ca = &self.0.sandbox.files().ca_bundle;
-        reviews::send(ca, self.0.webhook, "signed", '1').await?;
-        reviews::send(ca, self.0.webhook, "unsigned", '2').await
+        reviews::send(ca, self.0.address, "signed", '1').await?;
+        reviews::send(ca, self.0.address, "unsigned", '2').await
     }
 
     /// Waits until Scanner holds an event with a build-id, and all that the observer made at first.
@@ -123,13 +135,31 @@ impl Plane {
         self.0.sandbox.wait_until(|_, events| events.iter().any(has_build_id)).await;
         let mut seen = 0;
         loop {
-            let books = self.0.books.accounting();
-            if books.buffered == 0 && books.observed == seen {
+            let books: Vec<_> = self.observers().iter().map(|observer| observer.books.accounting()).collect();
+            let observed = books.iter().map(|books| books.observed).sum();
+            if observed == seen && books.iter().all(|books| books.buffered == 0) {
                 return;
             }
-            seen = books.observed;
+            seen = observed;
             tokio::time::sleep(STILL).await;
         }
+    }
+
+    /// Lets a second observer look at the processes of this machine.
+    pub(crate) fn look_at_processes(&self) -> Result<(), Error> {
+        let mut config = self.0.config.clone();
+        let origin = Origin::Flag("quickstart".to_owned());
+        let spool = self.0.directory.path().join("processes");
+        config.set("zastava.observer.engine", "host", &origin);
+        config.set("zastava.observer.eventBufferPath", &spool.to_string_lossy(), &origin);
+        let (options, _) = config.read(ObserverOptions::read)?;
+        let observer = Observer::start(options, &self.0.shutdown)?;
+        self.observers().push(observer);
+        Ok(())
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Vec<Observer>> {
+        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn more_events_than(&self, count: usize) {
@@ -143,13 +173,14 @@ impl Plane {
 
     /// The observer's metrics.
     pub(crate) fn metrics(&self) -> String {
-        self.0.observer_telemetry.render()
+        self.observers().last().map(|observer| observer.telemetry.render()).unwrap_or_default()
     }
 
     /// Waits for the parts to end and removes what they wrote.
     pub(crate) async fn stop(&self) {
-        let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
+        let observers = std::mem::take(&mut *self.observers());
+        let webhook = self.0.webhook.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for task in observers.into_iter().map(|observer| observer.task).chain(webhook) {
             // A part that panicked said so on standard error.
             let _ = task.await;
         }

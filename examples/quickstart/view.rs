@@ -222,7 +222,7 @@ impl fmt::Display for Row<'_> {
             "{:<8}  {:<14}  {:<28}  {:>7}  {:<14}  {:>4}  {}",
             self.time(),
             self.0.kind.to_string(),
-            shortened(&self.program(), 28),
+            shortened_front(&self.program(), 28),
             self.pid(),
             shortened(self.build_id(), 13),
             self.0.loaded_libs.len(),
@@ -233,6 +233,12 @@ impl fmt::Display for Row<'_> {
 
 fn reasons(verdict: &str, reasons: &[String]) -> String {
     if reasons.is_empty() { verdict.to_owned() } else { format!("{verdict}: {}", reasons.join("; ")) }
+}
+
+/// The end of a path says more than its beginning.
+fn shortened_front(text: &str, length_max: usize) -> String {
+    let reversed = |text: &str| text.chars().rev().collect::<String>();
+    reversed(&shortened(&reversed(text), length_max))
 }
 
 /// Foreign text in one line of bounded length, control characters escaped.
