@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ use crate::telemetry::{Counter, LOG_LINES_DROPPED, Telemetry};
 
 /// Lines that may wait for the writing thread; more are dropped and counted.
 const QUEUE_LINES_MAX: usize = 4096;
+/// How long the end of a program waits for its last lines.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// Writes whole lines to standard output, never waiting. Cheap to clone.
 #[derive(Clone)]
@@ -67,13 +70,20 @@ impl LineWriter {
         }
     }
 
-    /// Waits until everything queued so far is written. For the end of a program.
+    /// Waits until everything queued so far is written, but not for ever: standard output may be a
+    /// pipe that nobody reads. For the end of a program.
     pub fn flush(&self) {
+        let deadline = Instant::now() + FLUSH_MAX;
         let (done, wait) = sync_channel(1);
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            // An error means that the thread is gone, and its lines with it.
-            let _ = wait.recv();
+        let mut message = Message::Flush(done);
+        while let Err(TrySendError::Full(unsent)) = self.sender.try_send(message) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            message = unsent;
+            std::thread::sleep(Duration::from_millis(5));
         }
+        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
