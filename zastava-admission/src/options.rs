@@ -10,6 +10,8 @@ use zastava_core::options::{BackendOptions, Component, HealthOptions, RuntimeOpt
 
 /// Where probes and metrics are answered when nobody says.
 const HEALTH_PORT: u16 = 9102;
+/// No orchestrator waits longer for a pod to end.
+const DRAIN_MAX: Duration = Duration::from_secs(300);
 
 /// Everything that `zastava-webhook` reads.
 #[derive(Clone, Debug)]
@@ -47,7 +49,8 @@ impl WebhookOptions {
         let backend = BackendOptions::read(&webhook.section("backend"));
         let health = HealthOptions::read(&webhook.section("health"), HEALTH_PORT);
         let limits = LimitOptions::read(&webhook.section("limits"));
-        let drain = webhook.value("drainSeconds", Duration::from_secs(5));
+        let drain = webhook
+            .checked("drainSeconds", Duration::from_secs(5), "5m at most", |drain| *drain <= DRAIN_MAX);
         webhook.finish();
         root.finish();
         let mut runtime = runtime?;

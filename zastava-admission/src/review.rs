@@ -58,10 +58,17 @@ impl<'a> Review<'a> {
     /// When the body is no JSON, no AdmissionReview of v1, or has no request with a uid.
     pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(body).map_err(|error| Error::MalformedReview(error.into()))?;
+        // A list would be read as the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(Error::MalformedReview("expected an object".into()));
+        }
         let raw: RawReview<'a> =
             serde_json::from_str(text).map_err(|error| Error::MalformedReview(error.into()))?;
         if raw.api_version.as_str() != shape::API_VERSION || raw.kind.as_str() != shape::KIND {
-            let found = format!("{} of {}", raw.kind.as_str(), raw.api_version.as_str());
+            let found = match (raw.kind.as_str(), raw.api_version.as_str()) {
+                ("", "") => "neither kind nor apiVersion".to_owned(),
+                (kind, version) => format!("{kind} of {version}"),
+            };
             return Err(Error::UnknownReview { found: shown(&found, 120) });
         }
         let mut request = raw.request.ok_or(Error::MissingUid)?;

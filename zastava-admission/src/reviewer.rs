@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use zastava_core::clock::{Clock, SystemClock, Timestamp};
-use zastava_core::contract::{AdmissionDecisionEnvelope, PolicyRequest, PolicyResponse};
+use zastava_core::contract::{AdmissionDecisionEnvelope, PolicyRequest, PolicyResponse, canonical_digest};
+use zastava_core::image::Digest;
+use zastava_core::scanner::ScannerError;
 use zastava_core::telemetry::Telemetry;
 
 use crate::cache::{Scope, VerdictCache, time_to_live};
@@ -26,6 +28,8 @@ use metrics::{Metrics, Source};
 
 /// Log scope of what goes wrong while a review is decided.
 const SCOPE: &str = "admission.review";
+/// Specs up to this size take less time than handing them to another thread is worth.
+const DIGEST_INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// Decides reviews. Shared by reference; every review runs for itself.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ impl Reviewer {
         let now = self.clock.now();
         let findings = match review.subject() {
             Subject::Pod(pod) => self.judge(review.namespace(), &pod, budget, now).await,
-            Subject::Unchanged(pod) => Findings::settled(Source::Unchanged, pod.digest()),
+            Subject::Unchanged(pod) => Findings::settled(Source::Unchanged, digest(&pod).await),
             Subject::NoImages(reason) => Findings::no_images(reason),
             Subject::Refused { rule, reason } => Findings::refused(rule, reason, None),
         };
@@ -99,7 +103,7 @@ impl Reviewer {
 
     /// Judges every image of a pod: by its text, by the cache, by one question for all the rest.
     async fn judge(&self, namespace: &str, pod: &PodSpec<'_>, budget: Duration, now: Timestamp) -> Findings {
-        let digest = pod.digest();
+        let digest = digest(pod).await;
         let names = distinct_images(pod);
         let targets: Vec<_> = names.iter().map(|name| Target::of(name, self.options.resolve_tags)).collect();
         let labels = policy_labels(pod.labels());
@@ -150,7 +154,11 @@ impl Reviewer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
                 tracing::warn!(scope = SCOPE, error = &*error as &dyn std::error::Error, "no verdict");
-                shown(&error.to_string(), 200)
+                let reason = shown(&error.to_string(), 200);
+                if is_unanswerable(&*error) {
+                    return Err(ImageVerdict::refused(Rule::Unanswerable, reason));
+                }
+                reason
             }
             Err(_) => {
                 tracing::warn!(scope = SCOPE, budget_ms = budget.as_millis() as u64, "no verdict in time");
@@ -201,4 +209,23 @@ fn unknown_to(known: &Known, targets: &[Target]) -> Vec<String> {
     let mut seen = HashSet::new();
     let asked = targets.iter().filter_map(Target::asked);
     asked.filter(|asked| !known.contains_key(*asked) && seen.insert(*asked)).map(str::to_owned).collect()
+}
+
+/// Scanner answers and will not take this question: its author's doing, and so no silence of
+/// Scanner's that a failure mode would speak for.
+fn is_unanswerable(error: &(dyn std::error::Error + 'static)) -> bool {
+    let refused = error.downcast_ref::<ScannerError>();
+    refused.is_some_and(|error| error.is_rejected_content() || error.is_too_large())
+}
+
+/// The spec's digest; a large one is made where blocking is allowed, so that other reviews go on.
+async fn digest(pod: &PodSpec<'_>) -> Option<Digest> {
+    let spec = pod.spec();
+    if spec.get().len() <= DIGEST_INLINE_BYTES_MAX {
+        return pod.digest();
+    }
+    let spec = spec.to_owned();
+    let digest = tokio::task::spawn_blocking(move || canonical_digest(&spec).ok());
+    // A panic of ours was reported by then; the decision does without the digest.
+    digest.await.ok().flatten()
 }

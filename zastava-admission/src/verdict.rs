@@ -33,6 +33,8 @@ pub enum Rule {
     Policy,
     /// Scanner gave no verdict.
     NoVerdict,
+    /// Scanner answers and will not take the question.
+    Unanswerable,
     /// Too many reviews wait for Scanner.
     Overload,
     /// A tag without a digest, and tags are not resolved.
@@ -54,6 +56,7 @@ impl Rule {
         match self {
             Self::Policy => "policy",
             Self::NoVerdict => "no-verdict",
+            Self::Unanswerable => "unanswerable",
             Self::Overload => "overload",
             Self::UnpinnedTag => "unpinned-tag",
             Self::MalformedReference => "malformed-reference",
@@ -69,6 +72,7 @@ impl Rule {
         match self {
             Self::Policy => "Sign the image or have its policy changed in Scanner, then try again.",
             Self::NoVerdict => "Try again; if it stays, ask the operators whether Scanner answers.",
+            Self::Unanswerable => "Correct the image references and labels, or split the object.",
             Self::Overload => "Try again in a moment.",
             Self::UnpinnedTag => "Name the image by its digest.",
             Self::MalformedReference => "Correct the image reference.",

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use zastava_core::contract::canonical_digest;
 use zastava_core::image::Digest;
 
-use super::shape::{RawContainer, RawPodSpec, RawTemplate, Shape, Text};
+use super::shape::{self, RawContainer, RawPodSpec, RawTemplate, Shape, Text};
 use crate::text::shown;
 use crate::verdict::Rule;
 
@@ -53,7 +53,7 @@ pub enum ImageField {
 impl<'a> PodSpec<'a> {
     pub(super) fn read(template: RawTemplate<'a>, shape: Shape) -> Result<Self, (Rule, String)> {
         let spec = template.spec.ok_or_else(|| unreadable("the pod has no spec"))?;
-        let raw: RawPodSpec<'a> = serde_json::from_str(spec.get()).map_err(unreadable)?;
+        let raw: RawPodSpec<'a> = shape::read_object(spec).map_err(unreadable)?;
         let labels: Option<BTreeMap<String, String>> =
             match template.metadata.and_then(|metadata| metadata.labels) {
                 Some(labels) => serde_json::from_str(labels.get()).map_err(unreadable)?,
@@ -91,6 +91,11 @@ impl<'a> PodSpec<'a> {
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         canonical_digest(&self.spec).ok()
+    }
+
+    /// The spec as written.
+    pub(crate) fn spec(&self) -> &'a RawValue {
+        self.spec
     }
 
     /// Whether both name the same images in the same fields equally often, in any order.

@@ -122,7 +122,15 @@ impl Shape {
 }
 
 fn read<'a, T: Deserialize<'a>>(text: Option<&'a RawValue>) -> Result<Option<T>, serde_json::Error> {
-    text.map(|text| serde_json::from_str(text.get())).transpose()
+    text.map(read_object).transpose()
+}
+
+/// Reads an object, and only that: derived code would take a list for the fields in their order.
+pub(super) fn read_object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Result<T, serde_json::Error> {
+    if !text.get().starts_with('{') {
+        return Err(serde::de::Error::custom("expected an object"));
+    }
+    serde_json::from_str(text.get())
 }
 
 #[derive(Debug, Deserialize)]

@@ -94,6 +94,23 @@ async fn every_kind_of_silence_is_no_verdict() {
     }
 }
 
+/// What the author can cause is no silence of Scanner's: an unsigned image next to a monstrous label
+/// must not pass because the namespace fails open.
+#[tokio::test]
+async fn a_question_that_scanner_will_not_take_is_denied_even_where_the_namespace_fails_open() {
+    let body = serde_json::to_vec(&pod_review(&[UNSIGNED])).unwrap();
+    for status in [400, 413, 422] {
+        let scanner = FakeScanner::demo();
+        scanner.mood(Mood::Rejects(status));
+        let options = options(|options| options.fail_open_by_default = true);
+        let reviewer = Reviewer::new(options, scanner, &Telemetry::detached());
+        let reviewed = reviewer.review(&body, Duration::from_secs(5)).await.unwrap();
+        let decision = reviewed.decision.decision;
+        assert_eq!(decision.decision, Decision::Deny, "{status}");
+        assert_eq!(decision.annotations["rule"], "unanswerable");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn question_gets_the_reviews_budget_and_no_more() {
     let scanner = FakeScanner::demo();

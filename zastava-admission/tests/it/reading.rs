@@ -230,12 +230,13 @@ fn body_that_is_no_review_is_an_error() {
     let truncated = &review.to_string()[..200];
     for (body, expected) in [
         (String::new(), "the body is not an AdmissionReview"),
-        ("[]".to_owned(), "found  of "),
+        ("[]".to_owned(), "the body is not an AdmissionReview"),
+        (r#"["admission.k8s.io/v1","AdmissionReview",{"uid":"u"}]"#.to_owned(), "not an AdmissionReview"),
         ("\u{0}".to_owned(), "the body is not an AdmissionReview"),
         (truncated.to_owned(), "the body is not an AdmissionReview"),
         (format!("{review}x"), "the body is not an AdmissionReview"),
         ("[".repeat(100_000), "the body is not an AdmissionReview"),
-        ("{}".to_owned(), "found  of "),
+        ("{}".to_owned(), "found neither kind nor apiVersion"),
         (
             changed("/apiVersion", "admission.k8s.io/v1beta1".into()),
             "found AdmissionReview of admission.k8s.io/v1beta1",

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use zastava_admission::{AdmissionOptions, PolicySource, Reviewed, Reviewer, async_trait};
 use zastava_core::contract::{Decision, ImageResult, PolicyRequest, PolicyResponse, PolicyVerdict};
 use zastava_core::http_service::BoxError;
+use zastava_core::scanner::ScannerError;
 use zastava_core::telemetry::Telemetry;
 
 pub(crate) const BUDGET: Duration = Duration::from_secs(5);
@@ -19,6 +21,8 @@ pub(crate) enum Mood {
     Answers,
     Refuses,
     Hangs,
+    /// Will not take the question.
+    Rejects(u16),
     /// Answers about nothing that was asked.
     Evades,
 }
@@ -103,6 +107,10 @@ impl PolicySource for FakeScanner {
             Mood::Answers => {}
             Mood::Evades => return Ok(PolicyResponse::default()),
             Mood::Refuses => return Err("scanner answered 503".into()),
+            Mood::Rejects(status) => {
+                let status = StatusCode::from_u16(status)?;
+                return Err(ScannerError::Refused { status, detail: String::new(), retry_after: None }.into());
+            }
             Mood::Hangs => return std::future::pending().await,
         }
         let mut answer = self.0.answer.lock().unwrap().clone();

@@ -217,7 +217,7 @@ async fn end_waits_for_reviews_in_flight() {
 
 #[tokio::test]
 async fn drain_serves_on_and_closes_connections_one_by_one() {
-    let webhook = Webhook::start("drainSeconds: 1h").await;
+    let webhook = Webhook::start("drainSeconds: 5m").await;
     let mut kept = webhook.connect().await;
     assert!(!kept.review("/", &pod_review(&[SIGNED])).await.unwrap().closes());
     webhook.shutdown.begin();

@@ -1,6 +1,7 @@
 //! The merged tree of settings.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::rc::Rc;
 
 use super::fault::{Fault, Faults, Origin, Problem};
@@ -14,6 +15,8 @@ const ENVIRONMENT_PREFIX: &str = "ZASTAVA__";
 pub struct Config {
     root: Node,
     faults: Vec<Fault>,
+    /// Nothing of the file could be read: every required key would look missing.
+    is_unreadable: bool,
 }
 
 /// A value and its place.
@@ -35,7 +38,11 @@ impl Config {
     /// No settings at all.
     #[must_use]
     pub fn empty() -> Self {
-        Self { root: Node { value: Value::Map(Vec::new()), origin: Origin::Default }, faults: Vec::new() }
+        Self {
+            root: Node { value: Value::Map(Vec::new()), origin: Origin::Default },
+            faults: Vec::new(),
+            is_unreadable: false,
+        }
     }
 
     /// The settings of a YAML file's text; `path` is how faults call it.
@@ -44,9 +51,17 @@ impl Config {
     #[must_use]
     pub fn from_yaml(text: &str, path: &std::path::Path) -> Self {
         let mut config = Self::empty();
-        match super::yaml::parse(text, path) {
+        let parsed = super::yaml::parse(text, path, &mut config.faults);
+        config.is_unreadable = !matches!(&parsed, Ok(Node { value: Value::Null | Value::Map(_), .. }));
+        match parsed {
             Ok(Node { value: Value::Null, origin }) => config.root.origin = origin,
-            Ok(root) => config.root = root,
+            Ok(root @ Node { value: Value::Map(_), .. }) => config.root = root,
+            Ok(Node { value, .. }) => {
+                let found = if matches!(value, Value::List(_)) { "a list" } else { "a word" };
+                let problem = Problem::Invalid { expected: "a section with keys", found: found.to_owned() };
+                let origin = Origin::File { path: path.to_owned(), line: 0 };
+                config.faults.push(Fault { origin, key: String::new(), problem });
+            }
             Err(fault) => config.faults.push(fault),
         }
         config
@@ -57,17 +72,26 @@ impl Config {
     pub fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Self {
         let origin = Origin::File { path: path.to_owned(), line: 0 };
         let problem = Problem::Unreadable(format!("cannot be read: {error}"));
-        Self { faults: vec![Fault { origin, key: String::new(), problem }], ..Self::empty() }
+        let faults = vec![Fault { origin, key: String::new(), problem }];
+        Self { faults, is_unreadable: true, ..Self::empty() }
     }
 
     /// Puts `ZASTAVA__…` variables over what is there; others are left alone.
-    pub fn overlay_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        let mut settings: Vec<_> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+    pub fn overlay_environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        let ours = |name: &OsString| name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes());
+        let mut settings: Vec<_> = variables.into_iter().filter(|(name, _)| ours(name)).collect();
         settings.sort();
         for (name, value) in settings {
-            let path = name.to_ascii_lowercase().replace("__", ".");
-            self.set(&path, &value, &Origin::Environment(name));
+            let origin = Origin::Environment(name.to_string_lossy().into_owned());
+            match (name.to_str(), value.to_str()) {
+                (Some(name), Some(value)) => {
+                    self.set(&name.to_ascii_lowercase().replace("__", "."), value, &origin);
+                }
+                _ => {
+                    let problem = Problem::Unreadable("is not UTF-8".to_owned());
+                    self.faults.push(Fault { origin, key: String::new(), problem });
+                }
+            }
         }
     }
 
@@ -88,8 +112,7 @@ impl Config {
     pub fn read<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<(T, Settings), Faults> {
         let report = Rc::new(RefCell::new(Report::default()));
         report.borrow_mut().faults.clone_from(&self.faults);
-        // A file that is no YAML would make every required key look missing.
-        if self.faults.is_empty() {
+        if !self.is_unreadable {
             let root = Section::root(&self.root, &report);
             let zastava = root.section("zastava");
             let value = read(&zastava);

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
+/// Longer than any setting means, and short enough to be added to a clock.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A value that can be read from a setting's text and shown again.
 pub trait SettingValue: Sized {
     /// The form in words, for faults: "expected {FORM}".
@@ -23,11 +26,11 @@ pub trait SettingValue: Sized {
 }
 
 impl SettingValue for String {
-    const FORM: &'static str = "text that is not empty";
+    const FORM: &'static str = "one line of text that is not empty";
 
     fn parse(text: &str) -> Option<Self> {
         let trimmed = text.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+        (!trimmed.is_empty() && !trimmed.contains(char::is_control)).then(|| trimmed.to_owned())
     }
 
     fn show(&self) -> String {
@@ -128,18 +131,20 @@ impl SettingValue for http::Uri {
 }
 
 impl SettingValue for Duration {
-    const FORM: &'static str = "a time such as 500ms, 2s, 5m or 24h; a bare number is seconds";
+    const FORM: &'static str =
+        "a time such as 500ms, 2s, 5m or 24h, a year at most; a bare number is seconds";
 
     fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split_unit(text)?;
         let seconds = |factor: u64| number.checked_mul(factor).map(Self::from_secs);
-        match unit {
+        let duration = match unit {
             "ms" => Some(Self::from_millis(number)),
             "" | "s" => seconds(1),
             "m" => seconds(60),
             "h" => seconds(3600),
             _ => None,
-        }
+        };
+        duration.filter(|duration| *duration <= DURATION_MAX)
     }
 
     fn show(&self) -> String {

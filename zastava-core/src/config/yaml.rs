@@ -3,6 +3,7 @@
 //! Anchors, aliases, tags and second documents are refused: a configuration that operators read
 //! at night should say what it means where it stands.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
@@ -13,8 +14,9 @@ use super::tree::{Node, Value};
 /// Deeper nesting than any setting has.
 const DEPTH_MAX: usize = 16;
 
-pub(super) fn parse(text: &str, path: &Path) -> Result<Node, Fault> {
-    let mut reader = Reader { events: Parser::new_from_str(text), path };
+/// The tree, or what ends the reading; faults that do not end it go to `faults`.
+pub(super) fn parse(text: &str, path: &Path, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
+    let mut reader = Reader { events: Parser::new_from_str(text), path, faults };
     let mut root = reader.origin_node(Value::Null, 0);
     loop {
         match reader.next()? {
@@ -31,6 +33,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Node, Fault> {
 struct Reader<'a> {
     events: Parser<'a, saphyr_parser::StrInput<'a>>,
     path: &'a Path,
+    faults: &'a mut Vec<Fault>,
 }
 
 impl<'a> Reader<'a> {
@@ -73,21 +76,22 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, depth: usize) -> Result<Value, Fault> {
         let mut members: Vec<(String, Node)> = Vec::new();
+        let mut names = HashSet::new();
         loop {
-            let (key, line) = match self.next()? {
+            let (key, span) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Value::Map(members)),
-                (Event::Scalar(key, _, 0, None), span) => {
-                    if members.iter().any(|(name, _)| *name == *key) {
-                        return Err(self.fault(span, &format!("the key {key} is given twice")));
-                    }
-                    (key.into_owned(), span.start.line())
-                }
+                (Event::Scalar(key, _, 0, None), span) => (key.into_owned(), span),
                 (_, span) => return Err(self.fault(span, "a key must be a plain word")),
             };
             let event = self.next()?;
             let value = self.node(event, depth + 1)?.value;
-            // The key's line, not the value's: a block's content starts below its key.
-            members.push((key, self.origin_node(value, line)));
+            if names.insert(key.clone()) {
+                // The key's line, not the value's: a block's content starts below its key.
+                members.push((key, self.origin_node(value, span.start.line())));
+            } else {
+                let fault = self.fault(span, &format!("the key {key} is given twice"));
+                self.faults.push(fault);
+            }
         }
     }
 

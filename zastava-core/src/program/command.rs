@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Config, Faults, Origin, Section, Settings};
+use crate::config::{Config, Faults, Origin, Problem, Section};
 
 /// Where the configuration is when nobody says.
 const CONFIG_PATH: &str = "/etc/zastava/zastava.yaml";
+
+/// More than any configuration has; a device could be endless.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// How a program ends. The numbers are part of the command line's promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,17 +118,13 @@ impl Program {
     /// # Errors
     /// The status to end with, after help, version or a usage error was printed.
     pub fn invocation(&self) -> Result<Invocation, ExitStatus> {
-        self.parse(
-            std::env::args_os(),
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        self.parse(std::env::args_os(), std::env::vars_os())
     }
 
     fn parse(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Invocation, ExitStatus> {
         let version = format!("{} ({})", self.version, self.commit);
         let command = Arguments::command().name(self.name).about(self.about).version(version);
@@ -158,45 +157,56 @@ impl Invocation {
         &self,
         read: impl FnOnce(&Section<'_>) -> Option<T>,
     ) -> Result<(T, Action), ExitStatus> {
-        let (options, settings) = self.config.read(read).map_err(report)?;
+        let (options, settings) = self.config.read(read).map_err(|faults| report(&faults))?;
         match &self.command {
             None | Some(Command::Run) => Ok((options, Action::Run)),
             Some(Command::InvalidateOpToken { audience }) => {
                 Ok((options, Action::InvalidateOpToken { audience: audience.clone() }))
             }
             Some(Command::Config(ConfigCommand::Check)) => {
-                say(format_args!("the configuration is valid: {} settings\n", settings.iter().count()));
-                Err(ExitStatus::Success)
+                Err(say(format_args!("the configuration is valid: {} settings\n", settings.iter().count())))
             }
-            Some(Command::Config(ConfigCommand::Print)) => {
-                print(&settings);
-                Err(ExitStatus::Success)
-            }
+            Some(Command::Config(ConfigCommand::Print)) => Err(say(settings)),
         }
     }
 }
 
 fn load(path: Option<&Path>) -> Config {
     let (path, required) = (path.unwrap_or_else(|| Path::new(CONFIG_PATH)), path.is_some());
-    match std::fs::read_to_string(path) {
+    match read_bounded(path) {
         Ok(text) => Config::from_yaml(&text, path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Config::empty(),
         Err(error) => Config::unreadable(path, &error),
     }
 }
 
-fn report(faults: Faults) -> ExitStatus {
-    complain(&faults);
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {CONFIG_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+fn report(faults: &Faults) -> ExitStatus {
+    complain(faults);
+    if faults.iter().any(|fault| fault.problem == Problem::Missing && fault.origin == Origin::Default) {
+        complain(format_args!("there is no file {CONFIG_PATH}; --config names another"));
+    }
     ExitStatus::Config
 }
 
-fn print(settings: &Settings) {
-    say(settings);
-}
-
-fn say(text: impl Display) {
-    // Standard output may be closed, as in `config print | head`.
-    let _ = write!(std::io::stdout(), "{text}");
+/// A reader that has seen enough, as in `config print | head`, is no failure; a full disk is.
+fn say(text: impl Display) -> ExitStatus {
+    let mut out = std::io::stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(format_args!("standard output cannot be written: {error}"));
+            ExitStatus::Failure
+        }
+        _ => ExitStatus::Success,
+    }
 }
 
 fn complain(text: impl Display) {

@@ -38,7 +38,10 @@ impl Shutdown {
     }
 }
 
-/// Begins the shutdown at SIGTERM or SIGINT.
+/// The status of a program that a second signal cut short.
+const CUT_SHORT: i32 = 1;
+
+/// Begins the shutdown at SIGTERM or SIGINT. A second signal ends the process at once.
 ///
 /// # Errors
 /// When the signals cannot be caught.
@@ -52,6 +55,11 @@ pub fn shutdown_on_signal(shutdown: &Shutdown) -> std::io::Result<()> {
             _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "shutting down"),
         }
         shutdown.begin();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(CUT_SHORT);
     });
     Ok(())
 }

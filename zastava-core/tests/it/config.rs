@@ -55,7 +55,7 @@ zastava:
 ",
         &[
             "zastava.yaml:2: zastava.runtime.tenant: missing",
-            "zastava.yaml:6: zastava.runtime.authority.refreshSkewSeconds: expected a time such as 500ms, 2s, 5m or 24h; a bare number is seconds, found \"soon\"",
+            "zastava.yaml:6: zastava.runtime.authority.refreshSkewSeconds: expected a time such as 500ms, 2s, 5m or 24h, a year at most; a bare number is seconds, found \"soon\"",
             "zastava.yaml:5: zastava.runtime.authority.clientCertificatePath: expected an absolute path, found \"tls.crt\"",
             "zastava.yaml:4: zastava.runtime.authority.issuer: must be https; allowInsecureHttp takes http in a lab",
             "zastava.yaml:3: zastava.runtime.authority.requireMutualTls: needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
@@ -68,13 +68,25 @@ zastava:
 
 #[test]
 fn text_that_is_no_yaml_names_its_line_and_nothing_else() {
-    check_faults("zastava:\n  a: 1\n  a: 2\n", &["zastava.yaml:3: the key a is given twice"]);
     check_faults("zastava: &x {}\n", &["zastava.yaml:1: anchors, aliases and tags are not read"]);
     check_faults("a: 1\n---\nb: 2\n", &["zastava.yaml:2: a second document is not read"]);
     let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
     check_faults(&deep, &["zastava.yaml:1: nested too deeply"]);
+    check_faults("- zastava\n", &["zastava.yaml: expected a section with keys, found a list"]);
     let broken = read(&parse("zastava:\n  runtime: {tenant: [\n")).expect_err("is no YAML");
     assert_eq!(broken.len(), 1, "{broken:?}");
+}
+
+#[test]
+fn a_key_given_twice_is_one_fault_among_the_others() {
+    let text = MINIMAL.replace("    tenant: acme\n", "    tenant: acme\n    tenant: other\n    tennant: x\n");
+    check_faults(
+        &text,
+        &[
+            "zastava.yaml:4: the key tenant is given twice",
+            "zastava.yaml:5: zastava.runtime.tennant: unknown key; did you mean tenant?",
+        ],
+    );
 }
 
 #[test]
@@ -102,7 +114,7 @@ fn variables_win_over_the_file_and_flags_over_both() {
             ("ZASTAVA__RUNTIME__METRICS__COMMONTAGS__CLUSTER", "eu-1"),
             ("PATH", "/bin"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        .map(|(name, value)| (name.into(), value.into())),
     );
     config.set("zastava.runtime.deployment", "from-flag", &Origin::Flag("--set".to_owned()));
     let (options, settings) =
@@ -124,12 +136,21 @@ fn variables_win_over_the_file_and_flags_over_both() {
 #[test]
 fn an_unknown_variable_is_a_fault_that_names_it() {
     let mut config = parse(MINIMAL);
-    config.overlay_environment([("ZASTAVA__RUNTIME__TENNANT".to_owned(), "x".to_owned())]);
+    config.overlay_environment([("ZASTAVA__RUNTIME__TENNANT".into(), "x".into())]);
     let faults = read(&config).expect_err("has a fault");
     assert_eq!(
         faults,
         ["ZASTAVA__RUNTIME__TENNANT: zastava.runtime.tennant: unknown key; did you mean tenant?"]
     );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_fault() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut config = parse(MINIMAL);
+    let value = std::ffi::OsString::from_vec(vec![0xff]);
+    config.overlay_environment([("ZASTAVA__RUNTIME__TENANT".into(), value.clone()), ("LANG".into(), value)]);
+    assert_eq!(read(&config).expect_err("has a fault"), ["ZASTAVA__RUNTIME__TENANT: is not UTF-8"]);
 }
 
 #[test]
@@ -165,7 +186,7 @@ fn durations_and_sizes_have_units() {
     assert_eq!(duration("2"), Some(Duration::from_secs(2)));
     assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
     assert_eq!(duration("24h"), Some(Duration::from_secs(86_400)));
-    for text in ["", "s", "-1", "1.5", "1d", "18446744073709551615h"] {
+    for text in ["", "s", "-1", "1.5", "1d", "18446744073709551615h", "18446744073709551615", "8785h"] {
         assert_eq!(duration(text), None, "{text}");
     }
     let size = |text| <zastava_core::config::ByteSize as SettingValue>::parse(text).map(|size| size.0);
