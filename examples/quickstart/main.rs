@@ -5,14 +5,13 @@
 //! cargo run --example quickstart              # runs until Ctrl-C, shows processes as they start
 //! cargo run --example quickstart -- --once    # ends after the first round; 0 only if all of it happened
 //! ```
-#![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
 mod page;
 mod plane;
 mod reviews;
 mod view;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,7 +69,7 @@ fn main() -> ExitCode {
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments))) {
         Ok(code) => code,
         Err(error) => {
-            println!("quickstart failed: {}", chain(&*error));
+            say(format_args!("quickstart failed: {}", chain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -82,25 +81,25 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     zastava_core::program::shutdown_on_signal(&shutdown)?;
     let plane = Plane::start(arguments, &shutdown).await?;
     let page = page::serve(arguments.page, plane.clone(), shutdown.clone()).await?;
-    println!("{}", plane.heading(page));
+    say(plane.heading(arguments.once, page));
 
     let round = tokio::select! {
         round = first_round(&plane, &arguments.engine) => round,
         () = shutdown.begun() => Err("interrupted".into()),
     };
     let snapshot = plane.snapshot();
-    print!("{}", snapshot.terminal(std::io::stdout().is_terminal()));
+    say(snapshot.terminal(std::io::stdout().is_terminal()));
     let missing = snapshot.missing(round.as_ref().err());
     let code = if missing.is_empty() {
-        println!("\nThe first round is complete after {:.1} s.", started.elapsed().as_secs_f64());
+        say(format_args!("The first round is complete after {:.1} s.", started.elapsed().as_secs_f64()));
         ExitCode::SUCCESS
     } else {
-        println!("\nThe first round is NOT complete after {:.1} s:", started.elapsed().as_secs_f64());
-        missing.iter().for_each(|step| println!("  {step}"));
+        say(format_args!("The first round is NOT complete after {:.1} s:", started.elapsed().as_secs_f64()));
+        missing.iter().chain(&plane.failures()).for_each(|step| say(format_args!("  {step}")));
         ExitCode::FAILURE
     };
     if !arguments.once && !shutdown.has_begun() {
-        println!("Watching; Ctrl-C ends. Start a program, for example `setsid sleep 60`, and see it here.\n");
+        say("Watching; Ctrl-C ends. Start a program, for example `setsid sleep 60`, and see it here.\n");
         watch(&plane, snapshot, &shutdown).await;
     }
     shutdown.begin();
@@ -112,7 +111,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 async fn first_round(plane: &Plane, engine: &str) -> Result<(), Error> {
     plane.review_both().await?;
     if engine == "auto" && tokio::time::timeout(PATIENCE, plane.first_events()).await.is_err() {
-        println!("containerd answers and runs nothing to look into; here are this machine's processes.\n");
+        say("containerd answers and runs nothing to look into; here are this machine's processes.\n");
         plane.look_at_processes()?;
     }
     tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events())
@@ -131,10 +130,15 @@ async fn watch(plane: &Plane, first: Snapshot, shutdown: &Shutdown) {
         }
         let snapshot = plane.snapshot();
         for row in snapshot.events_after(seen) {
-            println!("{row}");
+            say(row);
         }
         seen = snapshot.events_accepted();
     }
+}
+
+/// One line for the person; a terminal that is gone is no reason to fail.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// An error and its causes in one line.

@@ -45,6 +45,7 @@ struct Inner {
 
 struct Observer {
     books: Books,
+    health: Health,
     telemetry: Telemetry,
     task: JoinHandle<()>,
 }
@@ -52,10 +53,11 @@ struct Observer {
 impl Observer {
     fn start(options: ObserverOptions, shutdown: &Shutdown) -> Result<Self, Error> {
         let telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
-        let app = zastava_observer::App::build(options, &telemetry, &Health::new())?;
+        let health = Health::new();
+        let app = zastava_observer::App::build(options, &telemetry, &health)?;
         let books = app.books();
         let task = tokio::spawn(told(app.run(shutdown.clone())));
-        Ok(Self { books, telemetry, task })
+        Ok(Self { books, health, telemetry, task })
     }
 }
 
@@ -103,21 +105,27 @@ impl Plane {
     }
 
     /// Where everything is.
-    pub(crate) fn heading(&self, page: SocketAddr) -> String {
+    pub(crate) fn heading(&self, once: bool, page: SocketAddr) -> String {
         let sandbox = &self.0.sandbox;
         let ca = sandbox.files().ca_bundle.display();
         let scanner = sandbox.scanner_url().to_string();
         let scanner = scanner.trim_end_matches('/');
-        format!(
+        let parts = format!(
             "Zastava quickstart: the runtime plane in one process\n\n  \
              Authority    {}  (mutual TLS, DPoP, nonces demanded)\n  \
              Scanner      {scanner}  (DPoP, nonces demanded)\n  \
-             Webhook      https://{}/validate\n  \
-             Status page  http://{page}/\n  \
-             All events   curl --cacert {ca} {scanner}/sandbox/events\n",
+             Webhook      https://{}/validate\n",
             sandbox.issuer(),
             self.0.address,
-        )
+        );
+        // Where to look next, if there is a next.
+        match once {
+            true => parts,
+            false => format!(
+                "{parts}  Status page  http://{page}/\n  \
+                 All events   curl --cacert {ca} {scanner}/sandbox/events\n"
+            ),
+        }
     }
 
     /// Sends the two reviews as an API server would.
@@ -158,6 +166,11 @@ impl Plane {
         Ok(())
     }
 
+    /// What the observers say of themselves while something is wrong.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.observers().iter().flat_map(|observer| observer.health.failures()).collect()
+    }
+
     fn observers(&self) -> MutexGuard<'_, Vec<Observer>> {
         self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,7 +208,7 @@ impl Plane {
 /// The observer ends with an error only when a part of it broke; the round then shows what is missing.
 async fn told(run: impl Future<Output = Result<(), zastava_observer::Error>>) {
     if let Err(error) = run.await {
-        println!("the observer ended: {}", crate::chain(&error));
+        crate::say(format_args!("the observer ended: {}", crate::chain(&error)));
     }
 }
 

@@ -8,6 +8,8 @@ use zastava_sandbox::Counts;
 
 /// Rows of events that the terminal shows at once.
 const ROWS_MAX: usize = 12;
+/// Rows of events that the page shows.
+const PAGE_ROWS_MAX: usize = 500;
 
 /// What has happened so far, as Scanner and the webhook tell it.
 pub(crate) struct Snapshot {
@@ -30,7 +32,19 @@ impl Snapshot {
     }
 
     pub(crate) fn events_after(&self, seen: usize) -> impl Iterator<Item = Row<'_>> {
-        self.events.iter().skip(seen).map(|envelope| Row(&envelope.event))
+        self.events.iter().skip(seen).map(|envelope| self.row(&envelope.event))
+    }
+
+    /// The event, named by its program; a stop is named by its start.
+    fn row<'a>(&'a self, event: &'a RuntimeEvent) -> Row<'a> {
+        let program = |event: &'a RuntimeEvent| Some(event.process.as_ref()?.entrypoint.first()?.as_str());
+        let start = || {
+            let same = |other: &&RuntimeEventEnvelope| {
+                other.event.workload.container_id == event.workload.container_id
+            };
+            self.events.iter().filter(same).find_map(|other| program(&other.event))
+        };
+        Row { event, program: program(event).or_else(start).unwrap_or("-") }
     }
 
     /// The steps of the first round that did not happen, in words.
@@ -110,7 +124,7 @@ impl Snapshot {
             (!build_id, std::cmp::Reverse(event.loaded_libs.len()))
         });
         for event in events.iter().take(ROWS_MAX) {
-            let _ = writeln!(out, "  {}", Row(event));
+            let _ = writeln!(out, "  {}", self.row(event));
         }
         if events.len() > ROWS_MAX {
             let _ = writeln!(out, "  and {} more on the status page", events.len() - ROWS_MAX);
@@ -158,15 +172,15 @@ impl Snapshot {
                 );
             }
         }
-        out.push_str("</table><h2>Events, newest first</h2><table><tr><th>when<th>kind<th>process<th class=number>pid<th>build-id<th class=number>libraries<th>workload");
-        for envelope in self.events.iter().rev() {
-            let row = Row(&envelope.event);
+        out.push_str("</table><h2>Events, newest first</h2><table><tr><th>UTC<th>kind<th>process<th class=number>pid<th>build-id<th class=number>libraries<th>workload");
+        for envelope in self.events.iter().rev().take(PAGE_ROWS_MAX) {
+            let row = self.row(&envelope.event);
             let _ = write!(
                 out,
                 "<tr><td>{}<td>{}<td class=wide>{}<td class=number>{}<td><code>{}</code><td class=number>{}<td class=wide>{}",
                 row.time(),
                 envelope.event.kind,
-                escaped(&row.program()),
+                escaped(row.program),
                 row.pid(),
                 escaped(row.build_id()),
                 envelope.event.loaded_libs.len(),
@@ -179,36 +193,34 @@ impl Snapshot {
 }
 
 /// One event as one line.
-pub(crate) struct Row<'a>(&'a RuntimeEvent);
+pub(crate) struct Row<'a> {
+    event: &'a RuntimeEvent,
+    program: &'a str,
+}
 
 impl Row<'_> {
     fn heading() -> String {
         format!(
             "{:<8}  {:<14}  {:<28}  {:>7}  {:<14}  {:>4}  {}",
-            "WHEN", "KIND", "PROCESS", "PID", "BUILD-ID", "LIBS", "WORKLOAD"
+            "UTC", "KIND", "PROCESS", "PID", "BUILD-ID", "LIBS", "WORKLOAD"
         )
     }
 
     /// Hours, minutes and seconds in UTC.
     fn time(&self) -> String {
-        self.0.when.to_string().chars().skip(11).take(8).collect()
-    }
-
-    fn program(&self) -> String {
-        let entrypoint = self.0.process.as_ref().and_then(|process| process.entrypoint.first());
-        entrypoint.cloned().unwrap_or_else(|| "-".to_owned())
+        self.event.when.to_string().chars().skip(11).take(8).collect()
     }
 
     fn pid(&self) -> String {
-        self.0.process.as_ref().map_or_else(|| "-".to_owned(), |process| process.pid.to_string())
+        self.event.process.as_ref().map_or_else(|| "-".to_owned(), |process| process.pid.to_string())
     }
 
     fn build_id(&self) -> &str {
-        self.0.process.as_ref().and_then(|process| process.build_id.as_deref()).unwrap_or("-")
+        self.event.process.as_ref().and_then(|process| process.build_id.as_deref()).unwrap_or("-")
     }
 
     fn workload(&self) -> String {
-        let workload = &self.0.workload;
+        let workload = &self.event.workload;
         let owner = workload.owner.as_ref().map(|owner| format!("{} {}", owner.kind, owner.name));
         let container = workload.container.clone().or_else(|| workload.container_id.clone());
         owner.or(container).unwrap_or_default()
@@ -221,11 +233,11 @@ impl fmt::Display for Row<'_> {
             f,
             "{:<8}  {:<14}  {:<28}  {:>7}  {:<14}  {:>4}  {}",
             self.time(),
-            self.0.kind.to_string(),
-            shortened_front(&self.program(), 28),
+            self.event.kind.to_string(),
+            shortened_front(self.program, 28),
             self.pid(),
             shortened(self.build_id(), 13),
-            self.0.loaded_libs.len(),
+            self.event.loaded_libs.len(),
             shortened(&self.workload(), 40),
         )
     }

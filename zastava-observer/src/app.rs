@@ -2,14 +2,13 @@
 
 mod observe;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use zastava_authority::RuntimeCore;
-use zastava_core::config::SettingValue as _;
 use zastava_core::contract::RuntimeEvent;
 use zastava_core::program::{Check, Health, Shutdown};
 use zastava_core::telemetry::{Gauge, SOURCE_UP, Telemetry};
@@ -46,6 +45,8 @@ pub struct App {
 /// What shows the state of the source that is chosen when the app runs.
 #[derive(Debug)]
 struct SourceParts {
+    /// Empty until it is chosen.
+    engine: Arc<OnceLock<&'static str>>,
     up: Gauge,
     check: Check,
 }
@@ -64,11 +65,12 @@ impl App {
         let condition = Condition::default();
         let scanner = core.scanner();
         let shipper = Shipper::new(Arc::clone(&outbox), scanner, options.publish.clone(), condition.clone());
-        let source = SourceParts { up: telemetry.gauge(SOURCE_UP), check: health.check("source") };
-        let (of_status, engine) = (Arc::clone(&outbox), options.engine.show());
+        let engine = Arc::<OnceLock<&str>>::default();
+        let (of_status, chosen) = (Arc::clone(&outbox), Arc::clone(&engine));
         health.status("observer", move || {
-            json!({"engine": engine, "accounting": of_status.settled(), "scannerFailure": condition.failure()})
+            json!({"engine": chosen.get(), "accounting": of_status.settled(), "scannerFailure": condition.failure()})
         });
+        let source = SourceParts { engine, up: telemetry.gauge(SOURCE_UP), check: health.check("source") };
         health.status("authority", move || core.status());
         let events = broadcast::Sender::new(EVENTS_LISTENED_MAX);
         let observer = Observer::new(&options, &tree, telemetry, Arc::clone(&outbox), events.clone());
@@ -94,6 +96,8 @@ impl App {
     /// [`Error::PartEnded`] when a part fails that never should; the others are ended first.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let (engine, source) = choose_source(&self.options, &self.tree).await;
+        // Chosen once; nobody else sets it.
+        let _ = self.source.engine.set(engine);
         let condition = SourceCondition::new(engine, self.source.up, self.source.check);
         let (changes, told) = Changes::channel(CHANGES_MAX);
         let (observing, sending) = (Shutdown::new(), Shutdown::new());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use zastava_core::program::{
     Action, ExitStatus, Health, HealthServer, LineWriter, Program, Shutdown, init_logging, shutdown_on_signal,
 };
-use zastava_core::telemetry::Telemetry;
+use zastava_core::telemetry::{Telemetry, scope};
 use zastava_observer::{App, ObserverOptions};
 
 const PROGRAM: Program = Program {
@@ -74,6 +74,7 @@ async fn serve(options: ObserverOptions, writer: &LineWriter) -> Result<ExitStat
 async fn invalidate(options: &ObserverOptions, audience: &str) -> Result<ExitStatus, Failure> {
     let cache = &options.runtime.authority.cache_dir;
     let dropped = zastava_authority::invalidate_op_token(cache, audience).await?;
-    tracing::info!(audience, processes = dropped.processes, tokens = dropped.tokens, "dropped cached tokens");
+    let (processes, tokens) = (dropped.processes, dropped.tokens);
+    tracing::info!(scope = scope::TOKEN_INVALIDATE, audience, processes, tokens, "dropped cached OpToks");
     Ok(if dropped.tokens == 0 { ExitStatus::NothingToDo } else { ExitStatus::Success })
 }

@@ -208,7 +208,7 @@ pub struct CollectOptions {
     pub library_bytes_max: u64,
     /// How many bytes are hashed for one workload.
     pub hash_bytes_max: u64,
-    /// How many words of the entrypoint are sent; 0 sends none.
+    /// How many words of the entrypoint are sent; the program itself always is.
     pub entrypoint_arguments_max: usize,
 }
 
@@ -266,8 +266,8 @@ impl EventBufferOptions {
         Self {
             path: section.value("eventBufferPath", PathBuf::from("/var/run/zastava/runtime-events")),
             disk_bytes_max: section
-                .checked("maxDiskBufferBytes", ByteSize::mebibytes(64), "4MiB or more", |size| {
-                    *size >= ByteSize::mebibytes(4)
+                .checked("maxDiskBufferBytes", ByteSize::mebibytes(64), "4MiB to 1024GiB", |size| {
+                    (ByteSize::mebibytes(4)..=ByteSize::mebibytes(1 << 20)).contains(size)
                 })
                 .0,
             memory_events_max: section

@@ -3,6 +3,7 @@
 //! Every read of a process goes through one descriptor of its directory. After the process ends
 //! these reads fail; they never reach another process that got the same pid.
 
+mod arguments;
 mod capture;
 mod cgroup;
 mod files;
@@ -11,7 +12,7 @@ mod maps;
 mod stat;
 mod tree;
 
-pub(crate) use capture::cap_arguments;
+pub(crate) use arguments::cap_arguments;
 pub use capture::{CaptureError, ProcessFacts, ProcessReader, ProcessTarget};
 pub use cgroup::{CgroupUnit, CgroupUnitKind, cgroup_path, container_id};
 pub use maps::{Mapping, executable_mappings};

@@ -113,38 +113,40 @@ pub(crate) struct SourceCondition {
     engine: &'static str,
     up: Gauge,
     check: Check,
-    worked: Instant,
-    is_up: bool,
+    /// When it last worked, if it ever did.
+    worked: Option<Instant>,
+    /// The last word was a failure, and it was logged.
+    is_failing: bool,
 }
 
 impl SourceCondition {
     pub(crate) fn new(engine: &'static str, up: Gauge, check: Check) -> Self {
         up.set(&[engine], 0.0);
-        Self { engine, up, check, worked: Instant::now(), is_up: false }
+        Self { engine, up, check, worked: None, is_failing: false }
     }
 
     /// The source works.
     pub(crate) fn works(&mut self) {
-        self.worked = Instant::now();
-        if !self.is_up {
+        if self.is_failing || self.worked.is_none() {
             tracing::info!(engine = self.engine, "the source of workloads works");
-            self.is_up = true;
             self.up.set(&[self.engine], 1.0);
             self.check.holds();
         }
+        self.worked = Some(Instant::now());
+        self.is_failing = false;
     }
 
-    /// The source failed. Only the first failure of a row is logged.
+    /// The source failed. Only the first failure of a row is a warning.
     pub(crate) fn failed(&mut self, error: &(dyn std::error::Error + 'static)) {
-        if self.is_up {
-            tracing::warn!(engine = self.engine, error, "the source of workloads failed; it is tried again");
-        } else {
+        if self.is_failing {
             tracing::debug!(engine = self.engine, error, "the source of workloads failed again");
+        } else {
+            tracing::warn!(engine = self.engine, error, "the source of workloads failed; it is tried again");
         }
-        self.is_up = false;
+        self.is_failing = true;
         self.up.set(&[self.engine], 0.0);
-        if self.worked.elapsed() >= SOURCE_SILENCE_MAX {
-            self.check.fails(error.to_string());
+        if self.worked.is_none_or(|worked| worked.elapsed() >= SOURCE_SILENCE_MAX) {
+            self.check.fails(format!("{}: {error}", self.engine));
         }
     }
 }

@@ -91,8 +91,9 @@ impl Shipper {
                 Ok(_) => {}
                 Err(_) if shutdown.has_begun() => return,
                 Err(pause) => {
-                    self.condition.failed(&pause);
-                    let wait = self.backoff.next().max(pause.retry_after());
+                    // On top, so that a fleet that was told the same time does not come back together.
+                    let wait = pause.retry_after() + self.backoff.next();
+                    self.condition.failed(&pause, wait);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = shutdown.begun() => return,
@@ -270,12 +271,13 @@ impl Condition {
         }
     }
 
-    fn failed(&self, pause: &Pause) {
+    fn failed(&self, pause: &Pause, wait: Duration) {
         let causes = std::iter::successors(Some(pause as &dyn std::error::Error), |error| error.source());
         let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         let before = self.lock().replace(text.clone());
         if before.as_ref() != Some(&text) {
-            tracing::warn!(error = text, "events are not delivered; they wait in the buffer");
+            let wait_ms = wait.as_millis() as u64;
+            tracing::warn!(error = text, wait_ms, "events are not delivered; they wait in the buffer");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::watch;
@@ -46,8 +47,8 @@ impl Shared {
             issuer,
             scanner_url,
             token_key: TokenKey::generate(),
-            authority_proofs: Verifier::new(VerifierOptions::default()),
-            scanner_proofs: Verifier::new(VerifierOptions::default()),
+            authority_proofs: Verifier::new(proof_options()),
+            scanner_proofs: Verifier::new(proof_options()),
             state: Mutex::new(State { counts: Counts::default(), ledger, faults: FaultQueue::default() }),
             changed: watch::Sender::new(()),
         })
@@ -135,4 +136,15 @@ fn status_fault(status: u16, retry_after: Option<u64>) -> Answer {
         set_header(&mut answer, "retry-after", &seconds.to_string());
     }
     answer
+}
+
+/// The platform's servers refuse proofs from clocks that are further off.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
+
+fn proof_options() -> VerifierOptions {
+    VerifierOptions {
+        proof_age_max: CLOCK_SKEW_MAX,
+        future_skew: CLOCK_SKEW_MAX,
+        ..VerifierOptions::default()
+    }
 }

@@ -69,6 +69,14 @@ impl Health {
         self.lock().checks.iter().all(|(_, state)| state.is_ok())
     }
 
+    /// The checks that do not hold, each with its reason.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let state = self.lock();
+        let failing = state.checks.iter().filter_map(|(name, state)| Some((name, state.as_ref().err()?)));
+        failing.map(|(name, reason)| format!("{name}: {reason}")).collect()
+    }
+
     /// One line a check.
     fn report(&self) -> String {
         let line = |(name, state): &(&str, Result<(), String>)| match state {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
 
+use super::arguments::cap_arguments;
 use super::files::{FileVersion, Files};
 use super::libraries::Libraries;
 use super::stat::Stat;
@@ -241,10 +242,6 @@ fn is_engine_stage(arguments: &[String], executable: Option<&Path>) -> bool {
     let named = Path::new(program).file_name().is_some_and(|name| name == "runc") && stage == "init";
     let path = executable.map(Path::to_string_lossy);
     named && path.is_none_or(|path| path == "/" || path.contains("runc"))
-}
-
-pub(crate) fn cap_arguments(arguments: Vec<String>, max: usize) -> Vec<String> {
-    arguments.into_iter().take(max).map(|word| bounded(&word)).collect()
 }
 
 /// Foreign text, cut at a named length.

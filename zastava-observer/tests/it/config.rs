@@ -66,7 +66,7 @@ fn three_mistakes_are_three_faults_with_line_and_key() {
     assert_eq!(
         faults(&text),
         [
-            "zastava.yaml:11: zastava.observer.pollInterval: expected a time such as 500ms, 2s, 5m or 24h; a bare number is seconds, found \"often\"",
+            "zastava.yaml:11: zastava.observer.pollInterval: expected a time such as 500ms, 2s, 5m or 24h, a year at most; a bare number is seconds, found \"often\"",
             "zastava.yaml:14: zastava.observer.collect.loadedLibraries: unknown key",
             "zastava.yaml:12: zastava.observer.publishBatchSize: expected 1 to 256, found \"300\"",
         ]

@@ -99,10 +99,13 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     let child = Process::sleep(sleep_path());
     // There is nothing to await: the program tells its books when it is asked.
     let mut buffered = 0;
-    while buffered < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        buffered = first.accounting()["buffered"].as_u64().expect("is a number");
-    }
+    within(async {
+        while buffered < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            buffered = first.accounting()["buffered"].as_u64().expect("is a number");
+        }
+    })
+    .await;
     first.child.kill().expect("runs");
     first.child.wait().expect("ends");
     let waiting = waiting_ids(&stage.directory.path().join("sandbox/runtime-events"));
@@ -123,9 +126,12 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     assert_eq!(ids.len(), accepted.len(), "no event is taken twice");
 
     // Scanner's word reaches the books shortly after the event reaches Scanner.
-    while second.accounting()["delivered"] == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    within(async {
+        while second.accounting()["delivered"] == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     check_probes(&second);
     check_metrics(&second.ask("/metrics").1);
     assert!(second.terminate().success());
