@@ -196,6 +196,8 @@ pub enum Place {
     Section(u32),
     /// Notes without an ELF file around them.
     Notes,
+    /// The last bytes of the file.
+    Tail,
 }
 
 impl fmt::Display for Place {
@@ -208,6 +210,7 @@ impl fmt::Display for Place {
             Self::SectionTable => f.write_str("section header table"),
             Self::Section(index) => write!(f, "note section {index}"),
             Self::Notes => f.write_str("notes"),
+            Self::Tail => f.write_str("tail"),
         }
     }
 }

@@ -46,24 +46,37 @@
 extern crate std;
 
 mod build_id;
+mod debug_link;
 mod error;
+mod facts;
+mod header;
+#[cfg(feature = "htlhash")]
+mod htlhash;
 mod layout;
 mod limits;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod linux;
+mod paths;
 mod reader;
 mod scan;
+mod search;
 #[cfg(feature = "serde")]
 mod serde;
 mod source;
+mod text;
 
-pub use crate::build_id::{BuildId, DebugPath, InvalidBuildId};
+pub use crate::build_id::{BuildId, InvalidBuildId};
+pub use crate::debug_link::DebugLink;
 pub use crate::error::{Errno, Error, ErrorKind, Place};
-pub use crate::layout::Endian;
+pub use crate::facts::{GoBuildId, Identity, PackageNote};
+pub use crate::header::{Class, Endian, FileType, Header, Machine};
+#[cfg(feature = "htlhash")]
+pub use crate::htlhash::HtlHash;
 pub use crate::limits::{Cost, Limit, Limits};
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub use crate::linux::{FdSource, build_id, build_id_of, open_in_root, open_regular};
-pub use crate::scan::{Identity, Scanner, build_id_in, build_id_notes};
+pub use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};
+pub use crate::scan::{Extent, Order, Scanner, build_id_in, build_id_notes};
 pub use crate::source::Source;
 
 /// The README's example runs.

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
-use crate::build_id::{BuildId, DebugPath};
+use crate::build_id::BuildId;
+use crate::paths::DebugPath;
 use crate::error::{Errno, Error, Place};
 use crate::scan::Scanner;
 use crate::source::Source;
