@@ -5,9 +5,9 @@ use core::fmt;
 use crate::error::{Error, Place};
 use crate::facts::Inline;
 use crate::limits::Limit;
+use crate::reader::Slot;
 use crate::scan::Scanner;
 use crate::search::{Kind, Search};
-use crate::reader::Slot;
 use crate::source::Source;
 
 const SECTION: &[u8; 15] = b".gnu_debuglink\0";

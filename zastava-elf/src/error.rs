@@ -96,6 +96,7 @@ impl<E> fmt::Display for Error<E> {
         match self {
             Self::NotElf => f.write_str("not an ELF file"),
             Self::Unsupported => f.write_str("unsupported ELF class, byte order or version"),
+            Self::Malformed { place: Place::Maps } => f.write_str("cannot understand the process's mappings"),
             Self::Malformed { place } => write!(f, "malformed ELF {place}"),
             Self::Truncated { place } => write!(f, "ELF {place} is cut off by the end of the file"),
             Self::IdTooLong { place, bytes } => {
@@ -104,6 +105,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Limit { limit, place } => write!(f, "limit on {limit} reached in ELF {place}"),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::Io { place: Place::Open, .. } => f.write_str("cannot open ELF file"),
+            Self::Io { place: Place::Maps, .. } => f.write_str("cannot read the process's mappings"),
             Self::Io { place, .. } => write!(f, "cannot read ELF {place}"),
         }
     }
@@ -198,6 +200,8 @@ pub enum Place {
     Notes,
     /// The last bytes of the file.
     Tail,
+    /// The list of a process's mappings.
+    Maps,
 }
 
 impl fmt::Display for Place {
@@ -211,6 +215,7 @@ impl fmt::Display for Place {
             Self::Section(index) => write!(f, "note section {index}"),
             Self::Notes => f.write_str("notes"),
             Self::Tail => f.write_str("tail"),
+            Self::Maps => f.write_str("mappings"),
         }
     }
 }

@@ -101,7 +101,7 @@ pub(crate) struct Inline<const N: usize> {
 impl<const N: usize> Inline<N> {
     /// Zeros, to be written by way of `bytes_mut`; `None` if so many do not fit.
     pub(crate) fn zeros(len: u32) -> Option<Self> {
-        (len as usize <= N && N <= u16::MAX.into()).then(|| Self { len: len as u16, bytes: [0; N] })
+        (len as usize <= N && N <= u16::MAX.into()).then_some(Self { len: len as u16, bytes: [0; N] })
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {

@@ -7,7 +7,9 @@ use object::elf::{
     ProgramHeader64, SectionHeader32, SectionHeader64,
 };
 use object::elf::{ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFDATA2MSB, ELFMAG, EV_CURRENT};
-use object::elf::{NT_GNU_BUILD_ID, NT_GO_BUILD_ID, PN_XNUM, PT_NOTE, SHF_COMPRESSED, SHT_NOTE, SHT_PROGBITS};
+use object::elf::{
+    NT_GNU_BUILD_ID, NT_GO_BUILD_ID, PN_XNUM, PT_NOTE, SHF_COMPRESSED, SHT_NOTE, SHT_PROGBITS,
+};
 use object::pod::from_bytes;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endian as _, Endianness};

@@ -74,7 +74,10 @@ pub use crate::header::{Class, Endian, FileType, Header, Machine};
 pub use crate::htlhash::HtlHash;
 pub use crate::limits::{Cost, Limit, Limits};
 #[cfg(all(feature = "linux", target_os = "linux"))]
-pub use crate::linux::{FdSource, build_id, build_id_of, open_in_root, open_regular};
+pub use crate::linux::{
+    DebugStore, FdSource, FileVersion, Lookup, Mapping, OpenElf, Process, Root, build_id, build_id_of,
+    build_id_trusted, open_in_root, open_regular, open_trusted,
+};
 pub use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};
 pub use crate::scan::{Extent, Order, Scanner, build_id_in, build_id_notes};
 pub use crate::source::Source;

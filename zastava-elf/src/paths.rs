@@ -73,7 +73,7 @@ impl DebuginfodPath {
 /// The beginning of an id, made by [`BuildId::short`]. Plain ASCII.
 #[derive(Clone, Copy)]
 pub struct ShortId {
-    text: Text<{ 2 * ShortId::BYTES }>,
+    text: Text<{ 2 * Self::BYTES }>,
 }
 
 impl ShortId {

@@ -45,7 +45,22 @@ impl Source for Dribble<'_> {
     }
 }
 
+/// Seeds for the fuzz targets: with `ZASTAVA_ELF_CORPUS` set to a directory, every file that is asked about is
+/// also written there.
+fn keep_as_seed(bytes: &[u8]) {
+    const SEED_BYTES_MAX: usize = 64 << 10;
+    if let Some(directory) = std::env::var_os("ZASTAVA_ELF_CORPUS")
+        && bytes.len() <= SEED_BYTES_MAX
+    {
+        let name =
+            bytes.iter().fold(0_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let path = std::path::Path::new(&directory).join(format!("{name:016x}-{}", bytes.len()));
+        std::fs::write(path, bytes).expect("the directory of ZASTAVA_ELF_CORPUS can be written");
+    }
+}
+
 fn check(name: &str, shape: Shape, bytes: &[u8], want: &Want) {
+    keep_as_seed(bytes);
     assert_eq!(answer(build_id_in(bytes)), *want, "{name} as a slice, {shape:?}");
 
     let mut limits = Limits::DEFAULT;
