@@ -47,7 +47,7 @@ impl Source for Dribble<'_> {
 
 /// Seeds for the fuzz targets: with `ZASTAVA_ELF_CORPUS` set to a directory, every file that is asked about is
 /// also written there.
-fn keep_as_seed(bytes: &[u8]) {
+pub(crate) fn keep_as_seed(bytes: &[u8]) {
     const SEED_BYTES_MAX: usize = 64 << 10;
     if let Some(directory) = std::env::var_os("ZASTAVA_ELF_CORPUS")
         && bytes.len() <= SEED_BYTES_MAX
