@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zastava_elf::{Extent, Limits, Order, Scanner, build_id_in};
+use zastava_elf::{ErrorKind, Extent, Limits, Order, Scanner, build_id_in};
 
 fuzz_target!(|data: &[u8]| {
     let is_in_file = |bytes: &[u8]| data.windows(bytes.len()).any(|window| window == bytes);
@@ -10,6 +10,12 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(Some(id)) = alone {
         assert!(is_in_file(id.as_bytes()));
         assert_eq!(id.debug_path().is_some(), id.as_bytes().len() > 1);
+    }
+
+    // What does not change is confirmed, within the reads that are left.
+    match Scanner::new().confirming().scan(data) {
+        Ok(identity) => assert_eq!(alone, Ok(identity.build_id)),
+        Err(error) => assert!(alone.is_err() || error.kind() == ErrorKind::Limit),
     }
 
     for order in [Order::SegmentsThenSections, Order::SectionsThenSegments] {
@@ -27,6 +33,12 @@ fuzz_target!(|data: &[u8]| {
 
     if let Ok(Some(link)) = Scanner::new().debug_link(data) {
         let name = link.file_name();
-        assert!(!name.is_empty() && !name.contains(&b'/') && !name.contains(&0) && name != b".." && is_in_file(name));
+        assert!(
+            !name.is_empty()
+                && !name.contains(&b'/')
+                && !name.contains(&0)
+                && name != b".."
+                && is_in_file(name)
+        );
     }
 });

@@ -11,6 +11,9 @@ fuzz_target!(|data: &[u8]| {
             let note = [&kind, b"GNU\0".as_slice(), id.as_bytes()].concat();
             assert!(data.windows(note.len()).any(|window| window == note));
         }
-        assert_eq!(alone.ok(), Scanner::new().scan_notes(data, endian).ok().map(|identity| identity.build_id));
+        assert_eq!(
+            alone.ok(),
+            Scanner::new().scan_notes(data, endian).ok().map(|identity| identity.build_id)
+        );
     }
 });

@@ -62,8 +62,7 @@ impl<'s, S: Source + ?Sized> Reader<'s, S> {
         if window.copy_to(offset, out) { Ok(()) } else { Err(Error::Truncated { place }) }
     }
 
-    /// Fills `out` from `offset` without a window.
-    #[cfg(feature = "htlhash")]
+    /// Fills `out` from `offset` without a window: what the source holds now.
     pub(crate) fn read_through(
         &mut self,
         offset: u64,

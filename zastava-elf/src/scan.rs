@@ -23,6 +23,7 @@ pub struct Scanner {
     pub(crate) limits: Limits,
     pub(crate) order: Order,
     pub(crate) extent: Extent,
+    pub(crate) confirms: bool,
 }
 
 /// Which table is searched first. The first GNU build-id wins.
@@ -60,7 +61,7 @@ impl Scanner {
     /// With limits of your own.
     #[must_use]
     pub const fn with_limits(limits: Limits) -> Self {
-        Self { limits, order: Order::SegmentsThenSections, extent: Extent::Table }
+        Self { limits, order: Order::SegmentsThenSections, extent: Extent::Table, confirms: false }
     }
 
     /// The same, searching in this order.
@@ -73,6 +74,16 @@ impl Scanner {
     #[must_use]
     pub const fn through(self, extent: Extent) -> Self {
         Self { extent, ..self }
+    }
+
+    /// The same, reading the id once more before it is told; [`Error::Changed`] if it is another by then.
+    ///
+    /// A read that meets a write of the same bytes may return a mixture of old and new, an id that the file
+    /// never had: some four in a million under a thread that does nothing but rewrite the file. Costs one read.
+    /// [`build_id`](crate::build_id()) and [`build_id_of`](crate::build_id_of) do so.
+    #[must_use]
+    pub const fn confirming(self) -> Self {
+        Self { confirms: true, ..self }
     }
 
     /// What the ELF file behind `source` says about itself.

@@ -44,7 +44,10 @@ pub(crate) struct Search<'s, S: Source + ?Sized> {
     pub(crate) reader: Reader<'s, S>,
     order: Order,
     extent: Extent,
+    confirms: bool,
     build_id: Option<(BuildId, Place)>,
+    /// Where the build-id begins in the source.
+    build_id_at: u64,
     go_build_id: Option<GoBuildId>,
     package: Option<PackageNote>,
     /// Whether all tables were gone through.
@@ -63,7 +66,9 @@ impl<'s, S: Source + ?Sized> Search<'s, S> {
             reader: Reader::new(source, scanner.limits),
             order: scanner.order,
             extent: scanner.extent,
+            confirms: scanner.confirms,
             build_id: None,
+            build_id_at: 0,
             go_build_id: None,
             package: None,
             through: false,
@@ -104,11 +109,19 @@ impl<'s, S: Source + ?Sized> Search<'s, S> {
         match (self.build_id, end, self.flaw.take()) {
             (None, Err(error), _) | (None, Ok(()), Some(error)) => Err(error),
             (None, Ok(()), None) => Ok(()),
-            (Some(_), end, flaw) => {
+            (Some((id, place)), end, flaw) => {
                 self.through &= end.is_ok() && flaw.is_none();
-                Ok(())
+                if self.confirms { self.confirm(&id, place) } else { Ok(()) }
             }
         }
+    }
+
+    /// Reads the id again, past the windows.
+    fn confirm(&mut self, id: &BuildId, place: Place) -> Done<S> {
+        let mut again = [0; BuildId::BYTES_MAX];
+        let again = &mut again[..id.as_bytes().len()];
+        self.reader.read_through(self.build_id_at, again, place)?;
+        if again == id.as_bytes() { Ok(()) } else { Err(Error::Changed { place }) }
     }
 
     fn identity(&self, header: Option<Header>) -> Identity {
@@ -304,6 +317,8 @@ impl<'s, S: Source + ?Sized> Search<'s, S> {
                 Some(descriptor) => {
                     let descriptor: Inline<{ BuildId::BYTES_MAX }> = descriptor;
                     self.build_id = BuildId::try_from(descriptor.as_bytes()).ok().map(|id| (id, place));
+                    // Was just read there, so it does not overflow.
+                    self.build_id_at = area.offset.saturating_add(at);
                 }
                 // Not an id, but the notes after it may hold one.
                 None => self.skip(Error::IdTooLong { place, bytes })?,

@@ -7,7 +7,10 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-#[expect(unsafe_code, reason = "an allocator cannot be counted otherwise; both calls go to the system's unchanged")]
+#[expect(
+    unsafe_code,
+    reason = "an allocator cannot be counted otherwise; both calls go to the system's unchanged"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);

@@ -23,7 +23,9 @@ pub fn table() {
         ("41 links deep", links(directory.path(), 41)),
         ("FIFO", fifo(directory.path())),
     ];
-    println!("hostile file                              worst CPU us  median  allocations  answer (stack: {STACK_BYTES} bytes)");
+    println!(
+        "hostile file                              worst CPU us  median  allocations  answer (stack: {STACK_BYTES} bytes)"
+    );
     for (name, path) in cases {
         row(name, move || build_id(&path));
     }

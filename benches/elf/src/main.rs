@@ -102,9 +102,12 @@ fn table(files: &[PathBuf], passes: usize) {
     }
     let reference = READERS.iter().position(|reader| reader.name == REFERENCE).expect("it is one of them");
     let reference = measured[reference].cpu.clone();
-    println!("reader                          CPU us/file   median   p99   ratio  allocations/file  with id  unlike ours");
+    println!(
+        "reader                          CPU us/file   median   p99   ratio  allocations/file  with id  unlike ours"
+    );
     for (reader, mut measured) in READERS.iter().zip(measured) {
-        let ratios = measured.cpu.iter().zip(&reference).map(|(cpu, of)| cpu.as_secs_f64() / of.as_secs_f64());
+        let ratios =
+            measured.cpu.iter().zip(&reference).map(|(cpu, of)| cpu.as_secs_f64() / of.as_secs_f64());
         let mut ratios: Vec<f64> = ratios.collect();
         ratios.sort_by(f64::total_cmp);
         measured.cpu.sort();

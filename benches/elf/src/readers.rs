@@ -5,9 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use memmap2::Mmap;
-use zastava_elf::{
-    BuildId, Extent, FdSource, Scanner, build_id, build_id_trusted, open_trusted,
-};
+use zastava_elf::{BuildId, Extent, FdSource, Scanner, build_id, build_id_trusted, open_trusted};
 
 /// A build-id, or that there is none; `None` for a failure.
 type Found = Option<Option<Vec<u8>>>;
@@ -241,7 +239,8 @@ fn elf_notes(data: &[u8]) -> Option<Option<Id>> {
 
 fn elf_stream(path: &Path) -> Option<Option<Id>> {
     let mut file = elf::ElfStream::<elf::endian::AnyEndian, _>::open_stream(File::open(path).ok()?).ok()?;
-    let segments: Vec<_> = file.segments().iter().filter(|s| s.p_type == elf::abi::PT_NOTE).copied().collect();
+    let segments: Vec<_> =
+        file.segments().iter().filter(|s| s.p_type == elf::abi::PT_NOTE).copied().collect();
     for segment in segments {
         if let Some(id) = file.segment_data_as_notes(&segment).ok()?.find_map(|note| elf_id(&note)) {
             return Some(Some(id));

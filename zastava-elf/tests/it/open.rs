@@ -211,9 +211,15 @@ fn a_file_rewritten_while_it_is_read_gives_an_old_id_a_new_one_none_or_an_error(
     let (path, done) = (file.path().to_owned(), mpsc::channel::<()>());
     let writer = thread::spawn(move || {
         let file = File::options().write(true).open(path).unwrap();
-        for image in [&new, &old].into_iter().cycle() {
-            file.set_len(0).unwrap();
-            rustix::io::pwrite(&file, &image.bytes(), 0).unwrap();
+        for (turn, image) in [&new, &old].into_iter().cycle().enumerate() {
+            let bytes = image.bytes();
+            // Cut to nothing, cut within the sections, or written over as it is.
+            match turn % 8 {
+                0 => file.set_len(0).unwrap(),
+                1 => file.set_len(bytes.len() as u64 - 100).unwrap(),
+                _ => {}
+            }
+            rustix::io::pwrite(&file, &bytes, 0).unwrap();
             if done.1.try_recv() != Err(mpsc::TryRecvError::Empty) {
                 break;
             }

@@ -32,7 +32,7 @@ fn word(lookup: Result<Lookup, Error>) -> String {
     match lookup {
         Ok(Lookup::Found(_)) => "found".into(),
         Ok(Lookup::Mismatch { got, .. }) => {
-            format!("mismatch {}", got.map_or("none".into(), |id| id.to_string()))
+            format!("mismatch {}", got.map_or_else(|| "none".into(), |id| id.to_string()))
         }
         Ok(Lookup::Missing) => "missing".into(),
         Ok(_) => "new".into(),

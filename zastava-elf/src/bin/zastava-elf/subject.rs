@@ -106,7 +106,7 @@ fn answer(name: String, file: Result<OpenElf, Error>, is_one_of_many: bool) -> A
     let (identity, htlhash) = match file {
         Ok(file) => {
             let FileVersion { size, .. } = file.version();
-            let (identity, hash) = Scanner::new().scan_and_hash(&file, size);
+            let (identity, hash) = Scanner::new().confirming().scan_and_hash(&file, size);
             (identity, hash.ok())
         }
         Err(error) => (Err(error), None),
