@@ -288,16 +288,32 @@ impl<'s, S: Source + ?Sized> Search<'s, S> {
         if end > area.bytes {
             return Err(Error::Malformed { place });
         }
-        if let Some((fact, wanted)) = note.meaning()
+        if let Some((fact, owner)) = note.meaning()
             && self.is_wanted(fact)
         {
-            let mut owner = [0; 4];
-            self.read_note(area, name_at, &mut owner, place)?;
-            if owner == wanted {
-                self.fact(area, fact, descriptor_at, note.descriptor_bytes, place)?;
+            let seen = self.is_owned(area, name_at, owner, place).and_then(|is_owned| match is_owned {
+                true => self.fact(area, fact, descriptor_at, note.descriptor_bytes, place),
+                false => Ok(()),
+            });
+            match seen {
+                // Damage of another note does not make the search for the build-id fail.
+                Err(error) if fact != Fact::BuildId && !error.ends_search() => self.unclear = true,
+                result => result?,
             }
         }
         Ok(area.padding.after(end))
+    }
+
+    fn is_owned(
+        &mut self,
+        area: NoteArea,
+        at: u64,
+        wanted: [u8; 4],
+        place: Place,
+    ) -> Result<bool, Error<S::Error>> {
+        let mut owner = [0; 4];
+        self.read_note(area, at, &mut owner, place)?;
+        Ok(owner == wanted)
     }
 
     /// The first of each counts.

@@ -22,6 +22,9 @@ pub fn table() {
         ("40 links deep", links(directory.path(), 40)),
         ("41 links deep", links(directory.path(), 41)),
         ("FIFO", fifo(directory.path())),
+        ("no ELF file", write(directory.path(), "script", b"#!/bin/sh\n")),
+        ("cut off in the header", write(directory.path(), "cut", &header(1)[..40])),
+        ("no tables", write(directory.path(), "bare", &header(0))),
     ];
     println!(
         "hostile file                              worst CPU us  median  allocations  answer (stack: {STACK_BYTES} bytes)"
@@ -39,6 +42,7 @@ fn row(
 ) {
     let ask = move || {
         let mut times = [std::time::Duration::ZERO; ROUNDS];
+        // Over all the rounds.
         let (answer, allocations) = alloc::counted(|| {
             for time in &mut times {
                 let begin = cpu();

@@ -1,7 +1,7 @@
 //! Prints what reading build-ids costs, ours and others', over the ELF files of this machine.
 //!
-//! `cargo run --release --manifest-path benches/elf/Cargo.toml [-- --passes N] [DIRECTORY...]`
-//! `... -- --once READER [DIRECTORY...]` asks one reader once about each file, for `strace -c`.
+//! `benches/elf/measure` runs it and counts system calls too. Arguments: `[--passes N] [DIRECTORY...]`, or
+//! `--once READER [DIRECTORY...]`, which asks one reader once about each file and prints how many these are.
 //!
 //! Every pass asks every reader about every file, in an order that rotates; the processor time of the thread
 //! counts, which other work on the machine disturbs least. Ratios are taken within a pass; medians over passes.
@@ -103,7 +103,7 @@ fn table(files: &[PathBuf], passes: usize) {
     let reference = READERS.iter().position(|reader| reader.name == REFERENCE).expect("it is one of them");
     let reference = measured[reference].cpu.clone();
     println!(
-        "reader                          CPU us/file   median   p99   ratio  allocations/file  with id  unlike ours"
+        "reader                              CPU us/file  median    p99   ratio  allocations  with id  unlike ours"
     );
     for (reader, mut measured) in READERS.iter().zip(measured) {
         let ratios =
@@ -114,13 +114,13 @@ fn table(files: &[PathBuf], passes: usize) {
         measured.each.sort();
         let us = |time: Duration| time.as_secs_f64() * 1e6;
         println!(
-            "{:<32} {:>10.2} {:>8.2} {:>5.1} {:>7.3} {:>17.2} {:>8} {:>12}",
+            "{:<35} {:>11.2} {:>7.2} {:>6.1} {:>7.3} {:>12} {:>8} {:>12}",
             reader.name,
             us(measured.cpu[passes / 2]) / files.len() as f64,
             us(measured.each[files.len() / 2]),
             us(measured.each[files.len() * 99 / 100]),
             ratios[passes / 2],
-            measured.allocations as f64 / files.len() as f64,
+            measured.allocations,
             measured.with_id,
             measured.unlike,
         );

@@ -39,9 +39,10 @@ macro_rules! reader {
     };
 }
 
-pub const READERS: [Reader; 15] = [
+pub const READERS: [Reader; 16] = [
     reader!("zastava, trusted path", true, |path: &Path| ours(build_id_trusted(path))),
     reader!("zastava, any path", true, |path: &Path| ours(build_id(path))),
+    reader!("zastava, trusted, id read again", true, confirmed),
     reader!("zastava, trusted, all facts", true, |path: &Path| scan(path, Extent::Table)),
     reader!("zastava, trusted, both tables", true, |path: &Path| scan(path, Extent::Everything)),
     reader!("zastava, trusted, facts + htlhash", true, hashed),
@@ -85,6 +86,10 @@ fn ours(answer: Result<Option<BuildId>, zastava_elf::Error>) -> Option<Option<Id
 fn scan(path: &Path, extent: Extent) -> Option<Option<Id>> {
     let file = open_trusted(path).ok()?;
     ours(Scanner::new().through(extent).scan(&FdSource(file)).map(|identity| identity.build_id))
+}
+
+fn confirmed(path: &Path) -> Option<Option<Id>> {
+    ours(zastava_elf::build_id_of(open_trusted(path).ok()?))
 }
 
 /// With the length from `fstat`.

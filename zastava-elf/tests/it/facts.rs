@@ -109,6 +109,18 @@ fn damage_after_the_id_leaves_the_answer_incomplete_and_not_an_error() {
     assert!(!identity.complete);
 }
 
+/// Found by fuzzing: the last bytes of the file are the header of a Go note.
+#[test]
+fn another_note_that_is_cut_off_does_not_hide_that_there_is_no_id() {
+    for shape in SHAPES {
+        let cut = Area::new(PT_NOTE, 4, shape.note_header(4, 4, 4)).claims(None, Some(20));
+        let bytes = shape.image().segment(cut).bytes();
+        assert_eq!(zastava_elf::build_id_in(&bytes), Ok(None));
+        let identity = Scanner::new().scan(bytes.as_slice()).expect("an identity");
+        assert_eq!((identity.build_id, identity.complete), (None, false));
+    }
+}
+
 #[test]
 fn the_order_decides_between_two_ids() {
     for shape in SHAPES {
