@@ -80,7 +80,7 @@ impl Scanner {
     ///
     /// A read that meets a write of the same bytes may return a mixture of old and new, an id that the file
     /// never had: some four in a million under a thread that does nothing but rewrite the file. Costs one read.
-    /// [`build_id`](crate::build_id()) and [`build_id_of`](crate::build_id_of) do so.
+    /// `build_id` and `build_id_of` do so.
     #[must_use]
     pub const fn confirming(self) -> Self {
         Self { confirms: true, ..self }

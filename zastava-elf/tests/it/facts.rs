@@ -1,8 +1,7 @@
 //! The other facts of a file, and the policies of where to look.
 
 use zastava_elf::{
-    Artifact, BuildId, Class, Endian, Error, ErrorKind, Extent, FileType, Identity, Machine, Order, Place,
-    Scanner,
+    Artifact, BuildId, Class, Endian, Error, Extent, FileType, Identity, Machine, Order, Place, Scanner,
 };
 
 use crate::image::{Area, ID, Image, PT_NOTE, SHAPES, SHT_PROGBITS, Shape};
@@ -261,7 +260,7 @@ fn the_hash_is_the_one_that_opentelemetry_defines() {
             alone.cost.preads + u32::from(bytes.len() > 4096)
         );
         let (_, short) = Scanner::new().scan_and_hash(bytes.as_slice(), bytes.len() as u64 + 1);
-        assert_eq!(short.map_err(|error| error.kind()), Err(ErrorKind::Truncated));
+        assert_eq!(short.map_err(|error| error.kind()), Err(zastava_elf::ErrorKind::Truncated));
     }
     // Known outside: SHA-256 of eight zero bytes, for an empty file.
     let (_, hash) = Scanner::new().scan_and_hash(b"".as_slice(), 0);
