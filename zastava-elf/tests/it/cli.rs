@@ -123,10 +123,8 @@ fn a_process_shows_its_program_and_its_mappings() {
     let value: Value = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(value["buildId"].as_str(), own.map(|id| id.to_string()).as_deref());
     assert!(Path::new(value["path"].as_str().unwrap()).is_absolute());
-    let output = run(&["--maps", &pid]);
-    if output.status.success() {
-        assert!(text(&output.stdout).contains("libc.so"), "{}", text(&output.stdout));
-    }
+    // Works with and without the capability to open mapped files by address.
+    check(&["--maps", &pid], 0, &["libc.so"], &[]);
     check(&["pid:4294967295"], 2, &[], &["pid:4294967295"]);
 }
 

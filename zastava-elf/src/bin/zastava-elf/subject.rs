@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use zastava_elf::{
-    Errno, Error, FileVersion, HtlHash, Identity, OpenElf, Place, Process, Scanner, open_regular,
+    Errno, Error, FileVersion, HtlHash, Identity, Mapping, OpenElf, Place, Process, Scanner, open_regular,
 };
 
 use crate::arguments::Target;
@@ -58,12 +58,19 @@ impl Subject<'_> {
             if !seen.insert((mapping.device, mapping.inode)) {
                 continue;
             }
-            let file = process.mapping(mapping.addresses);
+            let file =
+                process.mapping(mapping.addresses.clone()).or_else(|error| by_path(process, &mapping, error));
             let deleted = if mapping.is_deleted { " (deleted)" } else { "" };
             each(answer(format!("{}{deleted}", shown(&mapping.path)), file, true))?;
         }
         Ok(Ok(()))
     }
+}
+
+/// Without the capability for `map_files`: by the path, if it still leads to the mapped file.
+fn by_path(process: &Process, mapping: &Mapping, error: Error) -> Result<OpenElf, Error> {
+    let file = process.root().and_then(|root| root.open_elf(&mapping.path));
+    file.ok().filter(|file| file.version().inode == mapping.inode).ok_or(error)
 }
 
 /// Each file once; a directory of one's own making may hold a file under many names.
