@@ -18,8 +18,12 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::start_as("program")
+    }
+
+    fn start_as(name: &str) -> Self {
         let directory = TempDir::new().unwrap();
-        let program = directory.path().join("program");
+        let program = directory.path().join(name);
         fs::copy("/bin/cat", &program).unwrap();
         let mut child = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(b"ready\n").unwrap();
@@ -79,6 +83,20 @@ fn a_mapping_is_read_though_its_file_was_deleted() {
     assert_eq!(identity.build_id, build_id("/bin/cat").unwrap());
     let beside = program.addresses.start + 1..program.addresses.end;
     assert_eq!(process.mapping(beside).map(drop).map_err(|error| error.kind()), Err(ErrorKind::Io));
+}
+
+#[test]
+fn a_mapped_file_may_have_any_name() {
+    for (name, shown) in [("two words ", "two words "), ("a\nb 00400000-0 r-xp", "a\\012b 00400000-0 r-xp")] {
+        let running = Running::start_as(name);
+        let mappings = running.process().mappings().expect("a map");
+        let wanted = running.program.parent().unwrap().join(shown);
+        assert!(
+            mappings.iter().any(|mapping| mapping.path == wanted && mapping.is_executable),
+            "{mappings:?}"
+        );
+        assert!(mappings.iter().all(|mapping| mapping.path.is_absolute() && !mapping.is_deleted));
+    }
 }
 
 #[test]
