@@ -1,40 +1,44 @@
-//! ELF files from foreign bytes: no panic, and the same answer however the bytes arrive.
+//! ELF files from foreign bytes, as a slice: no panic, every fact is in the file, and all ways of asking agree.
 #![no_main]
 
-use std::convert::Infallible;
-
 use libfuzzer_sys::fuzz_target;
-use zastava_elf::{BuildId, Error, Limits, Place, Scanner, Source, build_id_in};
-
-/// Gives a few bytes at a time.
-struct Dribble<'a>(&'a [u8]);
-
-impl Source for Dribble<'_> {
-    type Error = Infallible;
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let len = buffer.len().min(13);
-        self.0.read_at(offset, &mut buffer[..len])
-    }
-}
+use zastava_elf::{ErrorKind, Extent, Limits, Order, Scanner, build_id_in};
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(Some(id)) = build_id_in(data) {
-        let bytes = id.as_bytes();
-        assert!(data.windows(bytes.len()).any(|window| window == bytes), "the id is in the file");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(id.debug_path().is_some(), bytes.len() > 1);
+    let is_in_file = |bytes: &[u8]| data.windows(bytes.len()).any(|window| window == bytes);
+    let alone = build_id_in(data);
+    if let Ok(Some(id)) = alone {
+        assert!(is_in_file(id.as_bytes()));
+        assert_eq!(id.debug_path().is_some(), id.as_bytes().len() > 1);
     }
 
-    let mut limits = Limits::DEFAULT;
-    limits.preads = u32::MAX;
-    limits.bytes = u32::MAX;
-    let scanner = Scanner::with_limits(limits);
-    assert_eq!(answer(scanner, data), answer(scanner, &Dribble(data)));
+    // What does not change is confirmed, within the reads that are left.
+    match Scanner::new().confirming().scan(data) {
+        Ok(identity) => assert_eq!(alone, Ok(identity.build_id)),
+        Err(error) => assert!(alone.is_err() || error.kind() == ErrorKind::Limit),
+    }
+
+    for order in [Order::SegmentsThenSections, Order::SectionsThenSegments] {
+        for extent in [Extent::BuildId, Extent::Table, Extent::Everything] {
+            let Ok(identity) = Scanner::new().in_order(order).through(extent).scan(data) else { continue };
+            if order == Order::SegmentsThenSections {
+                assert_eq!(alone.ok(), Some(identity.build_id));
+            }
+            assert!(identity.go_build_id.is_none_or(|id| is_in_file(id.as_str().as_bytes())));
+            assert!(identity.package.is_none_or(|note| is_in_file(note.as_str().as_bytes())));
+            let (cost, limits) = (identity.cost, Limits::DEFAULT);
+            assert!(cost.preads <= limits.preads && cost.bytes <= limits.bytes && cost.notes <= limits.notes);
+        }
+    }
+
+    if let Ok(Some(link)) = Scanner::new().debug_link(data) {
+        let name = link.file_name();
+        assert!(
+            !name.is_empty()
+                && !name.contains(&b'/')
+                && !name.contains(&0)
+                && name != b".."
+                && is_in_file(name)
+        );
+    }
 });
-
-type Answer = Result<(Option<BuildId>, Option<Place>), Error<Infallible>>;
-
-fn answer<S: Source<Error = Infallible> + ?Sized>(scanner: Scanner, source: &S) -> Answer {
-    scanner.scan(source).map(|identity| (identity.build_id, identity.found_in))
-}

@@ -7,6 +7,12 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
+use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};
+use crate::text::Text;
+
+/// The text of an id.
+type HexText = Text<{ 2 * BuildId::BYTES_MAX }>;
+
 /// A GNU build-id of 1 to [`BuildId::BYTES_MAX`] bytes.
 ///
 /// Its text is lower-case hex without separators, as `readelf -n` prints it and debuginfod expects it.
@@ -40,22 +46,42 @@ impl BuildId {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// Whether all bytes are the same, as in the all-zero ids of damaged performance data and of images
+    /// patched after linking. Many files share such an id: do not look anything up by it.
+    #[must_use]
+    pub fn is_degenerate(&self) -> bool {
+        self.as_bytes().windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// The first six bytes, enough to tell files apart in a log. Not a key.
+    #[must_use]
+    pub fn short(&self) -> ShortId {
+        ShortId::of(self)
+    }
+
     /// Where a debug file with this id lies below a debug root such as `/usr/lib/debug`:
     /// `.build-id/<first byte>/<rest>.debug`. `None` for an id of one byte, which leaves no rest.
     #[must_use]
     pub fn debug_path(&self) -> Option<DebugPath> {
-        let (first, rest) = self.as_bytes().split_first().filter(|(_, rest)| !rest.is_empty())?;
-        let mut path = DebugPath { text: Text::new() };
-        path.text.push(b".build-id/");
-        path.text.push_hex(&[*first]);
-        path.text.push(b"/");
-        path.text.push_hex(rest);
-        path.text.push(b".debug");
-        Some(path)
+        DebugPath::of(self, b".debug")
+    }
+
+    /// Where the link to the executable or library itself lies: [`debug_path`](Self::debug_path) without
+    /// its ending.
+    #[must_use]
+    pub fn executable_path(&self) -> Option<DebugPath> {
+        DebugPath::of(self, b"")
+    }
+
+    /// The path of a debuginfod request: `/buildid/<id>/debuginfo` or `/buildid/<id>/executable`
+    /// (debuginfod(8), "WEBAPI"). `None` for an id of 64 bytes, which the clients refuse.
+    #[must_use]
+    pub fn debuginfod_path(&self, artifact: Artifact) -> Option<DebuginfodPath> {
+        DebuginfodPath::of(self, artifact)
     }
 
     /// The hex text, on the stack.
-    pub(crate) fn hex(&self) -> Text<{ 2 * Self::BYTES_MAX }> {
+    pub(crate) fn hex(&self) -> HexText {
         let mut text = Text::new();
         text.push_hex(self.as_bytes());
         text
@@ -143,38 +169,6 @@ impl Hash for BuildId {
     }
 }
 
-/// The relative path of a debug file, made by [`BuildId::debug_path`]. Plain ASCII.
-#[derive(Clone, Copy)]
-pub struct DebugPath {
-    text: Text<{ ".build-id/aa/".len() + 2 * (BuildId::BYTES_MAX - 1) + ".debug".len() }>,
-}
-
-impl DebugPath {
-    /// The path as text, without a leading slash.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.text.as_str()
-    }
-}
-
-impl fmt::Display for DebugPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for DebugPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DebugPath({self})")
-    }
-}
-
-impl AsRef<str> for DebugPath {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
 /// Why bytes or text are not a [`BuildId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -211,34 +205,5 @@ fn nibble(digit: u8) -> Option<u8> {
         b'a'..=b'f' => Some(digit - b'a' + 10),
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
-    }
-}
-
-/// ASCII text on the stack. Its users size it for the longest text they write.
-#[derive(Clone, Copy)]
-pub(crate) struct Text<const N: usize> {
-    len: usize,
-    bytes: [u8; N],
-}
-
-impl<const N: usize> Text<N> {
-    const fn new() -> Self {
-        Self { len: 0, bytes: [0; N] }
-    }
-
-    fn push(&mut self, ascii: &[u8]) {
-        self.bytes[self.len..self.len + ascii.len()].copy_from_slice(ascii);
-        self.len += ascii.len();
-    }
-
-    fn push_hex(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in bytes {
-            self.push(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
-        }
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.len]).expect("only ASCII is pushed")
     }
 }

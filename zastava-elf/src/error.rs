@@ -39,6 +39,11 @@ pub enum Error<E = Errno> {
         /// The part that was being read.
         place: Place,
     },
+    /// The build-id was another when it was read again: somebody writes to the file.
+    Changed {
+        /// Where the id is.
+        place: Place,
+    },
     /// The path leads to a directory, FIFO, device or socket. It was not opened.
     NotRegular,
     /// Opening or reading failed.
@@ -61,6 +66,7 @@ impl<E> Error<E> {
             Self::Truncated { .. } => ErrorKind::Truncated,
             Self::IdTooLong { .. } => ErrorKind::IdTooLong,
             Self::Limit { .. } => ErrorKind::Limit,
+            Self::Changed { .. } => ErrorKind::Changed,
             Self::NotRegular => ErrorKind::NotRegular,
             Self::Io { .. } => ErrorKind::Io,
         }
@@ -74,6 +80,7 @@ impl<E> Error<E> {
             Self::NotElf | Self::Unsupported => Place::Header,
             Self::Malformed { place }
             | Self::Truncated { place }
+            | Self::Changed { place }
             | Self::IdTooLong { place, .. }
             | Self::Limit { place, .. }
             | Self::Io { place, .. } => place,
@@ -96,14 +103,17 @@ impl<E> fmt::Display for Error<E> {
         match self {
             Self::NotElf => f.write_str("not an ELF file"),
             Self::Unsupported => f.write_str("unsupported ELF class, byte order or version"),
+            Self::Malformed { place: Place::Maps } => f.write_str("cannot understand the process's mappings"),
             Self::Malformed { place } => write!(f, "malformed ELF {place}"),
             Self::Truncated { place } => write!(f, "ELF {place} is cut off by the end of the file"),
             Self::IdTooLong { place, bytes } => {
                 write!(f, "build-id of {bytes} bytes in ELF {place} is too long")
             }
             Self::Limit { limit, place } => write!(f, "limit on {limit} reached in ELF {place}"),
+            Self::Changed { place } => write!(f, "build-id in ELF {place} changed while it was read"),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::Io { place: Place::Open, .. } => f.write_str("cannot open ELF file"),
+            Self::Io { place: Place::Maps, .. } => f.write_str("cannot read the process's mappings"),
             Self::Io { place, .. } => write!(f, "cannot read ELF {place}"),
         }
     }
@@ -127,6 +137,7 @@ impl From<Error<Infallible>> for Error<Errno> {
             Error::Truncated { place } => Self::Truncated { place },
             Error::IdTooLong { place, bytes } => Self::IdTooLong { place, bytes },
             Error::Limit { limit, place } => Self::Limit { limit, place },
+            Error::Changed { place } => Self::Changed { place },
             Error::NotRegular => Self::NotRegular,
             Error::Io { error, .. } => match error {},
         }
@@ -149,6 +160,8 @@ pub enum ErrorKind {
     IdTooLong,
     /// [`Error::Limit`]
     Limit,
+    /// [`Error::Changed`]
+    Changed,
     /// [`Error::NotRegular`]
     NotRegular,
     /// [`Error::Io`]
@@ -166,6 +179,7 @@ impl ErrorKind {
             Self::Truncated => "truncated",
             Self::IdTooLong => "id_too_long",
             Self::Limit => "limit",
+            Self::Changed => "changed",
             Self::NotRegular => "not_regular",
             Self::Io => "io",
         }
@@ -196,6 +210,10 @@ pub enum Place {
     Section(u32),
     /// Notes without an ELF file around them.
     Notes,
+    /// The last bytes of the file.
+    Tail,
+    /// The list of a process's mappings.
+    Maps,
 }
 
 impl fmt::Display for Place {
@@ -208,6 +226,8 @@ impl fmt::Display for Place {
             Self::SectionTable => f.write_str("section header table"),
             Self::Section(index) => write!(f, "note section {index}"),
             Self::Notes => f.write_str("notes"),
+            Self::Tail => f.write_str("tail"),
+            Self::Maps => f.write_str("mappings"),
         }
     }
 }

@@ -69,6 +69,8 @@ pub enum Limit {
     ProgramHeaders,
     /// [`Limits::section_headers`]
     SectionHeaders,
+    /// 32 MiB of a process's list of mappings.
+    MapsBytes,
 }
 
 impl fmt::Display for Limit {
@@ -80,6 +82,7 @@ impl fmt::Display for Limit {
             Self::Notes => "notes",
             Self::ProgramHeaders => "program headers",
             Self::SectionHeaders => "section headers",
+            Self::MapsBytes => "bytes of mappings",
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Place};
 use crate::limits::{Cost, Limit, Limits};
 use crate::source::Source;
 
-const WINDOW_BYTES: usize = 4096;
+pub(crate) const WINDOW_BYTES: usize = 4096;
 
 /// Which window a read outside the head goes through.
 #[derive(Clone, Copy)]
@@ -31,9 +31,11 @@ impl<'s, S: Source + ?Sized> Reader<'s, S> {
         Self { meter, head: Window::new(), table: None, notes: None }
     }
 
-    /// The beginning of the source: at least `wanted` bytes, or all there are.
+    /// The beginning of the source: at least `wanted` bytes, or all there are. What was read stays.
     pub(crate) fn head(&mut self, wanted: usize) -> Result<&[u8], Error<S::Error>> {
-        self.head.load(&mut self.meter, 0, wanted, Place::Header)?;
+        if self.head.len < wanted {
+            self.head.load(&mut self.meter, 0, wanted, Place::Header)?;
+        }
         Ok(self.head.loaded())
     }
 
@@ -58,6 +60,23 @@ impl<'s, S: Source + ?Sized> Reader<'s, S> {
         }
         window.load(&mut self.meter, offset, out.len(), place)?;
         if window.copy_to(offset, out) { Ok(()) } else { Err(Error::Truncated { place }) }
+    }
+
+    /// Fills `out` from `offset` without a window: what the source holds now.
+    pub(crate) fn read_through(
+        &mut self,
+        offset: u64,
+        out: &mut [u8],
+        place: Place,
+    ) -> Result<(), Error<S::Error>> {
+        let mut done = 0;
+        while done < out.len() {
+            match self.meter.read(offset.saturating_add(done as u64), &mut out[done..], place)? {
+                0 => return Err(Error::Truncated { place }),
+                got => done += got,
+            }
+        }
+        Ok(())
     }
 
     /// Called before each note that is looked at.

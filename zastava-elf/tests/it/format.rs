@@ -45,7 +45,22 @@ impl Source for Dribble<'_> {
     }
 }
 
+/// Seeds for the fuzz targets: with `ZASTAVA_ELF_CORPUS` set to a directory, every file that is asked about is
+/// also written there.
+pub(crate) fn keep_as_seed(bytes: &[u8]) {
+    const SEED_BYTES_MAX: usize = 64 << 10;
+    if let Some(directory) = std::env::var_os("ZASTAVA_ELF_CORPUS")
+        && bytes.len() <= SEED_BYTES_MAX
+    {
+        let name =
+            bytes.iter().fold(0_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let path = std::path::Path::new(&directory).join(format!("{name:016x}-{}", bytes.len()));
+        std::fs::write(path, bytes).expect("the directory of ZASTAVA_ELF_CORPUS can be written");
+    }
+}
+
 fn check(name: &str, shape: Shape, bytes: &[u8], want: &Want) {
+    keep_as_seed(bytes);
     assert_eq!(answer(build_id_in(bytes)), *want, "{name} as a slice, {shape:?}");
 
     let mut limits = Limits::DEFAULT;
@@ -514,4 +529,28 @@ fn errors_of_the_source_end_the_scan_with_their_place() {
 fn limit_errors_name_the_limit() {
     let error: Error = Error::Limit { limit: Limit::Notes, place: Place::Segment(7) };
     assert_eq!(error.to_string(), "limit on notes reached in ELF note segment 7");
+}
+
+#[test]
+fn an_id_that_changes_between_two_reads_is_an_error_when_confirming() {
+    /// Each read sees the next of two files.
+    struct Changing<'a>(&'a [u8], &'a [u8], std::cell::Cell<bool>);
+
+    impl Source for Changing<'_> {
+        type Error = Infallible;
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
+            if self.2.replace(true) { self.1.read_at(offset, buffer) } else { self.0.read_at(offset, buffer) }
+        }
+    }
+
+    let shape = SHAPES[0];
+    let [old, new] = [[1; 20], [2; 20]].map(|id| shape.image().note_segment(shape.gnu(&id)).bytes());
+    let scan = |scanner: Scanner, second: &[u8]| scanner.scan(&Changing(&old, second, false.into()));
+    let place = Place::Segment(0);
+    assert_eq!(scan(Scanner::new().confirming(), &new), Err(Error::Changed { place }));
+    assert_eq!(scan(Scanner::new().confirming(), &new[..100]), Err(Error::Truncated { place }));
+    let confirmed = scan(Scanner::new().confirming(), &old).expect("the same");
+    assert_eq!((confirmed.build_id.unwrap().as_bytes(), confirmed.cost.preads), ([1; 20].as_slice(), 2));
+    assert_eq!(scan(Scanner::new(), &new).expect("the first").cost.preads, 1);
 }

@@ -120,11 +120,19 @@ impl Running {
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// `sleep` in a process group of its own, as a shell starts a job.
+    /// `sleep` in a process group of its own, as a shell starts a job; asleep when this returns.
     pub(crate) fn sleep(program: &Path) -> Self {
         let mut command = Command::new(program);
         command.arg("300").process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
-        Self(command.spawn().expect("sleep can be started"))
+        let process = Self(command.spawn().expect("sleep can be started"));
+        // `spawn` returns before the kernel has set the command line and the loader has run.
+        let stat = format!("/proc/{}/stat", process.pid());
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !std::fs::read_to_string(&stat).expect("runs").contains(") S ") {
+            assert!(std::time::Instant::now() < deadline, "sleep never sleeps");
+            std::thread::yield_now();
+        }
+        process
     }
 
     pub(crate) fn pid(&self) -> u32 {

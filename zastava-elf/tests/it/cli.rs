@@ -1,0 +1,137 @@
+//! The program as an operator uses it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use zastava_elf::build_id;
+
+use crate::image::{ID, SHAPES};
+
+const HEX: &str = "0123456789abcdeffedcba987654321000112233";
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zastava-elf")).args(arguments).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("UTF-8")
+}
+
+fn check(arguments: &[&str], status: i32, out: &[&str], err: &[&str]) -> Output {
+    let output = run(arguments);
+    for (wanted, got) in [(out, &output.stdout), (err, &output.stderr)] {
+        for wanted in wanted {
+            assert!(text(got).contains(wanted), "{arguments:?}: {wanted} is not in: {}", text(got));
+        }
+    }
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", text(&output.stderr));
+    output
+}
+
+fn path(directory: &TempDir, name: &str, bytes: &[u8]) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn elf() -> Vec<u8> {
+    SHAPES[0].image().note_segment(SHAPES[0].gnu(&ID)).bytes()
+}
+
+#[test]
+fn it_exits_like_grep() {
+    let directory = TempDir::new().unwrap();
+    let with = path(&directory, "with", &elf());
+    let without = path(&directory, "without", &SHAPES[0].image().bytes());
+    let other = path(&directory, "script", b"#!/bin/sh\n");
+    check(&[&with], 0, &[HEX, "x86_64 shared", "/with"], &[]);
+    check(&[&without], 1, &["-  ", "/without"], &[]);
+    check(&[&with, &without], 0, &[HEX], &[]);
+    check(&[&other], 2, &[], &["/script: not an ELF file"]);
+    check(&[&with, &other], 2, &[HEX], &["/script"]);
+    check(&["/nowhere/at/all"], 2, &[], &["No such file or directory"]);
+    check(&[], 2, &[], &["Usage"]);
+    check(&["--help"], 0, &["Exit status"], &[]);
+}
+
+#[test]
+fn a_directory_shows_its_elf_files_alone() {
+    let directory = TempDir::new().unwrap();
+    path(&directory, "script", b"#!/bin/sh\n");
+    fs::create_dir(directory.path().join("below")).unwrap();
+    let name = directory.path().to_str().unwrap();
+    check(&[name], 1, &[], &[]);
+    fs::write(directory.path().join("below/program"), elf()).unwrap();
+    fs::hard_link(directory.path().join("below/program"), directory.path().join("same")).unwrap();
+    let output = check(&[name], 0, &[HEX], &[]);
+    assert_eq!(text(&output.stdout).lines().count(), 2, "a file is shown once");
+}
+
+#[test]
+fn json_has_one_object_a_line() {
+    let directory = TempDir::new().unwrap();
+    let shape = SHAPES[0];
+    let package = shape.note(b"FDO\0", 0xcafe_1a7e, b"{\"name\":\"hello\"}\0");
+    let notes = [shape.note(b"Go\0\0", 4, b"go/id"), shape.gnu(&ID), package].concat();
+    let with = path(&directory, "with", &shape.image().note_segment(notes).bytes());
+    let other = path(&directory, "script", b"#!/bin/sh\n");
+    let output = check(&["--json", &with, &other], 2, &[], &["not an ELF file"]);
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for (key, wanted) in [
+        ("path", with.as_str().into()),
+        ("buildId", HEX.into()),
+        ("goBuildId", "go/id".into()),
+        ("package", serde_json::json!({"name": "hello"})),
+        ("class", 64.into()),
+        ("byteOrder", "little".into()),
+        ("machine", "x86_64".into()),
+        ("debugPath", format!(".build-id/01/{}.debug", &HEX[2..]).into()),
+        ("debugFile", Value::Null),
+        ("degenerate", false.into()),
+    ] {
+        assert_eq!(lines[0][key], wanted, "{key}");
+    }
+    assert_eq!(lines[1]["error"]["kind"], "not_elf");
+}
+
+#[test]
+fn a_debug_root_is_asked_for_each_id() {
+    let directory = TempDir::new().unwrap();
+    let program = path(&directory, "program", &elf());
+    let root = directory.path().join("debug");
+    let file = root.join(format!(".build-id/01/{}.debug", &HEX[2..]));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let root = root.to_str().unwrap();
+    check(&["--debug-root", root, &program], 0, &["missing"], &[]);
+    fs::write(&file, SHAPES[0].image().bytes()).unwrap();
+    check(&["--debug-root", root, &program], 0, &["mismatch"], &[]);
+    fs::write(&file, elf()).unwrap();
+    check(&["--debug-root", root, &program], 0, &["found"], &[]);
+    check(&["--debug-root", "/nowhere/at/all", &program], 2, &[], &["--debug-root"]);
+}
+
+#[test]
+fn a_process_shows_its_program_and_its_mappings() {
+    let pid = format!("pid:{}", std::process::id());
+    let own = build_id("/proc/self/exe").unwrap();
+    let output = run(&["--json", &pid]);
+    let value: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(value["buildId"].as_str(), own.map(|id| id.to_string()).as_deref());
+    assert!(Path::new(value["path"].as_str().unwrap()).is_absolute());
+    // Works with and without the capability to open mapped files by address.
+    check(&["--maps", &pid], 0, &["libc.so"], &[]);
+    check(&["pid:4294967295"], 2, &[], &["pid:4294967295"]);
+}
+
+#[test]
+fn names_cannot_steer_the_terminal() {
+    let directory = TempDir::new().unwrap();
+    path(&directory, "\u{1b}[2Jname\n", &elf());
+    let output = check(&[directory.path().to_str().unwrap()], 0, &["\\u{1b}[2Jname\\n"], &[]);
+    assert!(!output.stdout.contains(&0x1b));
+}

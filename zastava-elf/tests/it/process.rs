@@ -1,0 +1,141 @@
+//! Processes: the running image and not the path, one process and not its pid.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::skip::skip;
+use tempfile::TempDir;
+use zastava_elf::{Error, ErrorKind, FileVersion, Process, Scanner, build_id};
+
+/// A copy of `cat`, running, which has said something and now waits for more.
+struct Running {
+    child: Child,
+    program: PathBuf,
+    _directory: TempDir,
+}
+
+impl Running {
+    fn start() -> Self {
+        Self::start_as("program")
+    }
+
+    fn start_as(name: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let program = directory.path().join(name);
+        fs::copy("/bin/cat", &program).unwrap();
+        let mut child = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"ready\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { child, program, _directory: directory }
+    }
+
+    fn process(&self) -> Process {
+        Process::open(self.child.id()).expect("it runs")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn id_of_exe(process: &Process) -> Option<zastava_elf::BuildId> {
+    Scanner::new().scan(&process.exe().expect("the program")).expect("an ELF file").build_id
+}
+
+#[test]
+fn a_deleted_and_a_replaced_program_are_still_read() {
+    let running = Running::start();
+    let process = running.process();
+    let wanted = build_id("/bin/cat").unwrap();
+    assert!(wanted.is_some());
+    assert_eq!(id_of_exe(&process), wanted);
+    fs::remove_file(&running.program).unwrap();
+    assert_eq!(id_of_exe(&process), wanted);
+    fs::copy("/bin/true", &running.program).unwrap();
+    assert_ne!(build_id(&running.program).unwrap(), wanted);
+    assert_eq!(id_of_exe(&process), wanted);
+}
+
+#[test]
+fn a_mapping_is_read_though_its_file_was_deleted() {
+    let running = Running::start();
+    let process = running.process();
+    fs::remove_file(&running.program).unwrap();
+    let mappings = process.mappings().expect("a map");
+    let program =
+        mappings.iter().find(|mapping| mapping.path == running.program).expect("the program is mapped");
+    assert!(program.is_deleted);
+    let file = match process.mapping(program.addresses.clone()) {
+        Err(error) if error.kind() == ErrorKind::Io => {
+            skip(&format!("mapped files cannot be opened here: {error}"));
+            return;
+        }
+        result => result.expect("the file"),
+    };
+    assert_eq!(file.version().inode, program.inode);
+    let identity = Scanner::new().scan(&file).unwrap();
+    assert_eq!(identity.build_id, build_id("/bin/cat").unwrap());
+    let beside = program.addresses.start + 1..program.addresses.end;
+    assert_eq!(process.mapping(beside).map(drop).map_err(|error| error.kind()), Err(ErrorKind::Io));
+}
+
+#[test]
+fn a_mapped_file_may_have_any_name() {
+    for (name, shown) in [("two words ", "two words "), ("a\nb 00400000-0 r-xp", "a\\012b 00400000-0 r-xp")] {
+        let running = Running::start_as(name);
+        let mappings = running.process().mappings().expect("a map");
+        let wanted = running.program.parent().unwrap().join(shown);
+        assert!(
+            mappings.iter().any(|mapping| mapping.path == wanted && mapping.is_executable),
+            "{mappings:?}"
+        );
+        assert!(mappings.iter().all(|mapping| mapping.path.is_absolute() && !mapping.is_deleted));
+    }
+}
+
+#[test]
+fn a_process_that_ended_is_not_another_one() {
+    let mut running = Running::start();
+    let process = running.process();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    assert!(matches!(process.exe(), Err(Error::Io { .. })));
+    assert!(matches!(process.mappings(), Err(Error::Io { .. })));
+    assert!(matches!(process.root(), Err(Error::Io { .. })));
+}
+
+#[test]
+fn files_are_found_in_the_root_of_a_process() {
+    let root = Process::current().unwrap().root().unwrap();
+    let file = root.open_elf("/bin/cat").expect("this process has a cat");
+    assert_eq!(file.version(), FileVersion::of(fs::File::open("/bin/cat").unwrap()).unwrap());
+    let magic = root.open_elf("/proc/self/exe").map(drop);
+    assert_eq!(magic.map_err(|error| error.kind()), Err(ErrorKind::Io), "links of that sort are refused");
+}
+
+#[test]
+fn a_version_changes_with_the_content() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    let version = |path: &Path| FileVersion::of(fs::File::open(path).unwrap()).unwrap();
+    fs::write(&path, "one").unwrap();
+    let first = version(&path);
+    assert_eq!(first, version(&path));
+    fs::write(&path, "three").unwrap();
+    assert_ne!(first, version(&path));
+    fs::rename(&path, directory.path().join("other")).unwrap();
+    fs::write(&path, "three").unwrap();
+    assert_ne!(version(&path).inode, version(&directory.path().join("other")).inode);
+}
+
+#[test]
+fn there_is_no_process_without_a_pid() {
+    assert!(matches!(Process::open(0), Err(Error::Io { .. })));
+    assert!(matches!(Process::open(u32::MAX), Err(Error::Io { .. })));
+}
