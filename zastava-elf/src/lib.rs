@@ -46,7 +46,7 @@
 //! lookup or a read wait for as long as its owner likes: keep that off a thread that must go on.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "procmap-query"), forbid(unsafe_code))]
 
 #[cfg(all(feature = "linux", target_os = "linux"))]
 extern crate std;

@@ -3,6 +3,8 @@
 mod maps;
 mod open;
 mod process;
+#[cfg(feature = "procmap-query")]
+mod procmap;
 mod store;
 
 use std::os::fd::AsFd;

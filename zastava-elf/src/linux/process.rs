@@ -10,6 +10,8 @@ use std::vec::Vec;
 
 use rustix::fs::{Mode, OFlags, open, openat};
 
+#[cfg(feature = "procmap-query")]
+use crate::build_id::BuildId;
 use crate::error::{Errno, Error, Place};
 use crate::limits::Limit;
 use crate::linux::maps::{self, Mapping};
@@ -86,6 +88,21 @@ impl Process {
     pub fn mapping(&self, addresses: Range<u64>) -> Result<OpenElf, Error> {
         let name = format!("map_files/{:x}-{:x}", addresses.start, addresses.end);
         reopen(self.lookup(&name, OFlags::PATH)?)
+    }
+
+    /// What the kernel says is the GNU build-id of the file mapped at `address` (`PROCMAP_QUERY`, Linux 6.11):
+    /// a hint, in one call, without opening the file and without the capability that
+    /// [`mapping`](Self::mapping) takes. `None` says nothing: the kernel does not see ids that stand only in
+    /// sections, are longer than 20 bytes or of the other byte order, and older kernels see none at all. Ask
+    /// the file then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: `ENOENT` if nothing is mapped there.
+    #[cfg(feature = "procmap-query")]
+    pub fn kernel_build_id(&self, address: u64) -> Result<Option<BuildId>, Error> {
+        use std::os::fd::AsFd as _;
+        super::procmap::build_id(self.lookup("maps", OFlags::RDONLY)?.as_fd(), address)
     }
 
     /// The root directory of the process, for lookups of its paths; hold it for more than one.

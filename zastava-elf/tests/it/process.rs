@@ -139,3 +139,33 @@ fn there_is_no_process_without_a_pid() {
     assert!(matches!(Process::open(0), Err(Error::Io { .. })));
     assert!(matches!(Process::open(u32::MAX), Err(Error::Io { .. })));
 }
+
+/// Where the kernel speaks, the file says the same; where it is silent, the file is asked.
+#[cfg(feature = "procmap-query")]
+#[test]
+fn the_kernel_s_word_on_a_mapping_is_that_of_its_file() {
+    let mut spoken = 0;
+    for pid in
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    {
+        // Processes of others, and those that end meanwhile, are passed over.
+        let Ok(process) = Process::open(pid) else { continue };
+        let Ok(mappings) = process.mappings() else { continue };
+        for mapping in mappings.iter().filter(|mapping| mapping.is_executable) {
+            let Ok(Some(word)) = process.kernel_build_id(mapping.addresses.start) else { continue };
+            let Ok(file) = process.mapping(mapping.addresses.clone()) else { continue };
+            assert_eq!(
+                Scanner::new().scan(&file).unwrap().build_id,
+                Some(word),
+                "{}",
+                mapping.path.display()
+            );
+            spoken += 1;
+        }
+    }
+    if spoken == 0 {
+        skip("PROCMAP_QUERY needs Linux 6.11, and map_files its capability");
+    }
+    let process = Process::current().unwrap();
+    assert!(matches!(process.kernel_build_id(0), Ok(None) | Err(Error::Io { .. })));
+}

@@ -1,0 +1,62 @@
+//! `PROCMAP_QUERY`, the kernel's own word on a mapping (Linux 6.11, `include/uapi/linux/fs.h`).
+//!
+//! The one place of unsafe code: an `ioctl` is a number and an address, and nothing but this file
+//! checks that they belong together. The feature `procmap-query` is off by default.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno as Os;
+use rustix::ioctl::{Updater, ioctl, opcode};
+
+use crate::build_id::BuildId;
+use crate::error::{Errno, Error, Place};
+
+/// The kernel tells ids of 20 bytes at most (`BUILD_ID_SIZE_MAX`) and refuses smaller buffers.
+const ID_BYTES_MAX: usize = 20;
+
+/// `struct procmap_query`
+#[repr(C)]
+#[derive(Debug, Default)]
+struct Query {
+    size: u64,
+    query_flags: u64,
+    query_addr: u64,
+    vma_start: u64,
+    vma_end: u64,
+    vma_flags: u64,
+    vma_page_size: u64,
+    vma_offset: u64,
+    inode: u64,
+    dev_major: u32,
+    dev_minor: u32,
+    vma_name_size: u32,
+    build_id_size: u32,
+    vma_name_addr: u64,
+    build_id_addr: u64,
+}
+
+/// `_IOWR('f', 17, struct procmap_query)`
+const PROCMAP_QUERY: rustix::ioctl::Opcode = opcode::read_write::<Query>(b'f', 17);
+
+/// What the kernel says of the mapping that covers `address`; `None` when it says nothing.
+pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<BuildId>, Error> {
+    let mut id = [0_u8; ID_BYTES_MAX];
+    let mut query = Query {
+        size: size_of::<Query>() as u64,
+        query_addr: address,
+        build_id_size: ID_BYTES_MAX as u32,
+        build_id_addr: id.as_mut_ptr() as u64,
+        ..Query::default()
+    };
+    #[expect(unsafe_code, reason = "no safe function for this call exists; see docs/design.md")]
+    // SAFETY: the number is made from the structure's size and the structure is the kernel's; the
+    // kernel writes at most `build_id_size` bytes at `build_id_addr`, which is `id`'s length, and `id`
+    // outlives the call. No name is asked for.
+    let answer = unsafe { ioctl(maps, Updater::<PROCMAP_QUERY, Query>::new(&mut query)) };
+    match answer {
+        Ok(()) => Ok(id.get(..query.build_id_size as usize).and_then(|id| BuildId::try_from(id).ok())),
+        // Kernels before 6.11; a pseudo file without the call.
+        Err(Os::NOTTY | Os::INVAL | Os::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(Error::Io { place: Place::Maps, error: Errno::from_raw(error.raw_os_error()) }),
+    }
+}
