@@ -112,7 +112,7 @@ fn a_debug_root_is_asked_for_each_id() {
     check(&["--debug-root", root, &program], 0, &["mismatch"], &[]);
     fs::write(&file, elf()).unwrap();
     check(&["--debug-root", root, &program], 0, &["found"], &[]);
-    check(&["--debug-root", "/nowhere/at/all", &program], 2, &[], &["--debug-root"]);
+    check(&["--debug-root", "/nowhere/at/all", &program], 2, &[], &["--debug-root /nowhere/at/all"]);
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn run(arguments: &Arguments, outcome: &mut Outcome, out: &mut dyn io::Write) ->
         roots => match DebugStore::open(roots) {
             Ok(store) => Some(store),
             Err(error) => {
-                fail(outcome, "--debug-root", &error);
+                let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
+                fail(outcome, &format!("--debug-root {}", roots.join(" ")), &error);
                 return Ok(());
             }
         },
