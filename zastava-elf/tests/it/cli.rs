@@ -111,7 +111,8 @@ fn a_debug_root_is_asked_for_each_id() {
     fs::write(&file, SHAPES[0].image().bytes()).unwrap();
     check(&["--debug-root", root, &program], 0, &["mismatch"], &[]);
     fs::write(&file, elf()).unwrap();
-    check(&["--debug-root", root, &program], 0, &["found"], &[]);
+    let below = format!("found     .build-id/01/{}.debug", &HEX[2..]);
+    check(&["--debug-root", root, &program], 0, &[&below], &[]);
     check(&["--debug-root", "/nowhere/at/all", &program], 2, &[], &["--debug-root /nowhere/at/all"]);
 }
 

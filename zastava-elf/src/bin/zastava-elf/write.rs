@@ -37,8 +37,11 @@ impl<'o> Writer<'o> {
             _ => "",
         };
         let header = identity.header.map(|header| format!("{} {}", header.machine, header.file_type));
-        let columns = (id, debug.unwrap_or("-"), header.unwrap_or_default());
-        self.row(&columns.0, columns.1, &format!("{other}{}", columns.2), &answer.name)
+        let debug = match (debug, identity.build_id.and_then(|id| id.debug_path())) {
+            (Some(state), Some(path)) => format!("{state:<8}  {path}"),
+            (state, _) => state.unwrap_or("-").to_owned(),
+        };
+        self.row(&id, &debug, &format!("{other}{}", header.unwrap_or_default()), &answer.name)
     }
 
     /// A failure is told on standard error; JSON readers get it in the stream too.
@@ -63,11 +66,11 @@ impl<'o> Writer<'o> {
     fn row(&mut self, id: &str, debug: &str, what: &str, name: &str) -> io::Result<()> {
         if !self.has_header {
             self.has_header = true;
-            self.row("BUILD-ID", "DEBUG", "FILE TYPE", "PATH")?;
+            self.row("BUILD-ID", "DEBUG     FILE BELOW THE ROOT", "FILE TYPE", "PATH")?;
         }
         let name = Visible(name);
         if self.has_store {
-            writeln!(self.out, "{id:<40}  {debug:<8}  {what:<18}  {name}")
+            writeln!(self.out, "{id:<40}  {debug:<67}  {what:<18}  {name}")
         } else {
             writeln!(self.out, "{id:<40}  {what:<18}  {name}")
         }
