@@ -70,13 +70,13 @@ impl Sandbox {
     /// Authority's issuer URL.
     #[must_use]
     pub fn issuer(&self) -> Uri {
-        self.0.shared.issuer.parse().unwrap_or_default()
+        self.0.shared.issuer.parse().expect("it is made from an address")
     }
 
     /// Scanner's base address.
     #[must_use]
     pub fn scanner_url(&self) -> Uri {
-        self.0.shared.scanner_url.parse().unwrap_or_default()
+        self.0.shared.scanner_url.parse().expect("it is made from an address")
     }
 
     /// The files that clients need.
