@@ -178,9 +178,10 @@ readinessProbe:
 {{- end }}
 {{- if .Values.caBundle.configMapName }}
 - name: ca-bundle
-  configMap: {name: {{ .Values.caBundle.configMapName }}}
+  configMap: {name: {{ .Values.caBundle.configMapName }}, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
 {{- else if .Values.caBundle.secretName }}
 - name: ca-bundle
-  secret: {secretName: {{ .Values.caBundle.secretName }}, defaultMode: 0400}
+  # The authority alone: a key that may lie beside it is not for here.
+  secret: {secretName: {{ .Values.caBundle.secretName }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
 {{- end }}
 {{- end -}}
