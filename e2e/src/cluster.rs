@@ -6,6 +6,7 @@ mod pki;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use serde_json::json;
 
 pub(crate) use self::layout::Layout;
+use self::layout::PAUSE_IMAGE;
 use crate::cgroups;
 use crate::command::{make_directory, output, wait_for, write};
+use crate::images::{busybox_image, write_archive};
 use crate::{Error, Tools, Versions};
 
 /// On two busy cores; five to ten seconds are usual.
@@ -58,8 +61,9 @@ pub struct Cluster {
     nodes: Vec<String>,
     /// The control plane's first process, as this process counts.
     pid: i32,
-    /// Its standard input: what ties its life to ours.
-    lifeline: Option<Child>,
+    /// Removes the cluster when its standard input ends, which is when we do; and our child, to be
+    /// reaped then.
+    guard: Option<(Child, Child)>,
 }
 
 impl ClusterOptions {
@@ -97,13 +101,16 @@ impl Cluster {
         let kept = json!({"nodes": nodes, "kubernetes": kubernetes, "containerd": containerd});
         write(&layout.directory.join("cluster.json"), kept.to_string())?;
 
-        let child = spawn_init(&layout, options, &nodes, lifetime)?;
-        let found = wait_for("the control plane's first process", GONE_WITHIN, || {
+        let guard = if lifetime == Lifetime::Handle { Some(spawn_guard(&layout, options)?) } else { None };
+        let init = spawn_init(&layout, options, &nodes)?;
+        let pid = wait_for("the control plane's first process", GONE_WITHIN, || {
             init_of(&layout.directory).ok_or_else(|| "no such process".to_owned())
-        });
-        let lifeline = (lifetime == Lifetime::Handle).then_some(child);
-        let cluster = Self { layout, tools, nodes, pid: found?, lifeline };
+        })?;
+        let cluster = Self { layout, tools, nodes, pid, guard: guard.map(|guard| (guard, init)) };
         cluster.wait_until_ready()?;
+        let archive = cluster.layout.directory.join("pause.tar");
+        write_archive(&busybox_image(PAUSE_IMAGE, &["sleep", "infinity"])?, &archive)?;
+        cluster.import_image(&archive)?;
         Ok(cluster)
     }
 
@@ -125,13 +132,7 @@ impl Cluster {
         let versions = Versions { kubernetes: version("kubernetes"), containerd: version("containerd") };
         let nodes = kept["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let nodes = nodes.iter().filter_map(|node| node.as_str().map(str::to_owned)).collect();
-        Ok(Self {
-            layout: Layout { directory },
-            tools: Tools::locate(&versions)?,
-            nodes,
-            pid,
-            lifeline: None,
-        })
+        Ok(Self { layout: Layout { directory }, tools: Tools::locate(&versions)?, nodes, pid, guard: None })
     }
 
     /// Ends the cluster of a directory, if one runs, and removes all it left, the directory
@@ -143,11 +144,11 @@ impl Cluster {
         let Ok(directory) = directory.canonicalize() else { return Ok(()) };
         if let Some(pid) = init_of(&directory) {
             output(Command::new("kill").args(["-KILL", &pid.to_string()]))?;
-            let process = PathBuf::from(format!("/proc/{pid}"));
-            wait_for("the end of the cluster's processes", GONE_WITHIN, || {
-                if init_of(&directory).is_none() { Ok(()) } else { Err(process.display().to_string()) }
-            })?;
         }
+        wait_for("the end of the cluster's processes", GONE_WITHIN, || {
+            let left = processes_of(&directory);
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?} are there")) }
+        })?;
         let is_ours = directory.join("cluster.json").exists();
         let is_empty = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none());
         if !is_ours && !is_empty {
@@ -250,7 +251,12 @@ impl Cluster {
             let states = self.kubectl(["get", "nodes", "-o", &format!("jsonpath={template}")]);
             let states = states.map_err(|error| error.to_string())?;
             let ready = states.split_whitespace().filter(|state| *state == "True").count();
-            if ready == self.nodes.len() { Ok(()) } else { Err(format!("{ready} nodes are ready")) }
+            if ready < self.nodes.len() {
+                return Err(format!("{ready} nodes are ready"));
+            }
+            // Pods are refused before it is there.
+            let account = self.kubectl(["get", "serviceaccount", "default"]);
+            account.map(|_| ()).map_err(|error| error.to_string())
         });
         outcome.map_err(|error| match error {
             Error::Late { what, waited, last } => {
@@ -264,24 +270,16 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(mut child) = self.lifeline.take() {
-            // Closes its standard input too; what is left then is for the next start to remove.
-            let _ = Self::remove(&self.layout.directory);
-            let _ = child.wait();
+        if let Some((mut guard, mut init)) = self.guard.take() {
+            drop(guard.stdin.take());
+            // What a failed guard left is for the next start to remove.
+            let _ = guard.wait();
+            let _ = init.try_wait();
         }
     }
 }
 
-fn spawn_init(
-    layout: &Layout,
-    options: &ClusterOptions,
-    nodes: &[String],
-    lifetime: Lifetime,
-) -> Result<Child, Error> {
-    use std::os::unix::process::CommandExt as _;
-    let path = layout.log("control-plane-init");
-    let log = fs::File::create(&path).map_err(Error::file(&path))?;
-    let other = log.try_clone().map_err(Error::file(&path))?;
+fn spawn_init(layout: &Layout, options: &ClusterOptions, nodes: &[String]) -> Result<Child, Error> {
     let mut command = Command::new("unshare");
     command.args([
         "--pid",
@@ -294,15 +292,23 @@ fn spawn_init(
         "private",
     ]);
     command.arg("--").arg(&options.program).arg(INIT_COMMAND).arg("--directory").arg(&layout.directory);
-    command.args(options.versions.arguments());
-    if lifetime == Lifetime::Handle {
-        command.arg("--bound").stdin(Stdio::piped());
-    } else {
-        command.stdin(Stdio::null());
-    }
-    // Out of the terminal's group: Ctrl-C is for the command that waits.
-    command.args(nodes).stdout(log).stderr(other).process_group(0);
-    command.spawn().map_err(|source| Error::Start { program: "unshare".to_owned(), source })
+    command.args(options.versions.arguments()).args(nodes).stdin(Stdio::null());
+    spawn_apart(command, &layout.log("control-plane-init"))
+}
+
+fn spawn_guard(layout: &Layout, options: &ClusterOptions) -> Result<Child, Error> {
+    let mut command = Command::new(&options.program);
+    command.arg("guard").arg("--directory").arg(&layout.directory).stdin(Stdio::piped());
+    spawn_apart(command, Path::new("/dev/null"))
+}
+
+/// Out of the terminal's process group: Ctrl-C is for the command that waits.
+fn spawn_apart(mut command: Command, log: &Path) -> Result<Child, Error> {
+    let file = fs::File::options().create(true).append(true).open(log).map_err(Error::file(log))?;
+    let other = file.try_clone().map_err(Error::file(log))?;
+    command.stdout(file).stderr(other).process_group(0);
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.spawn().map_err(|source| Error::Start { program, source })
 }
 
 fn check_machine(tools: &Tools) -> Result<(), Error> {
@@ -323,18 +329,21 @@ fn check_machine(tools: &Tools) -> Result<(), Error> {
 /// The first process of the cluster in `directory`: known by its command line and by being number
 /// 1 where it lives, so that no file can name a process that has ended.
 fn init_of(directory: &Path) -> Option<i32> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(|pid| is_init(*pid, directory).unwrap_or(false))
+    processes_of(directory).into_iter().find(|pid| is_first(*pid).unwrap_or(false))
 }
 
-fn is_init(pid: i32, directory: &Path) -> Option<bool> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    let names = |word: &[u8]| word == directory.as_os_str().as_encoded_bytes();
-    if words.get(1) != Some(&INIT_COMMAND.as_bytes()) || !words.iter().any(|word| names(word)) {
-        return Some(false);
-    }
+/// The first process and `unshare`, which waits for it.
+fn processes_of(directory: &Path) -> Vec<i32> {
+    let is_ours = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.contains(&INIT_COMMAND.as_bytes()) && words.contains(&directory.as_os_str().as_encoded_bytes())
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
+}
+
+fn is_first(pid: i32) -> Option<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     let numbers: Vec<&str> = numbers.split_whitespace().collect();

@@ -59,6 +59,9 @@ pub enum Error {
         /// Why.
         source: rcgen::Error,
     },
+    /// An image could not be made.
+    #[error("cannot make an image")]
+    Image(#[source] xtask::Error),
     /// The directory lies where a node has mounts of its own.
     #[error("{path} lies below {mask}, which every node replaces by its own; choose another directory")]
     Masked {

@@ -31,23 +31,11 @@ pub enum InitRole {
     },
 }
 
-/// Runs as the first process until it is killed, or until standard input ends if `is_bound`.
+/// Runs as the first process until it is killed.
 ///
 /// # Errors
 /// When the namespaces cannot be laid out; never returns otherwise.
-pub fn run_init(
-    directory: PathBuf,
-    versions: &Versions,
-    role: &InitRole,
-    is_bound: bool,
-) -> Result<(), Error> {
-    if is_bound {
-        std::thread::spawn(|| {
-            // Nothing is ever sent: the end of input is the end of who holds the other side.
-            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            std::process::exit(0);
-        });
-    }
+pub fn run_init(directory: PathBuf, versions: &Versions, role: &InitRole) -> Result<(), Error> {
     let (layout, tools) = (Layout { directory }, Tools::locate(versions)?);
     let services = match role {
         InitRole::ControlPlane { nodes } => control_plane::start(&layout, &tools, versions, nodes)?,

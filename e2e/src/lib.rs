@@ -22,10 +22,12 @@ mod cgroups;
 mod cluster;
 mod command;
 mod error;
+mod images;
 mod init;
 mod tools;
 
 pub use self::cluster::{Cluster, ClusterOptions, Lifetime};
 pub use self::error::Error;
+pub use self::images::{busybox_image, write_archive};
 pub use self::init::{InitRole, run_init};
 pub use self::tools::{Tools, Versions};

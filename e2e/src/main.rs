@@ -43,14 +43,15 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Waits for the end of its input, then removes the cluster
+    #[command(hide = true)]
+    Guard(Place),
     #[command(hide = true)]
     InitControlPlane {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         versions: VersionArguments,
-        #[arg(long)]
-        bound: bool,
         nodes: Vec<String>,
     },
     #[command(hide = true)]
@@ -109,15 +110,20 @@ fn run(action: Action) -> Result<(), Error> {
             Ok(())
         }
         Action::Down(place) => Cluster::remove(&place.directory),
+        Action::Guard(place) => {
+            // Nothing is ever sent: the end of input is the end of who holds the other side.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            Cluster::remove(&place.directory)
+        }
         Action::Shell(place) => replace_by(Cluster::find(&place.directory)?.command("bash").arg("--norc")),
         Action::Kubectl { place, arguments } => {
             replace_by(Cluster::find(&place.directory)?.command("kubectl").args(arguments))
         }
-        Action::InitControlPlane { place, versions, bound, nodes } => {
-            run_init(place.directory, &versions.into(), &InitRole::ControlPlane { nodes }, bound)
+        Action::InitControlPlane { place, versions, nodes } => {
+            run_init(place.directory, &versions.into(), &InitRole::ControlPlane { nodes })
         }
         Action::InitNode { place, versions, name, index, count } => {
-            run_init(place.directory, &versions.into(), &InitRole::Node { name, index, count }, false)
+            run_init(place.directory, &versions.into(), &InitRole::Node { name, index, count })
         }
     }
 }

@@ -1,0 +1,4 @@
+//! Zastava on a real Kubernetes. Each test says what it needs and is skipped, visibly, without it.
+
+mod cluster;
+mod support;
