@@ -57,9 +57,8 @@ impl Containerd {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        let namespace = format!("xtask-test-{}", std::process::id());
         command
-            .args(["--timeout", "20s", "-n", &namespace, "-a"])
+            .args(["--timeout", "20s", "-n", &namespace(), "-a"])
             .arg(self.path("containerd.sock"))
             .args(arguments);
         command.stdin(Stdio::null());
@@ -78,7 +77,20 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // runc leaves the namespace's cgroups and its own folder behind: empty ones, or the removal fails.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let parents = hierarchies.map(|entry| entry.path());
+        for parent in parents.chain(["/sys/fs/cgroup".into(), "/run/containerd/runc".into()]) {
+            let _ = fs::remove_dir(parent.join(namespace()));
+        }
     }
+}
+
+/// No other run, and no other test, has the same.
+fn namespace() -> String {
+    let thread = thread::current();
+    let test = thread.name().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+    format!("xtask-{}-{}", std::process::id(), &test[..test.len().min(20)])
 }
 
 /// Also says so when it is not.
