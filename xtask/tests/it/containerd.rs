@@ -18,10 +18,12 @@ const START_MAX: Duration = Duration::from_secs(60);
 struct Containerd {
     child: Child,
     folder: TempDir,
+    /// No other run, and no other test, has the same.
+    namespace: String,
 }
 
 impl Containerd {
-    fn start() -> Self {
+    fn start(test: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
         let config = format!(
@@ -37,7 +39,8 @@ impl Containerd {
             .stderr(log)
             .stdout(Stdio::null())
             .spawn();
-        let containerd = Self { child: child.expect("is installed"), folder };
+        let namespace = format!("xtask-{test}-{}", std::process::id());
+        let containerd = Self { child: child.expect("is installed"), folder, namespace };
         let began = Instant::now();
         // It tells nobody when it is ready.
         while !containerd.command(&["version"]).output().is_ok_and(|output| output.status.success()) {
@@ -57,9 +60,8 @@ impl Containerd {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        let namespace = format!("xtask-test-{}", std::process::id());
         command
-            .args(["--timeout", "20s", "-n", &namespace, "-a"])
+            .args(["--timeout", "20s", "-n", &self.namespace, "-a"])
             .arg(self.path("containerd.sock"))
             .args(arguments);
         command.stdin(Stdio::null());
@@ -78,6 +80,12 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // runc leaves the namespace's cgroups and its own folder behind: empty ones, or the removal fails.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let parents = hierarchies.map(|entry| entry.path());
+        for parent in parents.chain(["/sys/fs/cgroup".into(), "/run/containerd/runc".into()]) {
+            let _ = fs::remove_dir(parent.join(&self.namespace));
+        }
     }
 }
 
@@ -103,7 +111,7 @@ fn containerd_lists_the_name_the_digest_and_both_platforms() {
     if !is_possible("images imported into containerd") {
         return;
     }
-    let containerd = Containerd::start();
+    let containerd = Containerd::start("import");
     let archive = containerd.path("hello.tar");
     let of = |platform: Platform| {
         Image::new("registry.internal/demo/hello:1")
@@ -137,7 +145,7 @@ fn a_container_runs_as_the_image_says() {
     if !Path::new(BUSYBOX).exists() || !is_installed("runc") {
         return skip("images run by containerd: needs busybox-static and runc");
     }
-    let containerd = Containerd::start();
+    let containerd = Containerd::start("run");
     let program = fs::read(BUSYBOX).expect("can be read");
     for (name, compression) in [("gzip", Compression::Gzip), ("plain", Compression::None)] {
         let reference = format!("registry.internal/demo/busybox:{name}");
