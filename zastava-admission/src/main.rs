@@ -1,10 +1,13 @@
 //! The program `zastava-webhook`: reads its configuration and runs the library.
 
+mod ask;
+
 use std::process::ExitCode;
 
 use zastava_admission::{App, WebhookOptions};
 use zastava_core::program::{
-    Action, ExitStatus, Health, HealthServer, LineWriter, Program, Shutdown, init_logging, shutdown_on_signal,
+    Action, Called, ExitStatus, Health, HealthServer, LineWriter, OwnCommand, Program, Shutdown,
+    init_logging, shutdown_on_signal,
 };
 use zastava_core::telemetry::{Telemetry, scope};
 
@@ -18,6 +21,11 @@ const PROGRAM: Program = Program {
     },
 };
 
+const REVIEW: OwnCommand = OwnCommand {
+    name: "review",
+    about: "Asks a running webhook what it would decide for a Pod with the given images",
+};
+
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -25,7 +33,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitStatus, ExitStatus> {
-    let invocation = PROGRAM.invocation()?;
+    let invocation = match PROGRAM.called(&[REVIEW])? {
+        Called::Shared(invocation) => invocation,
+        Called::Own { arguments, .. } => return ask::run(PROGRAM.name, REVIEW.name, arguments),
+    };
     let (options, action) = invocation.options(WebhookOptions::read)?;
     let lines = LineWriter::stdout();
     init_logging(&options.runtime.logging, &invocation.log_filter, &lines)

@@ -101,36 +101,39 @@ impl CertificateAuthority {
         match purpose {
             Purpose::Server => {
                 let verifier =
-                    WebPkiServerVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider))
+                    WebPkiServerVerifier::builder_with_provider(self.roots(&[])?, Arc::clone(&self.provider))
                         .build()?;
                 let name = ServerName::try_from(name)?;
                 verifier.verify_server_cert(certificate, &[], &name, &[], later)?;
             }
             Purpose::Client => {
-                self.client_verifier()?.verify_client_cert(certificate, &[], later)?;
+                self.client_verifier(&[])?.verify_client_cert(certificate, &[], later)?;
                 names_client(certificate, name).then_some(()).ok_or("another client's certificate")?;
             }
         }
         Ok(())
     }
 
-    /// TLS for a server with these names that asks clients for no certificate.
-    pub(crate) fn server_config(&self, names: &[&str]) -> Result<ServerConfig, BoxError> {
-        self.config_with(names, WebPkiClientVerifier::no_client_auth())
+    /// TLS for a server that asks clients for no certificate.
+    pub(crate) fn server_config(&self, identity: &Identity) -> Result<ServerConfig, BoxError> {
+        self.config_with(identity, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// TLS that takes client certificates of this authority, and connections without one: the
-    /// endpoint refuses those in its own words.
-    pub(crate) fn mutual_config(&self, names: &[&str]) -> Result<ServerConfig, BoxError> {
-        self.config_with(names, self.client_verifier()?)
+    /// TLS that takes client certificates of this authority or one of `others`, and connections
+    /// without one: the endpoint refuses those in its own words.
+    pub(crate) fn mutual_config(
+        &self,
+        identity: &Identity,
+        others: &[CertificateDer<'static>],
+    ) -> Result<ServerConfig, BoxError> {
+        self.config_with(identity, self.client_verifier(others)?)
     }
 
     fn config_with(
         &self,
-        names: &[&str],
+        identity: &Identity,
         clients: Arc<dyn ClientCertVerifier>,
     ) -> Result<ServerConfig, BoxError> {
-        let identity = self.issue(names, Purpose::Server)?;
         let (chain, key) = identity.parse()?;
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
@@ -140,14 +143,20 @@ impl CertificateAuthority {
         Ok(config)
     }
 
-    fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, BoxError> {
-        let builder = WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&self.provider));
+    fn client_verifier(
+        &self,
+        others: &[CertificateDer<'static>],
+    ) -> Result<Arc<dyn ClientCertVerifier>, BoxError> {
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(self.roots(others)?, Arc::clone(&self.provider));
         Ok(builder.allow_unauthenticated().build()?)
     }
 
-    fn roots(&self) -> Result<Arc<RootCertStore>, BoxError> {
+    fn roots(&self, others: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, BoxError> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
+        for certificate in std::iter::once(&self.certificate).chain(others) {
+            roots.add(certificate.clone())?;
+        }
         Ok(Arc::new(roots))
     }
 }
@@ -199,13 +208,21 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// The names under which a server at `listen` is reached.
-pub(crate) fn server_names(listen: IpAddr) -> Vec<String> {
+pub(crate) fn server_names(listen: IpAddr, host: Option<&str>) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    let own = listen.to_string();
-    if !listen.is_unspecified() && !names.contains(&own) {
-        names.push(own);
+    let own = (!listen.is_unspecified()).then(|| listen.to_string());
+    for name in own.into_iter().chain(host.map(str::to_owned)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     names
+}
+
+/// The certificates of a PEM file's text; at least one.
+pub(crate) fn read_bundle(text: &str) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>()?;
+    if found.is_empty() { Err("it holds no certificate".into()) } else { Ok(found) }
 }
 
 #[cfg(test)]

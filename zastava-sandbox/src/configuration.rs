@@ -6,12 +6,14 @@ use crate::files::Files;
 use crate::sandbox::CLIENT_ID;
 use crate::shared::Shared;
 
-pub(crate) fn yaml(shared: &Shared, files: &Files, tenant: &str) -> String {
+pub(crate) fn yaml(shared: &Shared, files: &Files, ca_bundle: &Path, tenant: &str) -> String {
     let path = |path: &Path| quoted(&path.to_string_lossy());
     let below = |name: &str| path(&shared.options.directory.join(name));
     let (tenant, issuer, scanner) = (quoted(tenant), quoted(&shared.issuer), quoted(&shared.scanner_url));
     let client_id = quoted(CLIENT_ID);
-    let ca_bundle = path(&files.ca_bundle);
+    let ca_bundle = path(ca_bundle);
+    // The webhook's certificate stays one of the sandbox's own authority.
+    let webhook_ca_bundle = path(&files.ca_bundle);
     format!(
         r#"# Written by zastava-sandbox: both programs work with it as it stands.
 zastava:
@@ -42,7 +44,7 @@ zastava:
     tls:
       certificatePath: {webhook_certificate}
       privateKeyPath: {webhook_key}
-      caBundlePath: {ca_bundle}
+      caBundlePath: {webhook_ca_bundle}
     backend:
       baseAddress: {scanner}
       caBundlePath: {ca_bundle}

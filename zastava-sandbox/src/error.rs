@@ -31,6 +31,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// The host can stand in no certificate.
+    #[error("{host:?} is neither a host name nor an address")]
+    Host {
+        /// The host.
+        host: String,
+    },
     /// A certificate or TLS setting could not be made.
     #[error("cannot make {what}")]
     Tls {

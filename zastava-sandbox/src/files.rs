@@ -113,7 +113,7 @@ fn make_directory(directory: &Path) -> Result<(), Error> {
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> std::io::Result<Identity> {
+pub(crate) fn read(certificate: &Path, key: &Path) -> std::io::Result<Identity> {
     let key = Secret::new(std::fs::read_to_string(key)?);
     Ok(Identity { certificate: std::fs::read_to_string(certificate)?, key })
 }

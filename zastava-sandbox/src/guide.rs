@@ -9,7 +9,7 @@ pub(crate) fn text(sandbox: &Sandbox, configuration: &Path) -> String {
     let (issuer, scanner) = (sandbox.issuer().to_string(), sandbox.scanner_url().to_string());
     let (issuer, scanner) = (issuer.trim_end_matches('/'), scanner.trim_end_matches('/'));
     let directory = files.ca_bundle.parent().unwrap_or_else(|| Path::new("/")).display();
-    let (configuration, ca_bundle) = (shell(configuration), shell(&files.ca_bundle));
+    let (configuration, ca_bundle) = (shell(configuration), shell(sandbox.ca_bundle()));
     format!(
         r#"Authority      {issuer}
 Scanner        {scanner}
@@ -28,6 +28,10 @@ Let Scanner fail three times, forget faults, void every nonce:
   curl --cacert {ca_bundle} -X PUT --data '[{{"route":"events","kind":"status","status":503,"times":3}}]' {scanner}/sandbox/faults
   curl --cacert {ca_bundle} -X DELETE {scanner}/sandbox/faults
   curl --cacert {ca_bundle} -X POST {scanner}/sandbox/rotate-nonces
+
+Close Authority, or Scanner, for a minute:
+  curl --cacert {ca_bundle} -X POST '{scanner}/sandbox/authority/offline?seconds=60'
+  curl --cacert {ca_bundle} -X POST '{scanner}/sandbox/scanner/offline?seconds=60'
 
 Ready. SIGINT (Ctrl-C) or SIGTERM ends it.
 "#

@@ -6,11 +6,12 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use zastava_core::options::LoggingOptions;
 use zastava_core::program::{ExitStatus, LineWriter, Shutdown, init_logging, shutdown_on_signal};
-use zastava_sandbox::{Policy, Sandbox, SandboxOptions};
+use zastava_sandbox::{Policy, Sandbox, SandboxOptions, ServerIdentity};
 
 /// An Authority and a Scanner in one process, for trying Zastava without either
 #[derive(Debug, Parser)]
@@ -22,6 +23,18 @@ struct Arguments {
     /// The address that both servers listen at; whoever reaches it controls the sandbox
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
+    /// The name that URLs and server certificates say, such as a Service's [default: the address]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Certificate chain that both servers show instead of one of the sandbox's own authority
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca_bundle"])]
+    certificate: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Authorities that clients check the certificate against, and whose client certificates are taken
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    ca_bundle: Option<PathBuf>,
     /// Authority's port; 0 takes any
     #[arg(long, value_name = "PORT", default_value_t = 8440)]
     authority_port: u16,
@@ -31,6 +44,9 @@ struct Arguments {
     /// What Scanner answers for which image [default: the embedded policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// How long a token holds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    token_lifetime: u64,
     /// The tenant in zastava.yaml
     #[arg(long, value_name = "NAME", default_value = "sandbox")]
     tenant: String,
@@ -61,6 +77,13 @@ async fn run(arguments: Arguments) -> Result<(), (ExitStatus, String)> {
     shutdown_on_signal(&shutdown).map_err(failure)?;
     let mut options = SandboxOptions::new(arguments.directory);
     options.listen = arguments.listen;
+    options.host = arguments.host;
+    if let (Some(certificate), Some(key), Some(ca_bundle)) =
+        (arguments.certificate, arguments.key, arguments.ca_bundle)
+    {
+        options.server_identity = Some(ServerIdentity { certificate, key, ca_bundle });
+    }
+    options.token_lifetime = Duration::from_secs(arguments.token_lifetime);
     options.authority_port = arguments.authority_port;
     options.scanner_port = arguments.scanner_port;
     if let Some(path) = &arguments.policy {

@@ -16,6 +16,11 @@ use crate::policy::Policy;
 pub struct SandboxOptions {
     /// The address of both servers; 127.0.0.1.
     pub listen: IpAddr,
+    /// The host name or address that both URLs and the servers' certificates name, such as that of
+    /// a Kubernetes Service; `None`: the address that is listened at.
+    pub host: Option<String>,
+    /// What both servers show instead of certificates of the sandbox's own authority.
+    pub server_identity: Option<ServerIdentity>,
     /// Authority's port; 0 lets the system choose one, which is kept until the end.
     pub authority_port: u16,
     /// Scanner's port; 0 lets the system choose one, which is kept until the end.
@@ -42,6 +47,8 @@ impl SandboxOptions {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host: None,
+            server_identity: None,
             authority_port: 0,
             scanner_port: 0,
             directory: directory.into(),
@@ -52,4 +59,18 @@ impl SandboxOptions {
             clock: Arc::new(SystemClock),
         }
     }
+}
+
+/// PEM files of a certificate that somebody else issued, for a sandbox whose clients have theirs
+/// already. The key of that authority is not needed, and need not exist any more.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the three files that an identity has")]
+pub struct ServerIdentity {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The leaf's key.
+    pub key: PathBuf,
+    /// The authorities that clients check the chain against. Authority takes client certificates
+    /// of theirs beside those of the sandbox's own.
+    pub ca_bundle: PathBuf,
 }

@@ -2,20 +2,23 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::Uri;
+use rustls::pki_types::{CertificateDer, ServerName};
 use zastava_core::contract::RuntimeEventEnvelope;
 use zastava_core::secret::Secret;
 
 use crate::authority::Authority;
-use crate::certificates::{CertificateAuthority, Identity, Purpose, server_names};
+use crate::certificates::{CertificateAuthority, Identity, Purpose, read_bundle, server_names};
 use crate::configuration;
 use crate::error::Error;
 use crate::fault::{FAULTS_MAX, Fault};
 use crate::files::{self, Files};
 use crate::ledger::Counts;
-use crate::options::SandboxOptions;
+use crate::options::{SandboxOptions, ServerIdentity};
+use crate::outage::{self, Outages};
 use crate::scanner::Scanner;
 use crate::server::{ReservedPort, Server};
 use crate::shared::Shared;
@@ -28,12 +31,12 @@ pub(crate) const CLIENT_ID: &str = "zastava-runtime";
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     shared: Arc<Shared>,
     files: Files,
     certificates: CertificateAuthority,
-    authority: Server<Authority>,
-    scanner: Server<Scanner>,
+    pub(crate) authority: Server<Authority>,
+    pub(crate) scanner: Server<Scanner>,
 }
 
 impl Sandbox {
@@ -41,42 +44,57 @@ impl Sandbox {
     /// inside a tokio runtime.
     ///
     /// # Errors
-    /// When the directory cannot be used or is open to others, or a port is taken.
+    /// When the directory cannot be used or is open to others, the host or a given certificate
+    /// cannot serve, or a port is taken.
     pub async fn start(mut options: SandboxOptions) -> Result<Self, Error> {
         let directory = std::path::absolute(&options.directory).map_err(Error::file(&options.directory))?;
         if directory.to_str().is_none() {
             return Err(Error::DirectoryName { path: directory });
         }
         options.directory.clone_from(&directory);
+        if let Some(host) = options.host.as_deref().filter(|host| ServerName::try_from(*host).is_err()) {
+            return Err(Error::Host { host: host.to_owned() });
+        }
         let (files, certificates) = Files::open(&directory)?;
 
         let authority_port = ReservedPort::new(SocketAddr::new(options.listen, options.authority_port))?;
         let scanner_port = ReservedPort::new(SocketAddr::new(options.listen, options.scanner_port))?;
-        let names = server_names(options.listen);
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let authority_tls = certificates.mutual_config(&names).map_err(Error::tls("Authority's TLS"))?;
-        let scanner_tls = certificates.server_config(&names).map_err(Error::tls("Scanner's TLS"))?;
+        let (identity, others) = server_identity(&options, &certificates)?;
+        let authority_tls =
+            certificates.mutual_config(&identity, &others).map_err(Error::tls("Authority's TLS"))?;
+        let scanner_tls = certificates.server_config(&identity).map_err(Error::tls("Scanner's TLS"))?;
 
-        let (issuer, scanner_url) = (url(authority_port.address), url(scanner_port.address));
-        let shared = Shared::new(options, issuer, scanner_url);
+        let host = options.host.as_deref();
+        let (issuer, scanner_url) = (url(authority_port.address, host), url(scanner_port.address, host));
+        let (outages, asked) = Outages::new();
+        let shared = Shared::new(options, issuer, scanner_url, outages);
         let authority = Server::new(authority_port, authority_tls, Arc::new(Authority(Arc::clone(&shared))));
         let scanner = Server::new(scanner_port, scanner_tls, Arc::new(Scanner(Arc::clone(&shared))));
         authority.online().await?;
         scanner.online().await?;
         tracing::info!(issuer = shared.issuer, scanner = shared.scanner_url, "the sandbox is running");
-        Ok(Self(Arc::new(Inner { shared, files, certificates, authority, scanner })))
+        let inner = Arc::new(Inner { shared, files, certificates, authority, scanner });
+        outage::spawn(asked, &inner);
+        Ok(Self(inner))
     }
 
     /// Authority's issuer URL.
     #[must_use]
     pub fn issuer(&self) -> Uri {
-        self.0.shared.issuer.parse().expect("it is made from an address")
+        self.0.shared.issuer.parse().expect("it was checked at the start")
     }
 
     /// Scanner's base address.
     #[must_use]
     pub fn scanner_url(&self) -> Uri {
-        self.0.shared.scanner_url.parse().expect("it is made from an address")
+        self.0.shared.scanner_url.parse().expect("it was checked at the start")
+    }
+
+    /// What clients check both servers against.
+    #[must_use]
+    pub fn ca_bundle(&self) -> &Path {
+        let given = self.0.shared.options.server_identity.as_ref();
+        given.map_or(&self.0.files.ca_bundle, |identity| &identity.ca_bundle)
     }
 
     /// The files that clients need.
@@ -89,7 +107,7 @@ impl Sandbox {
     /// path below the sandbox's directory, listeners on loopback.
     #[must_use]
     pub fn configuration(&self, tenant: &str) -> String {
-        configuration::yaml(&self.0.shared, &self.0.files, tenant)
+        configuration::yaml(&self.0.shared, &self.0.files, self.ca_bundle(), tenant)
     }
 
     /// Writes [`Sandbox::configuration`] into the directory as `zastava.yaml`.
@@ -214,9 +232,32 @@ impl fmt::Debug for Sandbox {
     }
 }
 
+/// What both servers show, and the authorities of others whose client certificates are taken.
+fn server_identity(
+    options: &SandboxOptions,
+    certificates: &CertificateAuthority,
+) -> Result<(Identity, Vec<CertificateDer<'static>>), Error> {
+    let Some(ServerIdentity { certificate, key, ca_bundle }) = &options.server_identity else {
+        let names = server_names(options.listen, options.host.as_deref());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let issued = certificates.issue(&names, Purpose::Server);
+        return Ok((issued.map_err(|error| Error::tls("a server certificate")(error.into()))?, Vec::new()));
+    };
+    let bundle = std::fs::read_to_string(ca_bundle).map_err(Error::file(ca_bundle))?;
+    let others = read_bundle(&bundle).map_err(Error::tls("a trust store of the given CA bundle"))?;
+    let identity = files::read(certificate, key).map_err(Error::file(certificate))?;
+    Ok((identity, others))
+}
+
 /// The URL of a server that listens at `address`; one that listens everywhere is found on
-/// loopback.
-fn url(address: SocketAddr) -> String {
+/// loopback unless a host is given.
+fn url(address: SocketAddr, host: Option<&str>) -> String {
+    if let Some(host) = host {
+        return match host.parse::<IpAddr>() {
+            Ok(ip) => format!("https://{}", SocketAddr::new(ip, address.port())),
+            Err(_) => format!("https://{host}:{}", address.port()),
+        };
+    }
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

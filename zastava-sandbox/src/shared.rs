@@ -15,6 +15,7 @@ use crate::answer::{Answer, answer, problem, set_header};
 use crate::fault::{FaultKind, FaultQueue, Route, STATUSES};
 use crate::ledger::{Counts, Ledger};
 use crate::options::SandboxOptions;
+use crate::outage::Outages;
 
 /// Tokens, proofs, policy and everything that changes.
 pub(crate) struct Shared {
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     /// defaults are the contract's rules: nonces are demanded and live 300 s.
     pub(crate) authority_proofs: Verifier,
     pub(crate) scanner_proofs: Verifier,
+    pub(crate) outages: Outages,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -40,7 +42,12 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(options: SandboxOptions, issuer: String, scanner_url: String) -> Arc<Self> {
+    pub(crate) fn new(
+        options: SandboxOptions,
+        issuer: String,
+        scanner_url: String,
+        outages: Outages,
+    ) -> Arc<Self> {
         let ledger = Ledger::new(options.events_kept_max);
         Arc::new(Self {
             options,
@@ -49,6 +56,7 @@ impl Shared {
             token_key: TokenKey::generate(),
             authority_proofs: Verifier::new(proof_options()),
             scanner_proofs: Verifier::new(proof_options()),
+            outages,
             state: Mutex::new(State { counts: Counts::default(), ledger, faults: FaultQueue::default() }),
             changed: watch::Sender::new(()),
         })

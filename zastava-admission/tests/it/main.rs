@@ -1,5 +1,6 @@
 //! The webhook through its public door: reviews in, answers out, over HTTPS and in process.
 
+mod asking;
 mod bypass;
 mod configuring;
 mod deciding;

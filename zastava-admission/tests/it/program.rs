@@ -17,15 +17,15 @@ use super::scanner::{SIGNED, UNSIGNED, WARNED, pod_review};
 use super::web::{Connection, SecretVolume};
 
 /// A sandbox and a webhook that is configured by it.
-struct Installation {
-    sandbox: Sandbox,
-    webhook: Process,
-    address: SocketAddr,
+pub(crate) struct Installation {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) webhook: Process,
+    pub(crate) address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
 /// The running program with its standard output, line by line.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: UnboundedReceiver<Value>,
 }
@@ -65,7 +65,7 @@ impl Process {
         self.line(|line| line["message"] == message).await
     }
 
-    async fn decision(&mut self) -> AdmissionDecisionEnvelope {
+    pub(crate) async fn decision(&mut self) -> AdmissionDecisionEnvelope {
         let line = self.line(|line| line.get("decision").is_some()).await;
         serde_json::from_value(line).unwrap()
     }
@@ -89,7 +89,7 @@ impl Drop for Process {
 }
 
 impl Installation {
-    async fn start(settings: &[&str]) -> Self {
+    pub(crate) async fn start(settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
         let configuration = sandbox.write_configuration("acme").unwrap();
@@ -104,7 +104,7 @@ impl Installation {
         Self { sandbox, webhook, address, _directory: directory }
     }
 
-    fn ca_bundle(&self) -> PathBuf {
+    pub(crate) fn ca_bundle(&self) -> PathBuf {
         self.sandbox.files().ca_bundle.clone()
     }
 

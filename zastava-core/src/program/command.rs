@@ -16,6 +16,9 @@ const CONFIG_PATH: &str = "/etc/zastava/zastava.yaml";
 /// More than any configuration has; a device could be endless.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
+/// What an own command's arguments are called inside.
+const REST: &str = "arguments";
+
 /// How a program ends. The numbers are part of the command line's promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,6 +53,32 @@ pub struct Program {
     pub version: &'static str,
     /// The source's commit, or `unknown`.
     pub commit: &'static str,
+}
+
+/// A command that one program has and the others do not. It is shown among the shared ones, needs
+/// no configuration, and reads its own arguments.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "each program's main.rs writes its own down")]
+pub struct OwnCommand {
+    /// As on the command line.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a program with own commands must handle both")]
+pub enum Called {
+    /// One of the commands that all programs share.
+    Shared(Invocation),
+    /// One of the program's own.
+    Own {
+        /// Its name.
+        name: &'static str,
+        /// What follows the name.
+        arguments: Vec<OsString>,
+    },
 }
 
 /// A command line that was understood, with its configuration merged and not yet read.
@@ -118,23 +147,37 @@ impl Program {
     /// # Errors
     /// The status to end with, after help, version or a usage error was printed.
     pub fn invocation(&self) -> Result<Invocation, ExitStatus> {
-        self.parse(std::env::args_os(), std::env::vars_os())
+        match self.called(&[])? {
+            Called::Shared(invocation) => Ok(invocation),
+            Called::Own { .. } => Err(ExitStatus::Usage),
+        }
+    }
+
+    /// The same for a program that has commands of its own.
+    ///
+    /// # Errors
+    /// As for [`Program::invocation`].
+    pub fn called(&self, own: &[OwnCommand]) -> Result<Called, ExitStatus> {
+        self.parse(own, std::env::args_os(), std::env::vars_os())
     }
 
     fn parse(
         &self,
+        own: &[OwnCommand],
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Invocation, ExitStatus> {
+    ) -> Result<Called, ExitStatus> {
         let version = format!("{} ({})", self.version, self.commit);
         let command = Arguments::command().name(self.name).about(self.about).version(version);
-        let parsed =
-            command.try_get_matches_from(arguments).and_then(|found| Arguments::from_arg_matches(&found));
-        let arguments = parsed.map_err(|error| {
-            // Nobody to tell when the terminal is gone.
-            let _ = error.print();
-            if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
-        })?;
+        let command = command.subcommands(own.iter().map(OwnCommand::declare));
+        let found = command.try_get_matches_from(arguments).map_err(refuse)?;
+        if let Some((name, rest)) = found.subcommand()
+            && let Some(own) = own.iter().find(|own| own.name == name)
+        {
+            let arguments = rest.get_many(REST).into_iter().flatten().cloned().collect();
+            return Ok(Called::Own { name: own.name, arguments });
+        }
+        let arguments = Arguments::from_arg_matches(&found).map_err(refuse)?;
         let mut config = load(arguments.config.as_deref());
         config.overlay_environment(environment);
         for setting in &arguments.set {
@@ -144,8 +187,27 @@ impl Program {
             };
             config.set(key, value, &Origin::Flag("--set".to_owned()));
         }
-        Ok(Invocation { config, command: arguments.command, log_filter: arguments.log })
+        let invocation = Invocation { config, command: arguments.command, log_filter: arguments.log };
+        Ok(Called::Shared(invocation))
     }
+}
+
+impl OwnCommand {
+    /// Everything behind the name, `--help` too, is the command's own.
+    fn declare(&self) -> clap::Command {
+        let rest = clap::Arg::new(REST)
+            .num_args(0..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .value_parser(clap::value_parser!(OsString));
+        clap::Command::new(self.name).about(self.about).disable_help_flag(true).arg(rest)
+    }
+}
+
+fn refuse(error: clap::Error) -> ExitStatus {
+    // Nobody to tell when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
 }
 
 impl Invocation {

@@ -8,6 +8,11 @@
 //! | `PUT /sandbox/faults` | 204; the list replaces the faults that wait |
 //! | `DELETE /sandbox/faults` | 204; no fault waits |
 //! | `POST /sandbox/rotate-nonces` | 204; every nonce issued before is void |
+//! | `POST /sandbox/authority/offline?seconds=N` | 202; Authority's listener closes, and opens again by itself |
+//! | `POST /sandbox/scanner/offline?seconds=N` | the same for Scanner's, with these controls |
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -16,10 +21,13 @@ use serde_json::json;
 use super::{invalid, shown};
 use crate::answer::{Answer, Body, answer, json, method_not_allowed, not_found, problem, read_body};
 use crate::fault::{FAULTS_MAX, Fault, FaultQueue, RawFault};
+use crate::outage::Side;
 use crate::shared::Shared;
 
 /// Events in one answer.
 const EVENTS_SHOWN_MAX: usize = 1000;
+/// How long an outage may be asked for.
+const OUTAGE_SECONDS: RangeInclusive<u64> = 1..=3600;
 /// Room for the longest list of faults.
 const FAULTS_BYTES_MAX: usize = 256 * 1024;
 
@@ -42,9 +50,13 @@ pub(super) async fn handle(shared: &Shared, request: Request<Incoming>) -> Optio
             shared.rotate_nonces();
             no_content()
         }
+        ("/sandbox/authority/offline", &Method::POST) => outage(shared, Side::Authority, request.uri()),
+        ("/sandbox/scanner/offline", &Method::POST) => outage(shared, Side::Scanner, request.uri()),
         ("/sandbox/status" | "/sandbox/events", _) => method_not_allowed("GET"),
         ("/sandbox/faults", _) => method_not_allowed("PUT, DELETE"),
-        ("/sandbox/rotate-nonces", _) => method_not_allowed("POST"),
+        ("/sandbox/rotate-nonces" | "/sandbox/authority/offline" | "/sandbox/scanner/offline", _) => {
+            method_not_allowed("POST")
+        }
         _ => not_found(),
     })
 }
@@ -88,6 +100,17 @@ fn replace_faults(shared: &Shared, body: &[u8]) -> Answer {
         }
         Ok(_) => invalid("more than 1000 faults"),
         Err(reason) => invalid(&reason),
+    }
+}
+
+fn outage(shared: &Shared, side: Side, uri: &http::Uri) -> Answer {
+    let seconds = uri.query().and_then(|query| query.strip_prefix("seconds="));
+    match seconds.and_then(|seconds| seconds.parse().ok()) {
+        Some(seconds) if OUTAGE_SECONDS.contains(&seconds) => {
+            shared.outages.ask(side, Duration::from_secs(seconds));
+            answer(StatusCode::ACCEPTED, "text/plain", format!("offline for {seconds} s\n"))
+        }
+        _ => invalid("seconds must be in the query, from 1 to 3600"),
     }
 }
 

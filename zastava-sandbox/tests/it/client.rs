@@ -222,6 +222,13 @@ pub(crate) fn connector(ca_bundle: &Path, identity: Option<(&str, &str)>) -> Tls
     TlsConnector::from(Arc::new(config))
 }
 
+/// Whether a server on loopback shows a certificate for this name.
+pub(crate) async fn shows(tls: &TlsConnector, name: &'static str, port: u16) -> Result<(), BoxError> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    tls.connect(ServerName::try_from(name)?, tcp).await?;
+    Ok(())
+}
+
 pub(crate) async fn send(tls: &TlsConnector, request: Request<Bytes>) -> Result<Answer, BoxError> {
     let uri = request.uri().clone();
     let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));

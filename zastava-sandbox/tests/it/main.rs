@@ -2,6 +2,7 @@
 
 mod authority;
 mod client;
+mod cluster;
 mod configuration;
 mod faults;
 mod files;

@@ -1,0 +1,69 @@
+{{/*
+The programs' configuration. What stands below `zastava` in the values is rendered as it is; only what the chart itself
+knows is filled in where the values say nothing: the paths of what it mounts, and the sandbox's addresses.
+*/}}
+
+{{/* `zastava.yaml` of one program: {root, part}. */}}
+{{- define "zastava.configuration" -}}
+{{- $part := deepCopy (index .root.Values.zastava .part) -}}
+{{- $_ := set $part "backend" (include "zastava.backend" (dict "root" .root "backend" $part.backend) | fromYaml) -}}
+zastava:
+  runtime:
+    {{- include "zastava.runtime" .root | nindent 4 }}
+  {{ .part }}:
+    {{- toYaml $part | nindent 4 }}
+{{- end -}}
+
+{{- define "zastava.runtime" -}}
+{{- $runtime := deepCopy .Values.zastava.runtime -}}
+{{- $authority := $runtime.authority -}}
+{{- $sandbox := and .Values.sandbox.enabled (not $authority.issuer) -}}
+{{- if and .Values.sandbox.enabled (not $runtime.tenant) -}}
+{{- $_ := set $runtime "tenant" "sandbox" -}}
+{{- end -}}
+{{- if $sandbox -}}
+{{- $_ := set $authority "issuer" (printf "https://%s:8440" (include "zastava.host" (dict "root" . "part" "sandbox"))) -}}
+{{- end -}}
+{{- $paths := dict -}}
+{{- if .Values.secrets.authorityMtls -}}
+{{- $_ := set $paths "clientCertificatePath" "/var/run/secrets/zastava-authority-mtls/tls.crt" -}}
+{{- $_ := set $paths "clientKeyPath" "/var/run/secrets/zastava-authority-mtls/tls.key" -}}
+{{- end -}}
+{{- if .Values.secrets.authorityDpop -}}
+{{- $_ := set $paths "dpopKeyPath" "/var/run/secrets/zastava-authority-dpop/dpop.key" -}}
+{{- end -}}
+{{- if .Values.secrets.authorityClientSecret -}}
+{{- $_ := set $paths "clientSecretPath" "/var/run/secrets/zastava-authority-client-secret/secret" -}}
+{{- end -}}
+{{- if and .Values.secrets.authorityStaticToken (not $authority.staticTokenValue) -}}
+{{- $_ := set $paths "staticTokenPath" "/var/run/secrets/zastava-authority-static-token/token" -}}
+{{- end -}}
+{{- with include "zastava.caBundlePath" (dict "root" . "sandbox" $sandbox) -}}
+{{- $_ := set $paths "caBundlePath" . -}}
+{{- end -}}
+{{- $_ := set $runtime "authority" (merge $authority $paths) -}}
+{{- toYaml $runtime -}}
+{{- end -}}
+
+{{- define "zastava.backend" -}}
+{{- $backend := deepCopy (.backend | default dict) -}}
+{{- $sandbox := and .root.Values.sandbox.enabled (not $backend.baseAddress) -}}
+{{- if $sandbox -}}
+{{- $_ := set $backend "baseAddress" (printf "https://%s:8441" (include "zastava.host" (dict "root" .root "part" "sandbox"))) -}}
+{{- end -}}
+{{- with include "zastava.caBundlePath" (dict "root" .root "sandbox" $sandbox) -}}
+{{- if not $backend.caBundlePath -}}
+{{- $_ := set $backend "caBundlePath" . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $backend -}}
+{{- end -}}
+
+{{/* The bundle that a server is checked against; nothing means the system's. */}}
+{{- define "zastava.caBundlePath" -}}
+{{- if .sandbox -}}
+/var/run/secrets/zastava-authority-mtls/ca.crt
+{{- else if or .root.Values.caBundle.configMapName .root.Values.caBundle.secretName -}}
+/var/run/secrets/zastava-ca/{{ .root.Values.caBundle.key }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,174 @@
+//! `zastava-webhook review`: sends a running webhook the review that an API server would send for
+//! a Pod with the given images, as a dry run, and says what it decided.
+//!
+//! No API server is asked and nothing is created: what `kubectl` could not tell apart, such as a
+//! webhook that is not registered from one that allows, shows here.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::{Parser, ValueEnum};
+use http::{Request, Uri, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::Service as _;
+use zastava_authority::{TransportOptions, https};
+use zastava_core::clock::Timestamp;
+use zastava_core::program::ExitStatus;
+
+use crate::AnyError;
+
+/// Where the chart mounts the authority of the webhook's own certificate.
+const CA_PATH: &str = "/var/run/secrets/zastava-webhook/ca.crt";
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// An image of the Pod, by preference with its digest; repeatable
+    #[arg(long = "image", value_name = "REF", required = true)]
+    images: Vec<String>,
+    /// The Pod's namespace; failure modes depend on it
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    namespace: String,
+    /// Where the webhook takes reviews
+    #[arg(long, value_name = "URL", default_value = "https://zastava-webhook.stellaops.svc/validate")]
+    url: Uri,
+    /// PEM file of the authorities that its certificate is checked against
+    /// [default: /var/run/secrets/zastava-webhook/ca.crt if it is there, else the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// How long the webhook may take; it is told, as API servers tell it
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=30))]
+    timeout: u64,
+    /// What must be decided; anything else ends with status 1
+    #[arg(long, value_name = "DECISION")]
+    expect: Option<Expected>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Expected {
+    Allow,
+    Deny,
+}
+
+/// Runs the command.
+pub(crate) fn run(program: &str, name: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
+    let name = OsString::from(format!("{program} {name}"));
+    let arguments = Arguments::try_parse_from(std::iter::once(name).chain(arguments)).map_err(|error| {
+        // Nobody to tell when the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(ask(&arguments)));
+    match asked {
+        Ok(response) => Ok(report(&arguments, &response)),
+        Err(error) => {
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            let causes = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
+            let causes = causes.collect::<Vec<_>>().join(": ");
+            say(std::io::stderr(), &format!("{} gave no decision: {causes}\n", arguments.url));
+            Ok(ExitStatus::Failure)
+        }
+    }
+}
+
+/// The part of an AdmissionReview's response that a person wants to see.
+#[derive(Debug, Deserialize)]
+struct Response {
+    uid: String,
+    allowed: bool,
+    #[serde(default)]
+    status: Status,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    message: String,
+}
+
+async fn ask(arguments: &Arguments) -> Result<Response, AnyError> {
+    let timeout = Duration::from_secs(arguments.timeout);
+    let found = || Some(PathBuf::from(CA_PATH)).filter(|path| Path::exists(path));
+    let mut http = https(&TransportOptions {
+        ca_bundle_path: arguments.ca.clone().or_else(found),
+        request_timeout: timeout,
+        ..TransportOptions::default()
+    })?;
+    let uid = format!("zastava-review-{}-{}", process::id(), Timestamp::now());
+    let separator = if arguments.url.query().is_some() { '&' } else { '?' };
+    let request = Request::post(format!("{}{separator}timeout={}s", arguments.url, arguments.timeout))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Bytes::from(review(&uid, arguments).to_string()))?;
+    let answer = http.call(request).await?;
+    if !answer.status().is_success() {
+        let text = String::from_utf8_lossy(answer.body());
+        let text: String = text.trim().chars().take(200).flat_map(char::escape_debug).collect();
+        return Err(format!("it answered {}: {text}", answer.status()).into());
+    }
+    let mut review: Value = serde_json::from_slice(answer.body())?;
+    let response: Response = serde_json::from_value(review["response"].take())?;
+    if response.uid != uid {
+        return Err("it answered another review".into());
+    }
+    Ok(response)
+}
+
+/// The review that an API server sends before it creates a Pod with one container for each image.
+fn review(uid: &str, arguments: &Arguments) -> Value {
+    let containers = arguments
+        .images
+        .iter()
+        .enumerate()
+        .map(|(index, image)| json!({"name": format!("image-{index}"), "image": image}));
+    let containers: Vec<_> = containers.collect();
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": uid,
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "name": "zastava-review",
+            "namespace": arguments.namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": "zastava-webhook review"},
+            "object": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "zastava-review", "namespace": arguments.namespace},
+                "spec": {"containers": containers},
+            },
+            "dryRun": true,
+        },
+    })
+}
+
+fn report(arguments: &Arguments, response: &Response) -> ExitStatus {
+    let found = if response.allowed { Expected::Allow } else { Expected::Deny };
+    let mut text = format!("{found:?} {}\n", arguments.images.join(" "));
+    if !response.status.message.is_empty() {
+        text += &format!("  {}\n", response.status.message.escape_debug());
+    }
+    for warning in &response.warnings {
+        text += &format!("  Warning: {}\n", warning.escape_debug());
+    }
+    say(std::io::stdout(), &text);
+    match arguments.expect {
+        Some(expected) if expected != found => {
+            say(std::io::stderr(), &format!("{expected:?} was expected\n"));
+            ExitStatus::Failure
+        }
+        _ => ExitStatus::Success,
+    }
+}
+
+/// The status tells too when nobody reads.
+fn say(mut out: impl std::io::Write, text: &str) {
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
