@@ -55,7 +55,10 @@ fn lay_mounts(layout: &Layout, name: &str) -> Result<(), Error> {
     line(&format!("mount --bind {}/var-lib /var/lib", home.display()))?;
     line(&format!("mount --bind {}/var-log /var/log", home.display()))?;
     line("mount -t tmpfs -o mode=755 tmpfs /run")?;
-    for directory in ["/run/containerd", "/run/netns", "/var/lib/containerd", "/var/lib/kubelet"] {
+    line("mount -t tmpfs -o mode=755 tmpfs /var/opt")?;
+    for directory in
+        ["/run/containerd", "/run/netns", "/var/lib/containerd", "/var/lib/kubelet", "/var/opt/debug"]
+    {
         make_directory(Path::new(directory))?;
     }
     line("mount --make-rshared /var/lib")?;

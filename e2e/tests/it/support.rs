@@ -10,8 +10,7 @@ use zastava_e2e::{ClusterOptions, Tools, Versions};
 pub(crate) fn options(name: &str) -> Option<ClusterOptions> {
     let missing = missing();
     if let Some(missing) = missing {
-        // Past the test runner's capture: a skip must be seen.
-        let _ = writeln!(std::io::stderr(), "SKIP: Kubernetes: {missing}");
+        say(&format!("SKIP: Kubernetes: {missing}"));
         return None;
     }
     let mut options = ClusterOptions::new(workspace().join("e2e").join(format!(".cluster-{name}")));
@@ -33,4 +32,9 @@ fn missing() -> Option<String> {
 
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
+}
+
+/// Past the test runner's capture: skips and the story's progress must be seen.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
