@@ -15,6 +15,7 @@ use zastava_core::telemetry::{Gauge, SOURCE_UP, Telemetry};
 
 use self::observe::Observer;
 use crate::Error;
+use crate::mounts::Mounts;
 use crate::options::{Engine, ObserverOptions};
 use crate::outbox::{Accounting, Outbox};
 use crate::process::ProcTree;
@@ -40,6 +41,7 @@ pub struct App {
     observer: Observer,
     events: broadcast::Sender<Arc<RuntimeEvent>>,
     source: SourceParts,
+    mounts: Mounts,
 }
 
 /// What shows the state of the source that is chosen when the app runs.
@@ -52,13 +54,14 @@ struct SourceParts {
 }
 
 impl App {
-    /// Opens what the options name: the `/proc` tree, the event buffer, the way to Scanner. Must be
-    /// called inside a tokio runtime.
+    /// Opens what the options name: the `/proc` tree, the event buffer, the way to Scanner. A `/proc`
+    /// that is not there is no error: see `/status`. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When one of them cannot be opened; see [`Error`].
     pub fn build(options: ObserverOptions, telemetry: &Telemetry, health: &Health) -> Result<Self, Error> {
-        let tree = ProcTree::open(&options.proc_root_path)?;
+        let mounts = Mounts::new(&options, telemetry, health);
+        let tree = open_tree(&options)?;
         let core =
             RuntimeCore::connect(&options.runtime, &options.backend, telemetry).map_err(Error::Authority)?;
         let outbox = Arc::new(Outbox::open(&options, telemetry)?);
@@ -74,7 +77,7 @@ impl App {
         health.status("authority", move || core.status());
         let events = broadcast::Sender::new(EVENTS_LISTENED_MAX);
         let observer = Observer::new(&options, &tree, telemetry, Arc::clone(&outbox), events.clone());
-        Ok(Self { options, tree, outbox, shipper, observer, events, source })
+        Ok(Self { options, tree, outbox, shipper, observer, events, source, mounts })
     }
 
     /// Events as they are made, for a listener in this process.
@@ -104,7 +107,7 @@ impl App {
         let mut source = Task::start(source.watch(changes, condition));
         let mut observe = Task::start(self.observer.run(engine, told, observing.clone()));
         let mut ship = Task::start(self.shipper.run(sending.clone()));
-        let mut settle = Task::start(settle(Arc::clone(&self.outbox)));
+        let mut settle = Task::start(settle(Arc::clone(&self.outbox), self.mounts));
         let ended = tokio::select! {
             () = shutdown.begun() => None,
             () = source.ended() => Some("source"),
@@ -152,13 +155,28 @@ impl Drop for Task {
     }
 }
 
-async fn settle(outbox: Arc<Outbox>) {
+/// Without any `/proc` at the path, events are told without what stands there. Something else at the
+/// path is a mistake to be told at once.
+fn open_tree(options: &ObserverOptions) -> Result<ProcTree, Error> {
+    let root = &options.proc_root_path;
+    if options.engine == Engine::Host || root.join("stat").exists() {
+        ProcTree::open(root)
+    } else {
+        Ok(ProcTree::missing(root))
+    }
+}
+
+async fn settle(outbox: Arc<Outbox>, mounts: Mounts) {
     let mut ticks = tokio::time::interval(SETTLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let outbox = Arc::clone(&outbox);
-        blocking(move || outbox.settle()).await;
+        let (outbox, mounts) = (Arc::clone(&outbox), mounts.clone());
+        blocking(move || {
+            mounts.look();
+            outbox.settle();
+        })
+        .await;
     }
 }
 

@@ -33,6 +33,7 @@ mod app;
 mod backoff;
 mod error;
 mod inspect;
+mod mounts;
 mod options;
 mod outbox;
 mod process;

@@ -20,6 +20,9 @@ const CONTAINERD_SOCKETS: [&str; 3] = [
     "/var/snap/microk8s/common/run/containerd.sock",
 ];
 
+/// Where containerd keeps images and layers when nobody says.
+const RUNTIME_STATE: &str = "/var/lib/containerd";
+
 /// Everything that the observer is told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -34,6 +37,8 @@ pub struct ObserverOptions {
     pub runtimes: Vec<RuntimeEndpoint>,
     /// Where the node's `/proc` is mounted.
     pub proc_root_path: PathBuf,
+    /// Where the container runtime keeps images and layers.
+    pub runtime_state_path: PathBuf,
     /// How often the list of workloads is compared with what is known.
     pub poll_interval: Duration,
     /// What is read of each workload.
@@ -62,6 +67,7 @@ impl ObserverOptions {
         let node_name = section.value("nodeName", node_name());
         let runtimes = read_runtimes(&section);
         let proc_root_path = section.value("procRootPath", PathBuf::from("/proc"));
+        let runtime_state_path = section.value("runtimeStatePath", PathBuf::from(RUNTIME_STATE));
         let poll_interval =
             section.checked("pollInterval", Duration::from_secs(2), "100ms or more", |interval| {
                 *interval >= Duration::from_millis(100)
@@ -80,6 +86,7 @@ impl ObserverOptions {
             engine,
             runtimes,
             proc_root_path,
+            runtime_state_path,
             poll_interval,
             collect,
             buffer,

@@ -4,13 +4,14 @@ mod guide;
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use zastava_core::options::LoggingOptions;
 use zastava_core::program::{ExitStatus, LineWriter, Shutdown, init_logging, shutdown_on_signal};
+use zastava_core::secret::Secret;
 use zastava_sandbox::{Policy, Sandbox, SandboxOptions, ServerIdentity};
 
 /// An Authority and a Scanner in one process, for trying Zastava without either
@@ -47,6 +48,9 @@ struct Arguments {
     /// How long a token holds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     token_lifetime: u64,
+    /// A file with a bearer token that Scanner takes besides, as for a bootstrap
+    #[arg(long, value_name = "FILE")]
+    static_token: Option<PathBuf>,
     /// The tenant in zastava.yaml
     #[arg(long, value_name = "NAME", default_value = "sandbox")]
     tenant: String,
@@ -86,9 +90,11 @@ async fn run(arguments: Arguments) -> Result<(), (ExitStatus, String)> {
     options.token_lifetime = Duration::from_secs(arguments.token_lifetime);
     options.authority_port = arguments.authority_port;
     options.scanner_port = arguments.scanner_port;
+    if let Some(path) = &arguments.static_token {
+        options.static_token = Some(Secret::new(read(path)?.trim().to_owned()));
+    }
     if let Some(path) = &arguments.policy {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| (ExitStatus::Config, format!("cannot read {}: {error}", path.display())))?;
+        let text = read(path)?;
         options.policy =
             Policy::from_yaml(&text, path).map_err(|faults| (ExitStatus::Config, format!("\n{faults}")))?;
     }
@@ -100,6 +106,11 @@ async fn run(arguments: Arguments) -> Result<(), (ExitStatus, String)> {
     sandbox.stop().await;
     writer.flush();
     Ok(())
+}
+
+fn read(path: &Path) -> Result<String, (ExitStatus, String)> {
+    std::fs::read_to_string(path)
+        .map_err(|error| (ExitStatus::Config, format!("cannot read {}: {error}", path.display())))
 }
 
 fn failure(error: impl std::error::Error) -> (ExitStatus, String) {

@@ -34,6 +34,9 @@ pub struct SandboxOptions {
     pub token_lifetime: Duration,
     /// Takes `client_secret_basic` with this secret besides client certificates.
     pub client_secret: Option<Secret>,
+    /// A bearer token that Scanner takes besides bound ones: what a platform hands out for the
+    /// bootstrap, while its Authority cannot be reached.
+    pub static_token: Option<Secret>,
     /// Accepted events kept for reading; 100,000. The oldest are forgotten, and ten times as many
     /// ids are remembered, so that a repeat still counts as one.
     pub events_kept_max: usize,
@@ -55,6 +58,7 @@ impl SandboxOptions {
             policy: Policy::embedded(),
             token_lifetime: Duration::from_secs(120),
             client_secret: None,
+            static_token: None,
             events_kept_max: 100_000,
             clock: Arc::new(SystemClock),
         }

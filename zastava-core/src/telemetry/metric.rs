@@ -116,6 +116,12 @@ pub const EVENTS_DEAD_LETTERED: Metric = counter(
 /// Inspections of processes.
 pub const OBSERVER_INSPECTIONS: Metric =
     counter("zastava_observer_inspections", &["outcome"], "Process inspections by outcome");
+/// Mounts of the node that the observer needs.
+pub const OBSERVER_MOUNT_UP: Metric = gauge(
+    "zastava_observer_mount_up",
+    &["mount"],
+    "1 while a mount of the node that the observer needs is there",
+);
 /// Workloads that run.
 pub const OBSERVER_WORKLOADS: Metric =
     gauge("zastava_observer_workloads", &["engine"], "Workloads that run on this node");
@@ -174,6 +180,7 @@ pub const METRICS: &[Metric] = &[
     EVENTS_DUPLICATE,
     EVENTS_DEAD_LETTERED,
     OBSERVER_INSPECTIONS,
+    OBSERVER_MOUNT_UP,
     OBSERVER_WORKLOADS,
     SOURCE_UP,
     TOKEN_REQUESTS,

@@ -27,7 +27,8 @@ pub struct ProcTree(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    directory: OwnedFd,
+    /// What is missing, where there is no `/proc`.
+    directory: Result<OwnedFd, String>,
     boot_id: String,
     boot_time: Timestamp,
 }
@@ -43,6 +44,16 @@ impl ProcTree {
         Ok(Self(Arc::new(inner)))
     }
 
+    /// A tree in which there is no process, since nothing is mounted at the path: every look says so.
+    pub(crate) fn missing(root: &Path) -> Self {
+        let directory = Err(format!("nothing is mounted at {}", root.display()));
+        Self(Arc::new(Inner { directory, boot_id: String::new(), boot_time: Timestamp::UNIX_EPOCH }))
+    }
+
+    fn directory(&self) -> io::Result<&OwnedFd> {
+        self.0.directory.as_ref().map_err(|reason| io::Error::other(reason.clone()))
+    }
+
     fn read(root: &Path) -> io::Result<Inner> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(root, flags, Mode::empty())?;
@@ -50,7 +61,7 @@ impl ProcTree {
         let boot_id = String::from_utf8_lossy(&boot_id).trim().to_owned();
         let stat = read_at(&directory, "stat", SYSTEM_STAT_BYTES_MAX)?;
         let boot_time = parse_boot_time(&stat).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Inner { directory, boot_id, boot_time })
+        Ok(Inner { directory: Ok(directory), boot_id, boot_time })
     }
 
     /// The kernel's random name for this boot.
@@ -72,14 +83,14 @@ impl ProcTree {
 
     /// How long the system has run, in clock ticks: the start ticks of a process that starts now.
     pub(crate) fn now_ticks(&self) -> io::Result<u64> {
-        let content = read_at(&self.0.directory, "uptime", 64)?;
+        let content = read_at(self.directory()?, "uptime", 64)?;
         parse_uptime(&content).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// The processes' ids, at most `max`, and whether there were more.
     pub(crate) fn pids(&self, max: usize) -> io::Result<(Vec<u32>, bool)> {
         let mut pids = Vec::new();
-        for entry in Dir::read_from(&self.0.directory)? {
+        for entry in Dir::read_from(self.directory()?)? {
             let entry = entry?;
             let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
                 continue;
@@ -94,13 +105,13 @@ impl ProcTree {
 
     /// This process's id in the tree's pid namespace; `None` when it is not there.
     pub(crate) fn own_pid(&self) -> Option<u32> {
-        readlinkat(&self.0.directory, "self", Vec::new()).ok()?.to_str().ok()?.parse().ok()
+        readlinkat(self.directory().ok()?, "self", Vec::new()).ok()?.to_str().ok()?.parse().ok()
     }
 
     /// Opens the directory of a process.
     pub(crate) fn process(&self, pid: u32) -> io::Result<ProcessDirectory> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(&self.0.directory, pid.to_string(), flags, Mode::empty())?;
+        let directory = openat(self.directory()?, pid.to_string(), flags, Mode::empty())?;
         Ok(ProcessDirectory(directory))
     }
 }

@@ -5,6 +5,8 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use zastava_authority::DpopKey;
 use zastava_core::contract::EventsAccepted;
+use zastava_core::secret::Secret;
+use zastava_sandbox::SandboxOptions;
 
 use crate::client::{Answer, Bench, EVENTS, POLICY, SCOPES, batch, event, form};
 
@@ -88,6 +90,22 @@ async fn credentials_that_are_not_right_are_refused() {
     assert_eq!(send(dpop(), good.clone()).await.status, StatusCode::ACCEPTED, "was not spent yet");
     check_refused(&send(dpop(), good).await, 401, "invalid_dpop_proof");
     assert_eq!(bench.sandbox.counts().tokens_refused, 3);
+}
+
+#[tokio::test]
+async fn the_bootstraps_token_is_taken_as_a_bearer_where_it_was_handed_out() {
+    let known = |options: &mut SandboxOptions| options.static_token = Some(Secret::new("boot.strap".to_owned()));
+    for (bench, authorization, status) in [
+        (Bench::with(known).await, "Bearer boot.strap", 202),
+        (Bench::with(known).await, "Bearer boot.stra", 401),
+        (Bench::with(known).await, "DPoP boot.strap", 401),
+        (Bench::with(known).await, "Bearer ", 401),
+        (Bench::new().await, "Bearer boot.strap", 401),
+    ] {
+        let request = bench.scanner_request(EVENTS, authorization, "x", batch(&[event("a")]));
+        let answer = bench.send(request).await.expect("answers");
+        assert_eq!(answer.status.as_u16(), status, "{authorization}: {answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,72 @@
+//! Other programs: their output, their failures, and waiting for what they say.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Error;
+
+/// How much of a failed program's output an error shows.
+const OUTPUT_SHOWN_BYTES_MAX: usize = 4000;
+/// The time between two looks at something that is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs to the end; standard output, or an error with the end of both outputs.
+pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
+    let shown = show(command);
+    let output = command.stdin(Stdio::null()).output().map_err(|source| Error::Start {
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })?;
+    let standard = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(standard);
+    }
+    let both = standard + &String::from_utf8_lossy(&output.stderr);
+    let output_shown = tail(both.trim_end(), OUTPUT_SHOWN_BYTES_MAX).to_owned();
+    Err(Error::Failed { command: shown, status: output.status, output: output_shown })
+}
+
+/// Runs a line of words that hold no spaces.
+pub(crate) fn line(text: &str) -> Result<String, Error> {
+    let mut words = text.split_whitespace();
+    output(Command::new(words.next().unwrap_or_default()).args(words))
+}
+
+/// Looks again and again until there is an answer; the last failure is told when time is over.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> Result<T, Error> {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return Ok(found),
+            Err(last) if start.elapsed() >= patience => {
+                return Err(Error::Late { what: what.to_owned(), waited: patience, last });
+            }
+            Err(_) => std::thread::sleep(LOOK_INTERVAL),
+        }
+    }
+}
+
+/// Makes the directory and those above it.
+pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(path).map_err(Error::file(path))
+}
+
+/// Writes a whole file.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(Error::file(path))
+}
+
+fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn tail(text: &str, bytes_max: usize) -> &str {
+    let start = (text.len().saturating_sub(bytes_max)..=text.len()).find(|at| text.is_char_boundary(*at));
+    &text[start.unwrap_or(0)..]
+}

@@ -1,0 +1,28 @@
+//! Images that tests and nodes run: Debian's static busybox, which does whatever a test needs.
+
+use std::path::Path;
+
+use xtask::oci::{Image, Layout};
+
+use crate::Error;
+
+/// Debian's `busybox-static`.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// An image FROM scratch that runs `busybox` with these words, such as `sleep 1000`.
+///
+/// # Errors
+/// When busybox is not on this machine.
+pub fn busybox_image(reference: &str, command: &[&str]) -> Result<Layout, Error> {
+    let program = std::fs::read(BUSYBOX).map_err(Error::file(BUSYBOX))?;
+    let image = Image::new(reference).program("/bin/busybox", program).command(command.iter().copied());
+    image.layout().map_err(Error::Image)
+}
+
+/// Writes the archive that [`crate::Cluster::import_image`] takes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_archive(image: &Layout, path: &Path) -> Result<(), Error> {
+    image.write_archive(path).map_err(Error::Image)
+}

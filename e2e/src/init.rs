@@ -1,0 +1,52 @@
+//! The first process of a set of namespaces: it lays the network and the mounts, starts services
+//! again when they end, and reaps what is left to it. When it ends, the kernel ends all the others.
+
+mod control_plane;
+mod node;
+mod services;
+
+use std::path::PathBuf;
+
+use crate::Error;
+use crate::cluster::Layout;
+use crate::tools::{Tools, Versions};
+
+/// Which set of namespaces a process is the first of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InitRole {
+    /// etcd, the API server and its companions, and the bridge between nodes.
+    ControlPlane {
+        /// Every node, in the order of their addresses.
+        nodes: Vec<String>,
+    },
+    /// containerd, a kubelet and a kube-proxy.
+    Node {
+        /// Which one.
+        name: String,
+        /// Its place among the nodes.
+        index: usize,
+        /// How many nodes there are.
+        count: usize,
+    },
+}
+
+/// Runs as the first process until it is killed.
+///
+/// # Errors
+/// When the namespaces cannot be laid out; never returns otherwise.
+pub fn run_init(directory: PathBuf, versions: &Versions, role: &InitRole) -> Result<(), Error> {
+    let (layout, tools) = (Layout { directory }, Tools::locate(versions)?);
+    let services = match role {
+        InitRole::ControlPlane { nodes } => control_plane::start(&layout, &tools, versions, nodes)?,
+        InitRole::Node { name, index, count } => node::start(&layout, &tools, name, *index, *count)?,
+    };
+    services.supervise()
+}
+
+/// A line for the log of the first process, which its standard error is.
+fn note(text: &str) {
+    use std::io::Write as _;
+    // Nobody to tell when the log cannot be written.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

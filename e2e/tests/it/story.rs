@@ -1,0 +1,38 @@
+//! The life of an installation on a real cluster, told by the runbook's own commands: install, judge
+//! and watch, upgrade, roll back, outages, missing mounts, the way out, uninstall. In one test, since
+//! each part begins where the one before it ended.
+
+mod admission;
+mod install;
+mod leave;
+mod mounts;
+mod operate;
+mod outage;
+
+use crate::lab::Lab;
+
+#[test]
+fn an_installation_lives_as_the_runbook_says() {
+    let Some(lab) = Lab::start() else { return };
+    install::print_sizes(&lab);
+    install::platform(&lab);
+    install::release(&lab);
+    admission::unsigned_is_refused_with_reasons(&lab);
+    admission::signed_runs_and_is_told(&lab);
+    operate::upgrade_and_rollback_lose_no_review(&lab);
+    operate::guardrails_are_seen(&lab);
+    mounts::capabilities_are_two(&lab);
+    mounts::each_missing_mount_is_named(&lab);
+    outage::scanner(&lab);
+    outage::authority(&lab);
+    operate::incidents_and_symbols(&lab);
+    leave::way_out_and_uninstall(&lab);
+    leave::lab_in_one_command(&lab);
+    every_section_was_run(&lab);
+}
+
+/// A section that is added to the runbook must be run somewhere above.
+fn every_section_was_run(lab: &Lab) {
+    let run = ["2.1", "2.2", "2.3", "3", "4.1", "4.2", "4.3", "5", "6", "7", "8", "9"];
+    assert_eq!(lab.sections(), run, "sections of the runbook with commands");
+}

@@ -1,0 +1,133 @@
+//! From nothing to a release that works: section 2.1.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::lab::{Lab, NAMESPACE, PLATFORM, eventually, run, text};
+use crate::support::say;
+
+/// Short, so that refreshes and ends are seen.
+const TOKEN_SECONDS: u64 = 30;
+
+/// The sizes that a person asks for before anything else.
+pub(super) fn print_sizes(lab: &Lab) {
+    for image in lab.images["images"].as_array().expect("has images") {
+        let platform = &image["platforms"][0];
+        say(&format!("   {}: program {} bytes, image {}", image["name"], platform["programBytes"], platform));
+    }
+}
+
+/// Authority and Scanner in a namespace of their own, from the chart's sandbox.
+pub(super) fn platform(lab: &Lab) {
+    lab.step("an Authority and a Scanner");
+    let rule = |image: String, signed: bool| {
+        let verdict = if signed { "pass" } else { "fail" };
+        json!({"reference": image, "verdict": verdict, "signed": signed, "sbom": signed,
+            "reasons": if signed { json!([]) } else { json!(["not signed"]) }})
+    };
+    let images = [rule(lab.signed.pinned(), true), rule(lab.unsigned.pinned(), false)];
+    let values = json!({
+        "observer": {"enabled": false}, "webhook": {"enabled": false},
+        "secrets": {"authorityStaticToken": "zastava-authority-static-token"},
+        "sandbox": {"enabled": true, "tokenLifetimeSeconds": TOKEN_SECONDS,
+            "policy": {"revision": "e2e", "images": images}},
+    });
+    fs::write(lab.desk.join("platform.yaml"), values.to_string()).expect("is written");
+    lab.kubectl(&format!("create namespace {PLATFORM}"));
+    lab.kubectl(&format!(
+        "-n {PLATFORM} create secret generic zastava-authority-static-token --from-literal=token=boot.strap"
+    ));
+    let line = format!("install platform {}/deploy/helm/zastava -n {PLATFORM} --wait -f", lab.desk.display());
+    let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    words.push(lab.desk.join("platform.yaml").display().to_string());
+    lab.cluster.helm(words).unwrap_or_else(|error| panic!("{error}"));
+    eventually("Scanner's answer", 30, || lab.scanner("/sandbox/status"));
+}
+
+/// What the operator brings, the runbook's section, and what must be seen afterwards.
+pub(super) fn release(lab: &Lab) {
+    lab.step("section 2.1: a fresh install");
+    write_operators_files(lab);
+    let written = lab.runbook("2.1");
+    assert!(
+        written.iter().any(|text| text.contains("Phase:") && text.contains("Succeeded")),
+        "helm test: {written:?}"
+    );
+
+    let set = lab.object(&format!("-n {NAMESPACE} daemonset/zastava-observer"));
+    assert_eq!(set["status"]["numberReady"], lab.cluster.nodes().len(), "ready on every node");
+    for part in ["observer", "webhook"] {
+        for pod in lab.pods(part) {
+            eventually("an OpTok", 30, || issued(lab, &pod).map(|_| ()));
+        }
+    }
+    let registered = lab.object("validatingwebhookconfiguration/zastava-webhook");
+    let webhook = &registered["webhooks"][0];
+    assert_eq!(webhook["failurePolicy"], "Fail");
+    assert_eq!(webhook["clientConfig"]["service"]["name"], "zastava-webhook", "through its Service");
+    assert!(webhook["clientConfig"]["url"].is_null());
+}
+
+/// How often the pod's log says that a DPoP token was issued.
+pub(super) fn issued(lab: &Lab, pod: &str) -> Result<usize, String> {
+    let log = lab.try_kubectl(&format!("-n {NAMESPACE} logs {pod}"))?;
+    let lines = log.lines().filter(|line| {
+        line.contains("Issued runtime OpTok")
+            && line.contains(r#""scope":"authority.token.issue""#)
+            && line.contains(r#"":"DPoP""#)
+    });
+    match lines.count() {
+        0 => Err(format!("{pod} issued none: {log}")),
+        count => Ok(count),
+    }
+}
+
+/// Keys from Authority's side, a certificate for the webhook, and values that name both services.
+fn write_operators_files(lab: &Lab) {
+    for (secret, file) in [("dpop", "dpop.key"), ("mtls", "tls.crt"), ("mtls", "tls.key"), ("mtls", "ca.crt")]
+    {
+        let name = format!("-n {PLATFORM} secret/zastava-authority-{secret}");
+        let encoded = lab.object(&name)["data"][file].clone();
+        fs::write(lab.desk.join("encoded"), text(&encoded)).expect("is written");
+        let decoded = run(Command::new("base64").arg("-d").arg(lab.desk.join("encoded")));
+        fs::write(lab.desk.join(file), decoded).expect("is written");
+    }
+    run(Command::new("openssl").current_dir(&lab.desk).args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=zastava-webhook",
+        "-addext",
+        "subjectAltName=DNS:zastava-webhook.stellaops.svc",
+        "-keyout",
+        "webhook.key",
+        "-out",
+        "webhook.crt",
+    ]));
+    fs::copy(lab.desk.join("webhook.crt"), lab.desk.join("webhook-ca.crt")).expect("is copied");
+    let service = |port: u16| format!("https://zastava-sandbox.{PLATFORM}.svc:{port}");
+    let backend = json!({"baseAddress": service(8441)});
+    let values = json!({
+        "zastava": {
+            "runtime": {
+                "tenant": "acme", "environment": "e2e", "deployment": "e2e",
+                "authority": {"issuer": service(8440)},
+                "metrics": {"commonTags": {"cluster": "e2e"}},
+            },
+            "observer": {"backend": backend}, "webhook": {"backend": backend},
+        },
+        "caBundle": {"secretName": "zastava-authority-mtls"},
+        "webhook": {"certificate": {"source": "secret"}},
+        "tests": {"signedImage": lab.signed.pinned(), "unsignedImage": lab.unsigned.pinned()},
+    });
+    fs::write(lab.desk.join("values/zastava-runtime.yaml"), values.to_string()).expect("is written");
+}

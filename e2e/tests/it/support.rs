@@ -1,0 +1,40 @@
+//! What the tests of this binary share.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use zastava_e2e::{ClusterOptions, Tools, Versions};
+
+/// The options of a cluster in a directory of its own, or `None` with one visible line about what is
+/// missing.
+pub(crate) fn options(name: &str) -> Option<ClusterOptions> {
+    let missing = missing();
+    if let Some(missing) = missing {
+        say(&format!("SKIP: Kubernetes: {missing}"));
+        return None;
+    }
+    let mut options = ClusterOptions::new(workspace().join("e2e").join(format!(".cluster-{name}")));
+    options.program = PathBuf::from(env!("CARGO_BIN_EXE_zastava-e2e"));
+    Some(options)
+}
+
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("needs root".to_owned());
+    }
+    let packages = Tools::missing_packages();
+    if !packages.is_empty() {
+        return Some(format!("needs the Debian packages {}", packages.join(" ")));
+    }
+    let tools = Tools::locate(&Versions::default()).expect("the module files can be read");
+    (!tools.are_built()).then(|| "needs the tools: cargo run -p zastava-e2e -- tools".to_owned())
+}
+
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
+}
+
+/// Past the test runner's capture: skips and the story's progress must be seen.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,103 @@
+//! Everything that can go wrong, for whoever makes a release.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zastava_core::image::{Digest, ImageError};
+
+/// Why an image could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The image's name cannot be one.
+    #[error("{reference:?} is not an image reference")]
+    Reference {
+        /// The name as given.
+        reference: String,
+        /// What is wrong with it.
+        source: ImageError,
+    },
+    /// An image is named by a tag; the digest comes out of its content.
+    #[error("{reference:?} is not registry/repository:tag")]
+    NotTagged {
+        /// The name as given.
+        reference: String,
+    },
+    /// A file's place inside an image must be absolute, without `.` and `..`, and fit a ustar header.
+    #[error("{path:?} cannot be a path in an image")]
+    Path {
+        /// The path as given.
+        path: String,
+    },
+    /// Two entries of one layer have the same place, or a file has others below it.
+    #[error("{path:?} is twice in one layer")]
+    Conflict {
+        /// The path as given.
+        path: String,
+    },
+    /// The images of one layout are one image for several platforms.
+    #[error("{reference:?} is not one image for different platforms")]
+    Platforms {
+        /// The name of the first of them, or nothing when there is none.
+        reference: String,
+    },
+    /// A file operation failed.
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        /// What was attempted: a verb such as `write`.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program that is needed could not be started.
+    #[error("cannot run {program}")]
+    Spawn {
+        /// Its name or path.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program that was started failed.
+    #[error("{program} failed: {message}")]
+    Failed {
+        /// Its name or path.
+        program: String,
+        /// Its status, and the last of what it wrote on standard error where that was read.
+        message: String,
+    },
+    /// A program answered something that cannot be understood.
+    #[error("cannot read what {program} says: {message}")]
+    Answer {
+        /// Its name or path.
+        program: String,
+        /// What was looked for.
+        message: String,
+    },
+    /// A program that was built is not what may go into an image.
+    #[error("{} {fault}", path.display())]
+    NotStatic {
+        /// The program.
+        path: PathBuf,
+        /// What it is instead.
+        fault: &'static str,
+    },
+    /// Two builds of one source differ.
+    #[error("{image} is not reproducible: {first} from this folder, {second} from another")]
+    NotReproducible {
+        /// The image's name.
+        image: String,
+        /// The digest of the first build.
+        first: Digest,
+        /// The digest of the second.
+        second: Digest,
+    },
+}
+
+impl Error {
+    /// For `map_err` behind an operation on `path`.
+    pub(crate) fn file(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { operation, path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,132 @@
+//! The programs as images: built static, stripped, put into images FROM scratch.
+//!
+//! An image holds its program in `/usr/local/bin`, three small files in `/etc`, and the machine's CA bundle
+//! when there is one. Nothing else: no shell, no package, nothing to update but what we release.
+
+mod base;
+mod build;
+mod debug;
+mod elf;
+mod program;
+mod report;
+mod toolchain;
+
+use std::path::PathBuf;
+
+pub use self::base::CaBundle;
+pub use self::report::{ImageReport, ProgramReport, Report};
+
+use self::build::{Built, build};
+use self::program::{PROGRAMS, Program};
+use self::toolchain::Toolchain;
+use crate::oci::{Entry, Image, Layout, Platform};
+use crate::workspace::Workspace;
+use crate::{Error, files};
+
+/// What images to make.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The folder that archives and `images.json` are written to.
+    pub output: PathBuf,
+    /// The platforms wanted; one without a toolchain here is left out and said so.
+    pub platforms: Vec<Platform>,
+    /// Registry and path of the images' names.
+    pub repository: String,
+    /// The tag of the images' names.
+    pub tag: String,
+    /// The certificates that the images trust when no other are configured.
+    pub ca_bundle: CaBundle,
+}
+
+impl Options {
+    /// What a release of `workspace` makes.
+    #[must_use]
+    pub fn new(workspace: &Workspace) -> Self {
+        Self {
+            output: workspace.target.join("images"),
+            platforms: Platform::ALL.into(),
+            repository: "registry.internal/zastava".to_owned(),
+            tag: workspace.version.clone(),
+            ca_bundle: CaBundle::default(),
+        }
+    }
+}
+
+/// Builds the programs and writes one archive for each, then `images.json`.
+///
+/// # Errors
+/// Whatever goes wrong first.
+pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> {
+    let mut report = Report::new(workspace);
+    let base = base::entries(&options.ca_bundle, &mut report.notes)?;
+    files::create_directory(&options.output)?;
+    let mut built = Vec::new();
+    for platform in &options.platforms {
+        match Toolchain::find(*platform, &workspace.root) {
+            Ok(toolchain) => built.extend(build(workspace, &toolchain, &options.output)?),
+            Err(missing) => report.notes.push(format!("the images are without {platform}: {missing}")),
+        }
+    }
+    for program in &PROGRAMS {
+        let built: Vec<_> = built.iter().filter(|built| built.program.name == program.name).collect();
+        report.images.push(write_one(workspace, options, program, &base, &built)?);
+    }
+    report.write(&options.output)?;
+    Ok(report)
+}
+
+fn write_one(
+    workspace: &Workspace,
+    options: &Options,
+    program: &Program,
+    base: &[Entry],
+    built: &[&Built],
+) -> Result<ImageReport, Error> {
+    let reference = format!("{}/{}:{}", options.repository, program.name, options.tag);
+    let images = built.iter().map(|built| image(workspace, &reference, base, built));
+    let layout = Layout::of(images)?;
+    let archive = PathBuf::from(format!("{}.tar", program.name));
+    layout.write_archive(options.output.join(&archive))?;
+    Ok(ImageReport::new(program, archive, &layout, built))
+}
+
+/// What is the same in all images is the lowest layer, so that a node stores and pulls it once.
+fn image(workspace: &Workspace, reference: &str, base: &[Entry], built: &Built) -> Image {
+    let program = &built.program;
+    let label = |name: &str| format!("org.opencontainers.image.{name}");
+    Image::new(reference)
+        .platform(built.platform)
+        .created(workspace.committed)
+        .layer(base.iter().cloned())
+        .program(&program.path(), built.bytes.clone())
+        .env("PATH", program::DIRECTORY)
+        .env("SSL_CERT_FILE", base::CA_BUNDLE)
+        .user(program.uid, program.uid)
+        .label(label("title"), program.name)
+        .label(label("description"), program.description)
+        .label(label("version"), &workspace.version)
+        .label(label("revision"), &workspace.commit)
+        .label(label("created"), workspace.committed.to_string())
+        .label(label("source"), &workspace.repository)
+        .label(label("licenses"), "MIT OR Apache-2.0")
+}
+
+/// Builds the source again, from a copy in another folder and with nothing built before, and compares the
+/// digests with those of `report`.
+///
+/// # Errors
+/// [`Error::NotReproducible`]; else whatever goes wrong first.
+pub fn check_reproducible(workspace: &Workspace, options: &Options, report: &Report) -> Result<(), Error> {
+    let folder = workspace.target.join("reproducible");
+    files::remove_directory(&folder)?;
+    let copy = workspace.copy_to(&folder.join("another/checkout"), &folder.join("built"))?;
+    let again = write(&copy, &Options { output: folder.join("images"), ..options.clone() })?;
+    for (first, second) in report.images.iter().zip(&again.images) {
+        if first.digest != second.digest {
+            let (first, second, image) = (first.digest, second.digest, first.name.clone());
+            return Err(Error::NotReproducible { image, first, second });
+        }
+    }
+    files::remove_directory(&folder)
+}

@@ -1,0 +1,49 @@
+//! Which programs are released.
+
+/// Where an image has its program, and all that is on its `PATH`.
+pub(super) const DIRECTORY: &str = "/usr/local/bin";
+
+/// Who runs what needs no privilege: the number that other images without a shell use, too.
+pub(super) const UNPRIVILEGED: u32 = 65532;
+
+/// A program and the image made of it.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Of the program and of its image.
+    pub(super) name: &'static str,
+    /// The cargo package.
+    pub(super) package: &'static str,
+    /// One sentence for whoever looks into a registry.
+    pub(super) description: &'static str,
+    /// Its user and group.
+    pub(super) uid: u32,
+}
+
+impl Program {
+    /// Where it is in its image.
+    pub(super) fn path(&self) -> String {
+        format!("{DIRECTORY}/{}", self.name)
+    }
+}
+
+pub(super) const PROGRAMS: [Program; 3] = [
+    Program {
+        name: "zastava-observer",
+        package: "zastava-observer",
+        description: "Watches the containers and processes of a node, and tells Scanner what really runs in them.",
+        // It reads other users' processes and containerd's socket; capabilities it needs are given to uid 0 alone.
+        uid: 0,
+    },
+    Program {
+        name: "zastava-webhook",
+        package: "zastava-admission",
+        description: "Asks Scanner for a verdict on each image of a Pod, and allows or denies.",
+        uid: UNPRIVILEGED,
+    },
+    Program {
+        name: "zastava-sandbox",
+        package: "zastava-sandbox",
+        description: "An Authority and a Scanner in one process, for trying Zastava without either.",
+        uid: UNPRIVILEGED,
+    },
+];

@@ -1,0 +1,98 @@
+//! `cargo xtask`: what releasing Zastava needs.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use xtask::Error;
+use xtask::images::{self, CaBundle, Options};
+use xtask::oci::Platform;
+use xtask::workspace::Workspace;
+
+/// What releasing Zastava needs
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds the programs static and writes an OCI image archive of each, and images.json
+    Images(ImagesArguments),
+}
+
+#[derive(Debug, Args)]
+struct ImagesArguments {
+    /// The folder to write to [default: images in cargo's target folder]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The platforms, separated by commas; one without a toolchain here is left out
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = Platform::ALL)]
+    platform: Vec<Platform>,
+    /// Registry and path of the images' names
+    #[arg(long, value_name = "NAME", default_value = "registry.internal/zastava")]
+    repository: String,
+    /// The images' tag [default: the workspace's version]
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    /// A PEM file of the certificate authorities the images trust, or none [default: the machine's]
+    #[arg(long, value_name = "FILE|none")]
+    ca_bundle: Option<PathBuf>,
+    /// Builds once more from a copy of the source in another folder, and compares
+    #[arg(long)]
+    check_reproducible: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Images(arguments) => write_images(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes =
+                std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            let _ = writeln!(std::io::stderr(), "xtask: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_images(arguments: ImagesArguments) -> Result<(), Error> {
+    let workspace = Workspace::open(Path::new("."))?;
+    let check = arguments.check_reproducible;
+    let options = arguments.over(Options::new(&workspace));
+    let report = images::write(&workspace, &options)?;
+    print(&report.to_string());
+    print(&format!("\nwritten to {}\n", options.output.display()));
+    if check {
+        images::check_reproducible(&workspace, &options, &report)?;
+        print("another build from another folder gives the same digests\n");
+    }
+    Ok(())
+}
+
+impl ImagesArguments {
+    fn over(self, mut options: Options) -> Options {
+        options.platforms = self.platform;
+        options.repository = self.repository;
+        options.output = self.output.unwrap_or(options.output);
+        options.tag = self.tag.unwrap_or(options.tag);
+        options.ca_bundle = match self.ca_bundle {
+            None => CaBundle::Machine,
+            Some(path) if path.as_os_str() == "none" => CaBundle::None,
+            Some(path) => CaBundle::File(path),
+        };
+        options
+    }
+}
+
+/// Nobody is left to tell when standard output is closed.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

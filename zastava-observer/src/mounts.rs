@@ -1,0 +1,131 @@
+//! What of the node the observer must be given, and what is lost without it.
+//!
+//! A container that lacks one of these still does what it can. Which one is missing stands in the
+//! log, in `/status` below `mounts`, and in the metric `zastava_observer_mount_up`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{Access, access};
+use serde_json::{Value, json};
+use zastava_core::program::Health;
+use zastava_core::telemetry::{Gauge, OBSERVER_MOUNT_UP, Telemetry};
+
+use crate::options::{Engine, ObserverOptions};
+
+/// The mounts that these options need, each with its state.
+#[derive(Clone, Debug)]
+pub(crate) struct Mounts {
+    mounts: Arc<Mutex<Vec<Mount>>>,
+    up: Gauge,
+}
+
+#[derive(Debug)]
+struct Mount {
+    /// The metric's label.
+    name: &'static str,
+    /// Where it is expected; of several sockets one is enough.
+    paths: Vec<PathBuf>,
+    probe: fn(&Path) -> io::Result<()>,
+    /// What the observer does without it.
+    without: &'static str,
+    /// The last failure; `None` before the first look.
+    state: Option<Result<(), String>>,
+}
+
+impl Mounts {
+    /// Looks once, and shows the state in `/status`.
+    pub(crate) fn new(options: &ObserverOptions, telemetry: &Telemetry, health: &Health) -> Self {
+        let mounts = Arc::new(Mutex::new(needed(options)));
+        let mounts = Self { mounts, up: telemetry.gauge(OBSERVER_MOUNT_UP) };
+        mounts.look();
+        let shown = mounts.clone();
+        health.status("mounts", move || shown.status());
+        mounts
+    }
+
+    /// Looks again; what changed since the last look is logged.
+    pub(crate) fn look(&self) {
+        for mount in self.mounts.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            let state = mount.look();
+            self.up.set(&[mount.name], if state.is_ok() { 1.0 } else { 0.0 });
+            let (name, without) = (mount.name, mount.without);
+            match (&mount.state, &state) {
+                (Some(Err(_)), Ok(())) => tracing::info!(mount = name, "a mount that was missing is there"),
+                (None | Some(Ok(())), Err(reason)) => {
+                    tracing::warn!(
+                        mount = name,
+                        reason,
+                        without,
+                        "a mount is missing; the observer goes on degraded"
+                    );
+                }
+                _ => {}
+            }
+            mount.state = Some(state);
+        }
+    }
+
+    /// `ok`, or what is missing and what that costs.
+    fn status(&self) -> Value {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = mounts.iter().map(|mount| {
+            let state = match &mount.state {
+                Some(Err(reason)) => json!({"missing": reason, "without": mount.without}),
+                _ => json!("ok"),
+            };
+            (mount.name.to_owned(), state)
+        });
+        Value::Object(shown.collect())
+    }
+}
+
+impl Mount {
+    /// The failure of the first path is the one to tell: it is the one that was meant.
+    fn look(&self) -> Result<(), String> {
+        let mut failure = None;
+        for path in &self.paths {
+            match (self.probe)(path) {
+                Ok(()) => return Ok(()),
+                Err(error) => failure = failure.or_else(|| Some(format!("{}: {error}", path.display()))),
+            }
+        }
+        Err(failure.unwrap_or_else(|| "no path is configured".to_owned()))
+    }
+}
+
+fn needed(options: &ObserverOptions) -> Vec<Mount> {
+    let mount = |name, paths, probe, without| Mount { name, paths, probe, without, state: None };
+    let mut mounts = vec![
+        mount(
+            "proc",
+            vec![options.proc_root_path.join("stat")],
+            readable,
+            "events say nothing of processes: no build-id, no libraries",
+        ),
+        mount(
+            "scratch",
+            vec![options.buffer.path.clone()],
+            writable,
+            "events wait in memory alone and are lost with the process",
+        ),
+    ];
+    if matches!(options.engine, Engine::Auto | Engine::Containerd) {
+        let sockets = options.containerd_sockets();
+        mounts.push(mount("socket", sockets, readable, "containers are not seen"));
+        let state = vec![options.runtime_state_path.clone()];
+        mounts.push(mount("state", state, readable, "images and layers on the node cannot be compared"));
+    }
+    mounts
+}
+
+fn readable(path: &Path) -> io::Result<()> {
+    Ok(access(path, Access::READ_OK)?)
+}
+
+/// Whether the directory can be written, or made: then the next one above it counts.
+fn writable(path: &Path) -> io::Result<()> {
+    let found = path.ancestors().find(|ancestor| ancestor.exists());
+    Ok(access(found.unwrap_or(path), Access::WRITE_OK)?)
+}
