@@ -94,7 +94,14 @@ fn a_roll_out_always_has_somebody_who_answers() {
     let Some(chart) = Chart::open() else { return };
     let rendered = chart.render(&[least()]);
     let spec = deployment(&rendered);
-    assert_eq!(spec["replicas"], 2);
+    // Helm would own the number, and meet a conflict after `kubectl scale`.
+    assert!(spec.get("replicas").is_none());
+    let scaler = &rendered.object("HorizontalPodAutoscaler", "zastava-webhook")["spec"];
+    assert_eq!((&scaler["minReplicas"], &scaler["scaleTargetRef"]["name"]), (&json!(2), &json!("zastava-webhook")));
+    let fixed = json!({"webhook": {"autoscaling": {"enabled": false}, "replicas": 4}});
+    let fixed = chart.render(&[least(), fixed]);
+    assert_eq!(deployment(&fixed)["replicas"], 4);
+    assert_eq!(fixed.of_kind("HorizontalPodAutoscaler").count(), 0);
     assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxSurge": 1, "maxUnavailable": 0}));
     let budget = rendered.object("PodDisruptionBudget", "zastava-webhook");
     assert_eq!(
