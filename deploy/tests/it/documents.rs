@@ -85,6 +85,31 @@ fn switches_are_off_until_they_are_turned_on() {
 }
 
 #[test]
+fn network_policies_let_through_what_works_with_them() {
+    let Some(chart) = Chart::open() else { return };
+    let policy = |values: &[serde_json::Value], name: &str| {
+        chart.render(values).object("NetworkPolicy", name)["spec"].clone()
+    };
+    let open = [sandbox(), json!({"networkPolicy": {"enabled": true}})];
+    assert_eq!(policy(&open, "zastava-webhook")["policyTypes"], json!(["Ingress"]));
+    assert_eq!(policy(&open, "zastava-webhook")["ingress"][0], json!({"ports": [{"port": "reviews"}]}));
+    assert_eq!(policy(&open, "zastava-sandbox")["egress"], json!([]), "it only answers");
+
+    let peer = json!({"ipBlock": {"cidr": "10.0.0.0/8"}});
+    let closed = json!({"networkPolicy": {
+        "enabled": true, "reviewsFrom": [peer], "metricsFrom": [peer], "egress": [{"to": [peer]}],
+    }});
+    let webhook = policy(&[sandbox(), closed.clone()], "zastava-webhook");
+    let test_pod = json!({"podSelector": {"matchLabels": {"app": "zastava-review-test"}}});
+    assert_eq!(webhook["ingress"][0]["from"], json!([peer, test_pod]), "helm test goes on working");
+    assert_eq!(webhook["ingress"][1], json!({"ports": [{"port": "health"}], "from": [peer]}));
+    let sandbox_pod = json!({"to": [{"podSelector": {"matchLabels": {"app": "zastava-sandbox"}}}]});
+    assert_eq!(webhook["egress"][1], sandbox_pod);
+    let without = policy(&[least(), closed], "zastava-observer");
+    assert_eq!(without["egress"].as_array().map(Vec::len), Some(2), "DNS and what was said");
+}
+
+#[test]
 fn images_are_the_release_s_unless_a_tag_or_a_digest_is_said() {
     let Some(chart) = Chart::open() else { return };
     let image = |values: &[serde_json::Value]| {

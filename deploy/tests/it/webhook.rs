@@ -97,7 +97,10 @@ fn a_roll_out_always_has_somebody_who_answers() {
     // Helm would own the number, and meet a conflict after `kubectl scale`.
     assert!(spec.get("replicas").is_none());
     let scaler = &rendered.object("HorizontalPodAutoscaler", "zastava-webhook")["spec"];
-    assert_eq!((&scaler["minReplicas"], &scaler["scaleTargetRef"]["name"]), (&json!(2), &json!("zastava-webhook")));
+    assert_eq!(
+        (&scaler["minReplicas"], &scaler["scaleTargetRef"]["name"]),
+        (&json!(2), &json!("zastava-webhook"))
+    );
     let fixed = json!({"webhook": {"autoscaling": {"enabled": false}, "replicas": 4}});
     let fixed = chart.render(&[least(), fixed]);
     assert_eq!(deployment(&fixed)["replicas"], 4);
