@@ -72,7 +72,16 @@ impl Chart {
         (output.status.success(), both(&output))
     }
 
-    /// The chart as an archive's file name, and its version.
+    /// What an operator reads after an installation.
+    pub(crate) fn notes(&self, values: &[Value]) -> String {
+        let arguments = ["install", RELEASE, &Self::path(), "--namespace", NAMESPACE, "--dry-run=client"];
+        let output = self.run(&arguments, values);
+        assert!(output.status.success(), "{}", both(&output));
+        let told = String::from_utf8(output.stdout).expect("is text");
+        told.split_once("\nNOTES:\n").expect("has notes").1.to_owned()
+    }
+
+    /// What `Chart.yaml` says.
     pub(crate) fn show(&self) -> Value {
         let output = self.run(&["show", "chart", &Self::path()], &[]);
         assert!(output.status.success(), "{}", both(&output));

@@ -159,3 +159,36 @@ fn the_readme_names_every_value_and_no_other() {
         assert!(properties.contains_key(name), "{name} is in the README and not in the schema");
     }
 }
+
+#[test]
+fn the_notes_name_what_can_be_typed_next_and_warn_of_what_is_for_a_lab() {
+    let Some(chart) = Chart::open() else { return };
+    let commands = [
+        "kubectl -n stellaops rollout status ds/zastava-observer",
+        "kubectl -n stellaops rollout status deploy/zastava-webhook",
+        "kubectl get validatingwebhookconfiguration zastava-webhook",
+        "kubectl delete validatingwebhookconfiguration zastava-webhook",
+    ];
+    let test = "   helm test zastava-runtime --namespace stellaops\n";
+    let (real, lab) = (chart.notes(&[least()]), chart.notes(&[sandbox()]));
+    for command in commands {
+        assert!(real.contains(command) && lab.contains(command), "{command}");
+    }
+    assert!(!real.contains(test), "nothing is known to test with:\n{real}");
+    assert!(lab.contains(test) && lab.contains("deploy/zastava-sandbox 8441"), "{lab}");
+    assert!(!real.contains("WARNING") && !real.contains("sandbox"), "{real}");
+
+    let loose = json!({
+        "secrets": {"authorityMtls": "", "authorityStaticToken": "boot"},
+        "zastava": {
+            "runtime": {"authority": {"requireMutualTls": false, "allowStaticTokenFallback": true}},
+            "webhook": {"admission": {"enforce": false}},
+        },
+        "tests": {"unsignedImage": "registry.example/a:1"},
+    });
+    let told = chart.notes(&[least(), loose]);
+    assert_eq!(told.matches("WARNING").count(), 3, "{told}");
+    assert!(told.contains(test), "{told}");
+    let alone = chart.notes(&[least(), json!({"webhook": {"enabled": false}})]);
+    assert!(alone.contains(commands[0]) && !alone.contains("webhook"), "{alone}");
+}
