@@ -113,7 +113,14 @@ fn a_roll_out_always_has_somebody_who_answers() {
     );
     let spread = spec["template"]["spec"]["topologySpreadConstraints"].as_array().expect("is a list");
     let keys: Vec<_> = spread.iter().map(|one| one["topologyKey"].as_str().expect("is text")).collect();
-    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    // Nodes without a zone would be left out of all spreading: zones are a preference beside it.
+    assert_eq!(keys, ["kubernetes.io/hostname"]);
+    let preferred = &spec["template"]["spec"]["affinity"]["podAntiAffinity"];
+    let preferred = &preferred["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"];
+    assert_eq!(preferred["topologyKey"], "topology.kubernetes.io/zone");
+    let own = json!({"webhook": {"affinity": {"nodeAffinity": {}}}});
+    let own = chart.render(&[least(), own]);
+    assert_eq!(deployment(&own)["template"]["spec"]["affinity"], json!({"nodeAffinity": {}}));
 }
 
 #[test]
