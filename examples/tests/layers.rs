@@ -16,7 +16,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
 const IN_TESTS_ONLY: [(&str, &str); 2] =
     [("zastava-observer", "zastava-sandbox"), ("zastava-admission", "zastava-sandbox")];
 /// Use any crate, and nothing uses them.
-const LEAVES: [&str; 4] = ["zastava-examples", "zastava-benches", "zastava-e2e", "xtask"];
+const LEAVES: [&str; 5] =
+    ["zastava-examples", "zastava-benches", "zastava-deploy-tests", "zastava-e2e", "xtask"];
 
 #[test]
 fn crates_use_only_what_the_architecture_allows() {

@@ -185,3 +185,10 @@ readinessProbe:
   secret: {secretName: {{ .Values.caBundle.secretName }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
 {{- end }}
 {{- end -}}
+
+{{/* What `helm test` asks about; without values, the images that the sandbox's embedded policy knows. */}}
+{{- define "zastava.testImages" -}}
+{{- $known := and .Values.sandbox.enabled (not .Values.sandbox.policy) -}}
+signed: {{ .Values.tests.signedImage | default (ternary (printf "registry.sandbox.local/demo/signed@sha256:%s" (repeat 64 "1")) "" $known) | quote }}
+unsigned: {{ .Values.tests.unsignedImage | default (ternary (printf "registry.sandbox.local/demo/unsigned@sha256:%s" (repeat 64 "2")) "" $known) | quote }}
+{{- end -}}

@@ -1,0 +1,244 @@
+//! Typical mistakes in values: each is refused, and the message names the key.
+
+use serde_json::{Value, json};
+
+use crate::chart::{Chart, least, sandbox};
+
+/// `value` at a path such as `observer.image.tag`.
+fn at(path: &str, value: Value) -> Value {
+    path.rsplit('.').fold(value, |value, key| json!({key: value}))
+}
+
+/// Key, what somebody wrote there, and how Helm calls the place.
+fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        // Words that are nearly right.
+        ("zastava.runtime.tennant", json!("acme"), "'/zastava/runtime': additional properties 'tennant'"),
+        (
+            "zastava.runtime.authority.isuer",
+            json!("x"),
+            "'/zastava/runtime/authority': additional properties 'isuer'",
+        ),
+        (
+            "zastava.observer.nodeName",
+            json!("node-1"),
+            "'/zastava/observer': additional properties 'nodeName'",
+        ),
+        ("zastava.webhook.admision", json!({}), "'/zastava/webhook': additional properties 'admision'"),
+        ("observer.image.sha", json!("x"), "'/observer/image': additional properties 'sha'"),
+        (
+            "observer.tolerations",
+            json!([{"efect": "NoSchedule"}]),
+            "'/observer/tolerations/0': additional properties 'efect'",
+        ),
+        ("webhook.replicaCount", json!(3), "'/webhook': additional properties 'replicaCount'"),
+        ("webhook.resources.limit", json!({}), "'/webhook/resources': additional properties 'limit'"),
+        ("hostpaths", json!({}), "additional properties 'hostpaths'"),
+        // The programs' configuration.
+        ("zastava.runtime.tenant", json!(""), "'/zastava/runtime/tenant'"),
+        ("zastava.runtime.tenant", json!("two\nlines"), "'/zastava/runtime/tenant'"),
+        ("zastava.runtime.authority.issuer", json!(""), "'/zastava/runtime/authority/issuer'"),
+        (
+            "zastava.runtime.authority.issuer",
+            json!("authority.internal"),
+            "'/zastava/runtime/authority/issuer'",
+        ),
+        (
+            "zastava.runtime.authority.issuer",
+            json!("http://authority.internal"),
+            "'/zastava/runtime/authority/issuer'",
+        ),
+        ("zastava.runtime.authority.scopes", json!("aud:scanner"), "'/zastava/runtime/authority/scopes'"),
+        (
+            "zastava.runtime.authority.scopes",
+            json!(["aud:scanner api:write"]),
+            "'/zastava/runtime/authority/scopes/0'",
+        ),
+        ("zastava.runtime.authority.requireDpop", json!("yes"), "'/zastava/runtime/authority/requireDpop'"),
+        ("zastava.runtime.authority.clientKeyPath", json!("/tls.key"), "'/zastava/runtime/authority'"),
+        (
+            "zastava.runtime.authority.dpopKeyPath",
+            json!("dpop.key"),
+            "'/zastava/runtime/authority/dpopKeyPath'",
+        ),
+        (
+            "zastava.runtime.authority.staticTokenMaxAge",
+            json!("1 day"),
+            "'/zastava/runtime/authority/staticTokenMaxAge'",
+        ),
+        (
+            "zastava.runtime.authority.allowStaticTokenFallback",
+            json!(true),
+            "'/secrets/authorityStaticToken'",
+        ),
+        ("zastava.runtime.metrics.commonTags", json!({"a-b": "c"}), "'/zastava/runtime/metrics/commonTags'"),
+        (
+            "zastava.runtime.metrics.commonTags",
+            json!({"cluster": ["eu"]}),
+            "'/zastava/runtime/metrics/commonTags/cluster'",
+        ),
+        ("zastava.observer.engine", json!("docker"), "'/zastava/observer/engine'"),
+        (
+            "zastava.observer.runtimes",
+            json!([{"engine": "containerd", "endpoint": "/run/c.sock"}]),
+            "'/zastava/observer/runtimes/0/endpoint'",
+        ),
+        ("zastava.observer.backend.baseAddress", json!(""), "'/zastava/observer/backend/baseAddress'"),
+        (
+            "zastava.observer.backend.baseAddress",
+            json!("http://scanner"),
+            "'/zastava/observer/backend/baseAddress'",
+        ),
+        ("zastava.observer.backend.eventsPath", json!("events"), "'/zastava/observer/backend/eventsPath'"),
+        ("zastava.observer.pollInterval", json!("2sec"), "'/zastava/observer/pollInterval'"),
+        ("zastava.observer.maxDiskBufferBytes", json!("64M"), "'/zastava/observer/maxDiskBufferBytes'"),
+        ("zastava.observer.publishBatchSize", json!(257), "'/zastava/observer/publishBatchSize'"),
+        ("zastava.observer.publishBatchSize", json!("32"), "'/zastava/observer/publishBatchSize'"),
+        ("zastava.observer.kindStyle", json!("Pascal"), "'/zastava/observer/kindStyle'"),
+        ("zastava.observer.posture.enabled", json!(true), "'/zastava/observer/posture/enabled'"),
+        ("zastava.observer.health.listen", json!(":9101"), "'/zastava/observer/health/listen'"),
+        ("zastava.webhook.listen", json!("8443"), "'/zastava/webhook/listen'"),
+        ("zastava.webhook.tls.mode", json!("CsrBundle"), "'/zastava/webhook/tls/mode'"),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!("shop"),
+            "'/zastava/webhook/admission/failOpenNamespaces'",
+        ),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!([{"name": "shop", "until": "tomorrow"}]),
+            "'/zastava/webhook/admission/failOpenNamespaces/0/until'",
+        ),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!([{"until": "2026-12-01T00:00:00Z"}]),
+            "'/zastava/webhook/admission/failOpenNamespaces/0': missing property 'name'",
+        ),
+        (
+            "zastava.webhook.backend.baseAddress",
+            json!("https://user@scanner"),
+            "'/zastava/webhook/backend/baseAddress'",
+        ),
+        ("zastava.webhook.drainSeconds", json!(-1), "'/zastava/webhook/drainSeconds'"),
+        // Kubernetes.
+        ("secrets.authorityMtls", json!(""), "'/secrets/authorityMtls'"),
+        ("secrets.authorityDpop", json!("Zastava_DPoP"), "'/secrets/authorityDpop'"),
+        ("caBundle", json!({"configMapName": "a", "secretName": "b"}), "'/caBundle'"),
+        ("image.registry", json!("https://registry.internal"), "'/image/registry'"),
+        ("image.pullPolicy", json!("always"), "'/image/pullPolicy'"),
+        ("imagePullSecrets", json!([{"name": "pull"}]), "'/imagePullSecrets/0'"),
+        ("observer.image.digest", json!("1234"), "'/observer/image/digest'"),
+        ("observer.image.tag", json!(1.2), "'/observer/image/tag'"),
+        (
+            "observer.hostPaths.containerdSocketDirectory",
+            json!("unix:///run/containerd/containerd.sock"),
+            "'/observer/hostPaths/containerdSocketDirectory'",
+        ),
+        ("observer.hostPID", json!("false"), "'/observer/hostPID'"),
+        ("observer.maxUnavailable", json!("150%"), "'/observer/maxUnavailable'"),
+        ("observer.resources.limits.memory", json!("256MiB"), "'/observer/resources/limits/memory'"),
+        ("observer.nodeSelector", json!({"gpu": true}), "'/observer/nodeSelector/gpu'"),
+        ("observer.extraEnv", json!([{"name": "A", "value": 1}]), "'/observer/extraEnv/0/value'"),
+        ("observer.extraVolumes", json!([{"name": "more"}]), "'/observer/extraVolumes/0'"),
+        ("webhook.replicas", json!(0), "'/webhook/replicas'"),
+        ("webhook.registration.failurePolicy", json!("Open"), "'/webhook/registration/failurePolicy'"),
+        ("webhook.registration.timeoutSeconds", json!(30), "'/webhook/registration/timeoutSeconds'"),
+        (
+            "webhook.registration.excludedNamespaces",
+            json!(["kube-*"]),
+            "'/webhook/registration/excludedNamespaces/0'",
+        ),
+        ("webhook.certificate.source", json!("certmanager"), "'/webhook/certificate/source'"),
+        (
+            "webhook.certificate.source",
+            json!("cert-manager"),
+            "'/webhook/certificate/certManager/issuerRef/name'",
+        ),
+        ("webhook.certificate.caBundle", json!("LS0tLS1CRUdJTg=="), "'/webhook/certificate/caBundle'"),
+        ("sandbox.tokenLifetimeSeconds", json!(0), "'/sandbox/tokenLifetimeSeconds'"),
+        (
+            "sandbox.policy.images",
+            json!([{"repository": "a", "verdict": "allow"}]),
+            "'/sandbox/policy/images/0/verdict'",
+        ),
+        ("sandbox.policy.images", json!([{"verdict": "pass"}]), "'/sandbox/policy/images/0'"),
+        ("networkPolicy.metricsFrom", json!([{"namespace": "monitoring"}]), "'/networkPolicy/metricsFrom/0'"),
+        ("priorityClass.value", json!(2_000_000_000), "'/priorityClass/value'"),
+        ("serviceMonitor.interval", json!(30), "'/serviceMonitor/interval'"),
+        ("dashboard.labels", json!({"grafana_dashboard": 1}), "'/dashboard/labels/grafana_dashboard'"),
+    ]
+}
+
+#[test]
+fn each_mistake_is_refused_by_the_path_of_its_key() {
+    let Some(chart) = Chart::open() else { return };
+    let mistakes = mistakes();
+    assert!(mistakes.len() >= 40);
+    for (path, value, place) in mistakes {
+        let values = [least(), at(path, value.clone())];
+        match chart.template(&values) {
+            Ok(_) => panic!("{path}: {value} was taken"),
+            Err(told) => assert!(told.contains(place), "{path}: {value}: expected {place} in\n{told}"),
+        }
+    }
+}
+
+#[test]
+fn every_mistake_of_one_set_is_told_at_once() {
+    let Some(chart) = Chart::open() else { return };
+    let wrong = json!({
+        "observer": {"hostPID": "no"},
+        "zastava": {"webhook": {"listen": "x"}, "runtime": {"tenat": "a"}},
+    });
+    let told = chart.template(&[sandbox(), wrong]).expect_err("is refused");
+    for place in ["/observer/hostPID", "/zastava/webhook/listen", "tenat"] {
+        assert!(told.contains(place), "{place} not in\n{told}");
+    }
+}
+
+#[test]
+fn nothing_said_at_all_names_what_must_be_said() {
+    let Some(chart) = Chart::open() else { return };
+    let told = chart.template(&[]).expect_err("is refused");
+    for key in [
+        "runtime/tenant",
+        "runtime/authority/issuer",
+        "observer/backend/baseAddress",
+        "webhook/backend/baseAddress",
+    ] {
+        assert!(told.contains(&format!("'/zastava/{key}'")), "{key} not in\n{told}");
+    }
+}
+
+#[test]
+fn what_the_programs_take_is_not_refused() {
+    let Some(chart) = Chart::open() else { return };
+    for (path, value) in [
+        (
+            "zastava.runtime.authority",
+            json!({"issuer": "http://authority:8080/realm", "allowInsecureHttp": true}),
+        ),
+        ("zastava.observer.backend", json!({"baseAddress": "http://[::1]:8441", "allowInsecureHttp": true})),
+        ("zastava.webhook.listen", json!("[::]:10250")),
+        ("zastava.webhook.drainSeconds", json!("1m")),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!(["shop", {"name": "batch", "until": "2026-12-01T00:00:00+01:00"}]),
+        ),
+        ("zastava.observer.maxDiskBufferBytes", json!(67_108_864)),
+        ("observer.maxUnavailable", json!("10%")),
+        ("observer.hostPaths", json!({"containerdState": "", "containerdSocketDirectory": "", "proc": ""})),
+        ("webhook.podDisruptionBudget.maxUnavailable", json!(2)),
+        ("webhook.resources.requests.cpu", json!(1)),
+        ("webhook.resources.limits", json!({"cpu": "1.5", "memory": "1Gi"})),
+        (
+            "webhook.certificate.caBundle",
+            json!("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+        ),
+        ("global", json!({"anything": true})),
+    ] {
+        if let Err(told) = chart.template(&[least(), at(path, value.clone())]) {
+            panic!("{path}: {value} was refused\n{told}");
+        }
+    }
+}
