@@ -75,6 +75,14 @@ pub enum Error {
         /// What was looked for.
         message: String,
     },
+    /// A program that was started does not come up.
+    #[error("{program} is not ready after {seconds} s")]
+    NotReady {
+        /// Its name.
+        program: &'static str,
+        /// How long it had.
+        seconds: u64,
+    },
     /// A program that was built is not what may go into an image.
     #[error("{} {fault}", path.display())]
     NotStatic {

@@ -53,6 +53,13 @@ impl Options {
     }
 }
 
+/// Where [`write`] leaves the stripped programs that run on this machine, unless told otherwise.
+#[must_use]
+pub fn programs_here(workspace: &Workspace) -> PathBuf {
+    let here = if std::env::consts::ARCH == "aarch64" { Platform::LinuxArm64 } else { Platform::LinuxAmd64 };
+    Options::new(workspace).output.join(here.folder())
+}
+
 /// Builds the programs and writes one archive for each, then `images.json`.
 ///
 /// # Errors
