@@ -14,6 +14,7 @@ mod toolchain;
 use std::path::PathBuf;
 
 pub use self::base::CaBundle;
+pub use self::elf::check_static;
 pub use self::report::{ImageReport, ProgramReport, Report};
 
 use self::build::{Built, build};

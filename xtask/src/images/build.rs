@@ -37,7 +37,7 @@ pub(super) fn build(
         .map(|program| {
             let path = folder.join(program.name);
             let bytes = debug::strip(toolchain, &path, output)?;
-            let build_id = elf::check(&path, &bytes, toolchain.platform)?;
+            let build_id = elf::check_static(&path, &bytes, toolchain.platform)?;
             debug::keep(toolchain, &path, &build_id, output)?;
             Ok(Built { program, platform: toolchain.platform, bytes, build_id })
         })

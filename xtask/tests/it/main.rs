@@ -2,6 +2,7 @@
 
 mod containerd;
 mod entries;
+mod fitness;
 mod layout;
 mod skip;
 mod skopeo;
