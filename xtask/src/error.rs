@@ -83,6 +83,12 @@ pub enum Error {
         /// How long it had.
         seconds: u64,
     },
+    /// Nothing here builds for any platform that was asked for.
+    #[error("no platform can be built for: {missing}")]
+    NoToolchain {
+        /// What is missing, for each platform.
+        missing: String,
+    },
     /// A program that was built is not what may go into an image.
     #[error("{} {fault}", path.display())]
     NotStatic {

@@ -54,7 +54,7 @@ impl Options {
     }
 }
 
-/// Where [`write`] leaves the stripped programs that run on this machine, unless told otherwise.
+/// Where [`write()`] leaves the stripped programs that run on this machine, unless told otherwise.
 #[must_use]
 pub fn programs_here(workspace: &Workspace) -> PathBuf {
     let here = if std::env::consts::ARCH == "aarch64" { Platform::LinuxArm64 } else { Platform::LinuxAmd64 };
@@ -70,12 +70,17 @@ pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> 
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
     files::create_directory(&options.output)?;
     let mut built = Vec::new();
+    let mut missing = Vec::new();
     for platform in &options.platforms {
         match Toolchain::find(*platform, &workspace.root) {
             Ok(toolchain) => built.extend(build(workspace, &toolchain, &options.output)?),
-            Err(missing) => report.notes.push(format!("the images are without {platform}: {missing}")),
+            Err(what) => missing.push(format!("{platform}: {what}")),
         }
     }
+    if built.is_empty() {
+        return Err(Error::NoToolchain { missing: missing.join("; ") });
+    }
+    report.notes.extend(missing.iter().map(|what| format!("the images are without {what}")));
     for program in &PROGRAMS {
         let built: Vec<_> = built.iter().filter(|built| built.program.name == program.name).collect();
         report.images.push(write_one(workspace, options, program, &base, &built)?);
