@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use xtask::images::{self, CaBundle, Options};
@@ -77,12 +78,17 @@ fn write_images(arguments: ImagesArguments) -> Result<(), Error> {
     let workspace = Workspace::open(Path::new("."))?;
     let check = arguments.check_reproducible;
     let options = arguments.over(Options::new(&workspace));
+    let began = Instant::now();
     let report = images::write(&workspace, &options)?;
     print(&report.to_string());
-    print(&format!("\nwritten to {}\n", options.output.display()));
+    print(&format!("\nwritten to {} in {} s\n", options.output.display(), began.elapsed().as_secs()));
     if check {
+        let began = Instant::now();
         images::check_reproducible(&workspace, &options, &report)?;
-        print("another build from another folder gives the same digests\n");
+        print(&format!(
+            "another build from another folder has the same digests ({} s)\n",
+            began.elapsed().as_secs()
+        ));
     }
     Ok(())
 }
