@@ -52,6 +52,10 @@ impl Options {
             ca_bundle: CaBundle::default(),
         }
     }
+
+    fn reference(&self, program: &Program) -> String {
+        format!("{}/{}:{}", self.repository, program.name, self.tag)
+    }
 }
 
 /// Where [`write()`] leaves the stripped programs that run on this machine, unless told otherwise.
@@ -66,6 +70,8 @@ pub fn programs_here(workspace: &Workspace) -> PathBuf {
 /// # Errors
 /// Whatever goes wrong first.
 pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> {
+    // A name that cannot be is better known before minutes of building than after.
+    PROGRAMS.iter().try_for_each(|program| Image::new(options.reference(program)).layout().map(drop))?;
     let mut report = Report::new(workspace);
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
     files::create_directory(&options.output)?;
@@ -96,7 +102,7 @@ fn write_one(
     base: &[Entry],
     built: &[&Built],
 ) -> Result<ImageReport, Error> {
-    let reference = format!("{}/{}:{}", options.repository, program.name, options.tag);
+    let reference = options.reference(program);
     let images = built.iter().map(|built| image(workspace, &reference, base, built));
     let layout = Layout::of(images)?;
     let archive = PathBuf::from(format!("{}.tar", program.name));
