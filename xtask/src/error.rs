@@ -75,6 +75,20 @@ pub enum Error {
         /// What was looked for.
         message: String,
     },
+    /// A program that was started does not come up.
+    #[error("{program} is not ready after {seconds} s")]
+    NotReady {
+        /// Its name.
+        program: &'static str,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// Nothing here builds for any platform that was asked for.
+    #[error("no platform can be built for: {missing}")]
+    NoToolchain {
+        /// What is missing, for each platform.
+        missing: String,
+    },
     /// A program that was built is not what may go into an image.
     #[error("{} {fault}", path.display())]
     NotStatic {

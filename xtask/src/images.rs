@@ -14,6 +14,7 @@ mod toolchain;
 use std::path::PathBuf;
 
 pub use self::base::CaBundle;
+pub use self::elf::check_static;
 pub use self::report::{ImageReport, ProgramReport, Report};
 
 use self::build::{Built, build};
@@ -51,6 +52,17 @@ impl Options {
             ca_bundle: CaBundle::default(),
         }
     }
+
+    fn reference(&self, program: &Program) -> String {
+        format!("{}/{}:{}", self.repository, program.name, self.tag)
+    }
+}
+
+/// Where [`write()`] leaves the stripped programs that run on this machine, unless told otherwise.
+#[must_use]
+pub fn programs_here(workspace: &Workspace) -> PathBuf {
+    let here = if std::env::consts::ARCH == "aarch64" { Platform::LinuxArm64 } else { Platform::LinuxAmd64 };
+    Options::new(workspace).output.join(here.folder())
 }
 
 /// Builds the programs and writes one archive for each, then `images.json`.
@@ -58,16 +70,23 @@ impl Options {
 /// # Errors
 /// Whatever goes wrong first.
 pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> {
+    // A name that cannot be is better known before minutes of building than after.
+    PROGRAMS.iter().try_for_each(|program| Image::new(options.reference(program)).layout().map(drop))?;
     let mut report = Report::new(workspace);
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
     files::create_directory(&options.output)?;
     let mut built = Vec::new();
+    let mut missing = Vec::new();
     for platform in &options.platforms {
         match Toolchain::find(*platform, &workspace.root) {
             Ok(toolchain) => built.extend(build(workspace, &toolchain, &options.output)?),
-            Err(missing) => report.notes.push(format!("the images are without {platform}: {missing}")),
+            Err(what) => missing.push(format!("{platform}: {what}")),
         }
     }
+    if built.is_empty() {
+        return Err(Error::NoToolchain { missing: missing.join("; ") });
+    }
+    report.notes.extend(missing.iter().map(|what| format!("the images are without {what}")));
     for program in &PROGRAMS {
         let built: Vec<_> = built.iter().filter(|built| built.program.name == program.name).collect();
         report.images.push(write_one(workspace, options, program, &base, &built)?);
@@ -83,7 +102,7 @@ fn write_one(
     base: &[Entry],
     built: &[&Built],
 ) -> Result<ImageReport, Error> {
-    let reference = format!("{}/{}:{}", options.repository, program.name, options.tag);
+    let reference = options.reference(program);
     let images = built.iter().map(|built| image(workspace, &reference, base, built));
     let layout = Layout::of(images)?;
     let archive = PathBuf::from(format!("{}.tar", program.name));

@@ -2,12 +2,14 @@
 //!
 //! * [`oci`]: container images from bytes, without a container engine and the same at every build. Tests
 //!   make their workloads with it too.
-//! * [`images`]: static programs, put into images. [`workspace`]: where the source is and which commit.
+//! * [`images`]: static programs, put into images. [`sizes`]: the memory they take.
+//! * [`workspace`]: where the source is and which commit.
 //!
 //! The program `xtask` (`cargo xtask --help`) is a command line around these.
 
 pub mod images;
 pub mod oci;
+pub mod sizes;
 pub mod workspace;
 
 mod command;

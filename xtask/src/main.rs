@@ -3,12 +3,13 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
-use xtask::Error;
 use xtask::images::{self, CaBundle, Options};
 use xtask::oci::Platform;
 use xtask::workspace::Workspace;
+use xtask::{Error, sizes};
 
 /// What releasing Zastava needs
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Builds the programs static and writes an OCI image archive of each, and images.json
     Images(ImagesArguments),
+    /// Starts the programs that `images` built, and says how much memory each takes once it is ready
+    Sizes(SizesArguments),
 }
 
 #[derive(Debug, Args)]
@@ -46,10 +49,18 @@ struct ImagesArguments {
     check_reproducible: bool,
 }
 
+#[derive(Debug, Args)]
+struct SizesArguments {
+    /// The folder of the programs [default: those for this machine that `images` wrote]
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Images(arguments) => write_images(arguments),
+        Command::Sizes(arguments) => print_sizes(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,12 +78,34 @@ fn write_images(arguments: ImagesArguments) -> Result<(), Error> {
     let workspace = Workspace::open(Path::new("."))?;
     let check = arguments.check_reproducible;
     let options = arguments.over(Options::new(&workspace));
+    let began = Instant::now();
     let report = images::write(&workspace, &options)?;
     print(&report.to_string());
-    print(&format!("\nwritten to {}\n", options.output.display()));
+    print(&format!("\nwritten to {} in {} s\n", options.output.display(), began.elapsed().as_secs()));
     if check {
+        let began = Instant::now();
         images::check_reproducible(&workspace, &options, &report)?;
-        print("another build from another folder gives the same digests\n");
+        print(&format!(
+            "another build from another folder has the same digests ({} s)\n",
+            began.elapsed().as_secs()
+        ));
+    }
+    Ok(())
+}
+
+fn print_sizes(arguments: SizesArguments) -> Result<(), Error> {
+    let workspace = Workspace::open(Path::new("."))?;
+    let programs = arguments.programs.unwrap_or_else(|| images::programs_here(&workspace));
+    let scratch = workspace.target.join("sizes");
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    for size in sizes::measure(&programs, &scratch)? {
+        print(&format!(
+            "{:<17} program {:5.1} MB, resident {:5.1} MB, at most {:5.1} MB\n",
+            size.name,
+            megabytes(size.program_bytes),
+            megabytes(size.resident_bytes),
+            megabytes(size.peak_bytes)
+        ));
     }
     Ok(())
 }

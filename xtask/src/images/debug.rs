@@ -10,7 +10,7 @@ use crate::{Error, files};
 
 /// The program without symbols and debug information, which is also left in `output/<platform>/`.
 pub(super) fn strip(toolchain: &Toolchain, program: &Path, output: &Path) -> Result<Vec<u8>, Error> {
-    let folder = output.join(toolchain.platform.to_string().replace('/', "-"));
+    let folder = output.join(toolchain.platform.folder());
     files::create_directory(&folder)?;
     let stripped = folder.join(program.file_name().unwrap_or_default());
     objcopy(toolchain, "--strip-all", program, &stripped)?;

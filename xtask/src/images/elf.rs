@@ -10,8 +10,11 @@ use zastava_elf::BuildId;
 use crate::Error;
 use crate::oci::Platform;
 
-/// The build-id of a static program for `platform`.
-pub(super) fn check(path: &Path, bytes: &[u8], platform: Platform) -> Result<BuildId, Error> {
+/// The build-id of a program that may go into an image: static, for `platform`, with a build-id.
+///
+/// # Errors
+/// [`Error::NotStatic`] names `path` and what is wrong with `bytes`.
+pub fn check_static(path: &Path, bytes: &[u8], platform: Platform) -> Result<BuildId, Error> {
     let refuse = |fault| Error::NotStatic { path: path.to_owned(), fault };
     let header = FileHeader64::<Endianness>::parse(bytes).map_err(|_| refuse("is not a 64-bit ELF file"))?;
     let endian = header.endian().map_err(|_| refuse("has no byte order"))?;

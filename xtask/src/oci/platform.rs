@@ -18,6 +18,11 @@ impl Platform {
     /// Every platform, in the order in which an index lists them.
     pub const ALL: [Self; 2] = [Self::LinuxAmd64, Self::LinuxArm64];
 
+    /// As a folder's name: `linux-amd64`.
+    pub(crate) fn folder(self) -> String {
+        format!("linux-{}", self.architecture())
+    }
+
     pub(crate) fn architecture(self) -> &'static str {
         match self {
             Self::LinuxAmd64 => "amd64",

@@ -28,11 +28,15 @@ struct Observer {
 
 impl Observer {
     fn start(stage: &Stage) -> Self {
+        Self::start_with(stage, &[("zastava.observer.engine", "host")])
+    }
+
+    fn start_with(stage: &Stage, settings: &[(&str, &str)]) -> Self {
         let path = stage.directory.path().join("zastava.yaml");
         std::fs::write(&path, stage.yaml()).expect("can be written");
         let mut command = Command::new(PROGRAM);
         command.arg("--config").arg(path).stdout(Stdio::piped());
-        for (key, value) in QUICK.iter().chain(&[("zastava.observer.engine", "host")]) {
+        for (key, value) in QUICK.iter().chain(settings) {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         let mut child = command.spawn().expect("can be started");
@@ -213,4 +217,37 @@ async fn invalidating_tells_whether_there_was_a_token() {
         .output()
         .expect("runs");
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_nodes_mounts_it_runs_and_names_each() {
+    let stage = Stage::start().await;
+    let nowhere = stage.directory.path().join("nowhere").display().to_string();
+    let observer = Observer::start_with(
+        &stage,
+        &[
+            ("zastava.observer.engine", "containerd"),
+            ("zastava.observer.procRootPath", &nowhere),
+            ("zastava.observer.runtimeStatePath", &nowhere),
+        ],
+    );
+    let status: Value = within(async {
+        loop {
+            let status: Value = serde_json::from_str(&observer.ask("/status").1).expect("is JSON");
+            if status["mounts"].is_object() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for mount in ["proc", "state"] {
+        let missing = status["mounts"][mount]["missing"].as_str();
+        assert!(missing.is_some_and(|missing| missing.contains(&nowhere)), "{mount}: {status}");
+    }
+    assert_eq!(status["mounts"]["scratch"], "ok");
+    assert_eq!(observer.ask("/healthz/live").0, 200);
+    let metrics = observer.ask("/metrics").1;
+    assert!(metrics.contains("zastava_observer_mount_up{mount=\"proc\"} 0"), "{metrics}");
+    assert!(metrics.contains("zastava_observer_mount_up{mount=\"scratch\"} 1"), "{metrics}");
 }

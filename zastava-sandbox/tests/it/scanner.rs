@@ -94,7 +94,8 @@ async fn credentials_that_are_not_right_are_refused() {
 
 #[tokio::test]
 async fn the_bootstraps_token_is_taken_as_a_bearer_where_it_was_handed_out() {
-    let known = |options: &mut SandboxOptions| options.static_token = Some(Secret::new("boot.strap".to_owned()));
+    let known =
+        |options: &mut SandboxOptions| options.static_token = Some(Secret::new("boot.strap".to_owned()));
     for (bench, authorization, status) in [
         (Bench::with(known).await, "Bearer boot.strap", 202),
         (Bench::with(known).await, "Bearer boot.stra", 401),

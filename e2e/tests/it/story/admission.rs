@@ -31,6 +31,7 @@ pub(super) fn signed_runs_and_is_told(lab: &Lab) {
     assert!(took < TOLD_WITHIN, "took {took:?}");
 
     let workload = &event["workload"];
+    say(&format!("   {event}"));
     assert_eq!((text(&workload["namespace"]), text(&workload["container"])), ("default", "signed"));
     assert_eq!(text(&workload["imageRef"]), lab.signed.pinned());
     let readelf = run(Command::new("readelf").args(["-n", "/bin/busybox"]));

@@ -94,26 +94,7 @@ fn write_operators_files(lab: &Lab) {
         let decoded = run(Command::new("base64").arg("-d").arg(lab.desk.join("encoded")));
         fs::write(lab.desk.join(file), decoded).expect("is written");
     }
-    run(Command::new("openssl").current_dir(&lab.desk).args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "30",
-        "-subj",
-        "/CN=zastava-webhook",
-        "-addext",
-        "subjectAltName=DNS:zastava-webhook.stellaops.svc",
-        "-keyout",
-        "webhook.key",
-        "-out",
-        "webhook.crt",
-    ]));
-    fs::copy(lab.desk.join("webhook.crt"), lab.desk.join("webhook-ca.crt")).expect("is copied");
+    issue_webhook_certificate(lab);
     let service = |port: u16| format!("https://zastava-sandbox.{PLATFORM}.svc:{port}");
     let backend = json!({"baseAddress": service(8441)});
     let values = json!({
@@ -130,4 +111,16 @@ fn write_operators_files(lab: &Lab) {
         "tests": {"signedImage": lab.signed.pinned(), "unsignedImage": lab.unsigned.pinned()},
     });
     fs::write(lab.desk.join("values/zastava-runtime.yaml"), values.to_string()).expect("is written");
+}
+
+/// As an operator's own authority would.
+fn issue_webhook_certificate(lab: &Lab) {
+    let script = "
+        key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+        openssl req -x509 $key -days 30 -subj /CN=authority -keyout webhook-ca.key -out webhook-ca.crt
+        openssl req -new $key -subj /CN=zastava-webhook -keyout webhook.key -out webhook.csr
+        echo subjectAltName=DNS:zastava-webhook.stellaops.svc >webhook.ext
+        openssl x509 -req -in webhook.csr -CA webhook-ca.crt -CAkey webhook-ca.key -CAcreateserial -days 30 \
+            -extfile webhook.ext -out webhook.crt";
+    run(Command::new("bash").current_dir(&lab.desk).args(["-euc", script]));
 }
