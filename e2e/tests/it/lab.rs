@@ -221,6 +221,23 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    /// A failure that only CI sees must be explained by what CI printed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let script = "
+                kubectl get pods -A -o wide
+                kubectl get events -A --sort-by=.lastTimestamp | tail -n 20
+                for namespace in platform stellaops; do
+                  for pod in $(kubectl -n $namespace get pods -o name); do
+                    echo \"== $namespace $pod\"; kubectl -n $namespace logs $pod --tail=15 || true
+                  done
+                done";
+            support::say(&both(&self.shell(script)));
+        }
+    }
+}
+
 fn scanner_path(path: &str) -> String {
     format!("/api/v1/namespaces/{PLATFORM}/services/https:zastava-sandbox:8441/proxy{path}")
 }
