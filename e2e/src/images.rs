@@ -16,6 +16,8 @@ const BUSYBOX: &str = "/bin/busybox";
 pub fn busybox_image(reference: &str, command: &[&str]) -> Result<Layout, Error> {
     let program = std::fs::read(BUSYBOX).map_err(Error::file(BUSYBOX))?;
     let image = Image::new(reference).program("/bin/busybox", program).command(command.iter().copied());
+    // Two names are two digests, as for images that differ in more.
+    let image = image.label("org.opencontainers.image.title", reference);
     image.layout().map_err(Error::Image)
 }
 

@@ -55,7 +55,7 @@ impl Lab {
         let runbook = fs::read_to_string(support::workspace().join("docs/ops/runbook.md")).expect("is there");
         let workload = |name: &str| {
             let reference = format!("registry.sandbox.local/demo/{name}:1");
-            busybox_image(&reference, &["sleep", "100000", name]).expect("is made")
+            busybox_image(&reference, &["sleep", "100000"]).expect("is made")
         };
         let (signed, unsigned) = (workload("signed"), workload("unsigned"));
         let lab = Self { cluster, images, signed, unsigned, desk, runbook: blocks(&runbook), started };

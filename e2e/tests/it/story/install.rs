@@ -107,7 +107,11 @@ fn write_operators_files(lab: &Lab) {
             "observer": {"backend": backend}, "webhook": {"backend": backend},
         },
         "caBundle": {"secretName": "zastava-authority-mtls"},
-        "webhook": {"certificate": {"source": "secret"}},
+        "webhook": {
+            "certificate": {"source": "secret"},
+            // Scanner could not be started again without itself.
+            "registration": {"excludedNamespaces": ["kube-system", PLATFORM]},
+        },
         "tests": {"signedImage": lab.signed.pinned(), "unsignedImage": lab.unsigned.pinned()},
     });
     fs::write(lab.desk.join("values/zastava-runtime.yaml"), values.to_string()).expect("is written");
