@@ -15,7 +15,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -125,6 +126,8 @@ struct Connection {
 
 impl Connection {
     async fn serve(&self, stream: TcpStream) {
+        // The caller's clock runs during the handshake too, which takes a while on a busy machine.
+        let accepted = Instant::now();
         // Answers are one small write each.
         let _ = stream.set_nodelay(true);
         let handshake = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, self.acceptor.accept(stream));
@@ -136,10 +139,12 @@ impl Connection {
             }
             Err(_) => return,
         };
-        let first_request = Notify::new();
+        let (first_request, has_begun) = (Notify::new(), AtomicBool::new(false));
         let service = service_fn(|request| {
             first_request.notify_one();
-            async { Ok::<_, Infallible>(self.endpoint.respond(request, || self.draining.has_begun()).await) }
+            let began = if has_begun.swap(true, Ordering::Relaxed) { Instant::now() } else { accepted };
+            let last = || self.draining.has_begun();
+            async move { Ok::<_, Infallible>(self.endpoint.respond(request, began, last).await) }
         });
         let mut connection = pin!(
             hyper::server::conn::http1::Builder::new()

@@ -194,12 +194,14 @@ impl Lab {
         Ok(events.filter(|event| event["kind"] == kind && event["workload"]["pod"] == pod).collect())
     }
 
-    /// The names of a part's pods that run.
+    /// The names of a part's pods that run and are not on their way out.
     pub(crate) fn pods(&self, part: &str) -> Vec<String> {
-        let line =
-            format!("-n {NAMESPACE} get pods -l app=zastava-{part} --field-selector=status.phase=Running");
-        let names = self.kubectl(&format!("{line} -o jsonpath={{.items[*].metadata.name}}"));
-        names.split_whitespace().map(str::to_owned).collect()
+        let pods = self.object(&format!("-n {NAMESPACE} pods -l app=zastava-{part}"));
+        let stays = |pod: &&Value| {
+            pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+        };
+        let pods = pods["items"].as_array().into_iter().flatten().filter(stays);
+        pods.map(|pod| text(&pod["metadata"]["name"]).to_owned()).collect()
     }
 
     /// What a pod answers on its health port.

@@ -6,8 +6,10 @@ use std::time::Duration;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// The longest that a webhook configuration can name.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
-/// What is left for the way there and back: an answer that comes too late is none.
-const MARGIN: Duration = Duration::from_millis(300);
+/// What is left at least for the way there and back: an answer that comes too late is none.
+const MARGIN_MIN: Duration = Duration::from_millis(300);
+/// More of a longer time is left: a tenth, for machines too busy to answer at once.
+const MARGIN_PART: u32 = 10;
 /// What the policy question gets at least.
 const BUDGET_MIN: Duration = Duration::from_millis(100);
 
@@ -16,7 +18,8 @@ pub(super) fn budget(query: Option<&str>, elapsed: Duration) -> Duration {
     let parameters = query.unwrap_or_default().split('&');
     let timeout = parameters.filter_map(|parameter| parameter.strip_prefix("timeout=")).find_map(parse);
     let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT_DEFAULT).min(TIMEOUT_MAX);
-    timeout.saturating_sub(MARGIN).saturating_sub(elapsed).max(BUDGET_MIN)
+    let margin = (timeout / MARGIN_PART).max(MARGIN_MIN);
+    timeout.saturating_sub(margin).saturating_sub(elapsed).max(BUDGET_MIN)
 }
 
 /// A Go duration: decimal numbers with units, such as `1m30s` or `1.5s` (Go, `time.ParseDuration`).
@@ -47,23 +50,23 @@ mod tests {
     #[test]
     fn budget_is_the_callers_timeout_less_a_margin() {
         for (query, elapsed_ms, expected_ms) in [
-            (None, 0, 9_700),
-            (Some("timeout=10s"), 0, 9_700),
-            (Some("timeout=10s"), 1_000, 8_700),
+            (None, 0, 9_000),
+            (Some("timeout=10s"), 0, 9_000),
+            (Some("timeout=10s"), 1_000, 8_000),
             (Some("dryRun=All&timeout=1s"), 0, 700),
             (Some("timeout=1.5s"), 0, 1_200),
             (Some("timeout=1s500ms"), 0, 1_200),
-            (Some("timeout=1m30s"), 0, 29_700),
-            (Some("timeout=99999999999999999999999h"), 0, 29_700),
+            (Some("timeout=1m30s"), 0, 27_000),
+            (Some("timeout=99999999999999999999999h"), 0, 27_000),
             (Some("timeout=200ms"), 0, 100),
             (Some("timeout=1s"), 5_000, 100),
-            (Some("timeout=0s"), 0, 9_700),
-            (Some("timeout="), 0, 9_700),
-            (Some("timeout=10"), 0, 9_700),
-            (Some("timeout=-1s"), 0, 9_700),
-            (Some("timeout=1.2.3s"), 0, 9_700),
-            (Some("timeout=10\u{b5}s"), 0, 9_700),
-            (Some("nothing"), 0, 9_700),
+            (Some("timeout=0s"), 0, 9_000),
+            (Some("timeout="), 0, 9_000),
+            (Some("timeout=10"), 0, 9_000),
+            (Some("timeout=-1s"), 0, 9_000),
+            (Some("timeout=1.2.3s"), 0, 9_000),
+            (Some("timeout=10\u{b5}s"), 0, 9_000),
+            (Some("nothing"), 0, 9_000),
         ] {
             let found = budget(query, Duration::from_millis(elapsed_ms));
             assert_eq!(found, Duration::from_millis(expected_ms), "{query:?}");

@@ -32,13 +32,15 @@ impl Endpoint {
         Self { reviewer, bodies: BodyReader::new(body_bytes_max), decisions }
     }
 
-    /// `last` says, when the answer is ready, whether it is the connection's last.
+    /// The caller has waited since `began`. `last` says, when the answer is ready, whether it is the
+    /// connection's last.
     pub(super) async fn respond(
         &self,
         request: Request<Incoming>,
+        began: Instant,
         last: impl Fn() -> bool,
     ) -> Response<Full<Bytes>> {
-        let (mut response, close) = match self.review(request).await {
+        let (mut response, close) = match self.review(request, began).await {
             Ok(body) => (json(body), last()),
             // Whoever sends anything else does not get to hold the connection.
             Err(refusal) => (refusal.into_response(), true),
@@ -49,8 +51,7 @@ impl Endpoint {
         response
     }
 
-    async fn review(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
-        let arrived = Instant::now();
+    async fn review(&self, request: Request<Incoming>, began: Instant) -> Result<Bytes, Refusal> {
         let (parts, body) = request.into_parts();
         if !matches!(parts.uri.path(), "/validate" | "/") {
             return Err(Refusal::of(StatusCode::NOT_FOUND, "reviews are taken at /validate"));
@@ -62,7 +63,7 @@ impl Endpoint {
             return Err(Refusal::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "reviews are application/json"));
         }
         let body = self.bodies.read(body).await.map_err(|status| Refusal::of(status, why(status)))?;
-        let budget = deadline::budget(parts.uri.query(), arrived.elapsed());
+        let budget = deadline::budget(parts.uri.query(), began.elapsed());
         let reviewed =
             self.reviewer.review(&body.bytes, budget).await.map_err(|error| Refusal::unread(&error))?;
         (self.decisions)(&reviewed.decision);

@@ -31,7 +31,9 @@ pub(super) fn platform(lab: &Lab) {
     let values = json!({
         "observer": {"enabled": false}, "webhook": {"enabled": false},
         "secrets": {"authorityStaticToken": "zastava-authority-static-token"},
+        // Not on the node that is drained: Authority and Scanner are somebody else's.
         "sandbox": {"enabled": true, "tokenLifetimeSeconds": TOKEN_SECONDS,
+            "nodeSelector": {"kubernetes.io/hostname": lab.cluster.nodes()[1]},
             "policy": {"revision": "e2e", "images": images}},
     });
     fs::write(lab.desk.join("platform.yaml"), values.to_string()).expect("is written");

@@ -1,6 +1,6 @@
 //! Out of the way, out of the cluster, and back as a lab.
 
-use crate::lab::{Lab, NAMESPACE};
+use crate::lab::{Lab, NAMESPACE, eventually};
 
 /// Everything that the chart can make, in every namespace.
 const KINDS: &str = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets,networkpolicies,priorityclasses,\
@@ -22,8 +22,12 @@ pub(super) fn lab_in_one_command(lab: &Lab) {
     nothing_left(lab);
 }
 
+/// Webhooks drain before they go.
 #[track_caller]
 fn nothing_left(lab: &Lab) {
     let line = format!("get {KINDS} -A -l app.kubernetes.io/instance=zastava-runtime -o name");
-    assert_eq!(lab.kubectl(&line), "", "objects of the release");
+    eventually("the end of the release's last object", 90, || match lab.kubectl(&line) {
+        none if none.is_empty() => Ok(()),
+        left => Err(left),
+    });
 }

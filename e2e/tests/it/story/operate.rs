@@ -55,9 +55,12 @@ pub(super) fn guardrails_are_seen(lab: &Lab) {
 pub(super) fn incidents_and_symbols(lab: &Lab) {
     for section in ["4.2", "4.3", "5", "6", "7"] {
         lab.step(&format!("section {section}"));
+        if section == "4.3" {
+            lab.try_kubectl(&format!("run denied --image={}", lab.unsigned.pinned())).expect_err("is denied");
+        }
         let written = lab.runbook(section).join("\n");
         match section {
-            "4.3" => assert!(written.contains(r#""decision":"Deny""#), "{written}"),
+            "4.3" => assert!(written.contains(r#""reasons":["not signed"]"#), "{written}"),
             "6" => assert!(written.contains("SUCCESS"), "{written}"),
             "7" => assert!(written.contains("Build ID"), "{written}"),
             _ => {}
