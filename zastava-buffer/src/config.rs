@@ -42,6 +42,8 @@ pub struct Config {
     pub bytes_max: u64,
     /// Bound on the records in memory, which are those that are not yet on disk, or not yet synced; 4 MiB by default.
     pub ring_bytes: usize,
+    /// The same as a number of records; no bound by default.
+    pub ring_records: u64,
     /// What happens when there is no room, by kind.
     pub policies: BTreeMap<Kind, Policy>,
     /// The policy of all other kinds; drop oldest, class 0 by default.
@@ -123,6 +125,7 @@ impl Config {
         Self {
             bytes_max,
             ring_bytes: RING_BYTES_DEFAULT,
+            ring_records: u64::MAX,
             policies: BTreeMap::new(),
             default_policy: Policy { when_full: WhenFull::DropOldest, class: 0 },
             commit: Commit::Group { records_max: u32::MAX, interval: Duration::from_millis(100) },
@@ -154,6 +157,15 @@ impl Config {
     }
 
     pub(crate) fn block_records(&self) -> u64 {
+        let group = match self.commit {
+            Commit::Never => u64::MAX,
+            Commit::Group { records_max, .. } => u64::from(records_max),
+        };
+        group.min(self.ring_records / 16).max(1)
+    }
+
+    /// How many records may be written and not synced.
+    pub(crate) fn group_records(&self) -> u64 {
         match self.commit {
             Commit::Never => u64::MAX,
             Commit::Group { records_max, .. } => u64::from(records_max).max(1),
@@ -172,6 +184,7 @@ impl Config {
         let half = (self.bytes_max / classes - CURSOR_BYTES as u64) / 2;
         within("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, half - half % BLOCK_BYTES)?;
         within("ring_bytes", self.ring_bytes as u64, 4096, isize::MAX as u64)?;
+        within("ring_records", self.ring_records, 16, u64::MAX)?;
         let longest = record_room(self.segment_bytes).min((self.ring_bytes / 2 - FRAME_HEADER_BYTES) as u64);
         within("record_bytes_max", self.record_bytes_max as u64, 1, longest)?;
         within("batches_max", self.batches_max as u64, 1, 1 << 16)?;

@@ -96,7 +96,7 @@ impl Batch {
     }
 
     /// The same for the entries whose [`last_seq`](Entry::last_seq) is `seq` or less.
-    pub fn ack_through(&mut self, seq: u64) -> u64 {
+    pub fn ack_through(&self, seq: u64) -> u64 {
         self.handle.shared.update(|state| state.ack(self.class, self.id, seq))
     }
 }

@@ -53,9 +53,9 @@ pub enum Error {
         /// Its number.
         seq: u64,
     },
-    /// The durability asked for cannot be had now: the storage is [degraded](crate::Health), the buffer is
+    /// The durability asked for cannot be had now: the storage is [degraded](crate::Health) or full, the buffer is
     /// closed, or [`Commit::Never`](crate::Commit::Never) excludes it. The records stay accepted.
-    #[error("records are in memory only, since the storage cannot be used")]
+    #[error("records are not as safe as asked for, since the storage cannot take them now")]
     NotDurable,
 }
 

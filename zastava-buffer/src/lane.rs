@@ -158,6 +158,12 @@ impl Lane {
         Self::new(Cursor { next_seq: 1, ..Cursor::default() }, 0, VecDeque::new())
     }
 
+    /// The next number as far as the disk can know. Numbers in memory may be lost with it and then be given anew,
+    /// under another epoch: reported as missing they would include some that were acknowledged.
+    pub(crate) fn next_on_disk(&self) -> u64 {
+        self.ring.front().map_or(self.next_seq, |slot| slot.first).max(self.cursor.released_through + 1)
+    }
+
     pub(crate) fn accepted(&self) -> u64 {
         self.next_seq - 1 - self.cursor.unaccounted + self.cursor.unnumbered
     }

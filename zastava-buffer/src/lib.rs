@@ -80,7 +80,8 @@ mod simulation;
 
 pub use buffer::{Buffer, block_on};
 pub use config::{
-    BYTES_MAX_MIN, CLASSES_MAX, Commit, Config, Policy, RECORD_BYTES_LIMIT, SEGMENT_BYTES_MIN, Unavailable, WhenFull,
+    BYTES_MAX_MIN, CLASSES_MAX, Commit, Config, Policy, RECORD_BYTES_LIMIT, SEGMENT_BYTES_MIN, Unavailable,
+    WhenFull,
 };
 pub use consumer::{Batch, Consumer};
 pub use entry::{Admission, Durability, Entry, Gap, Kind, Record, Refusal};

@@ -119,6 +119,12 @@ impl Producer {
     }
 
     #[cfg(test)]
+    pub(crate) fn safe_through(&self) -> Vec<u64> {
+        let safe = |lane: &crate::lane::Lane| lane.ring.front().map_or(lane.next_seq, |slot| slot.first);
+        self.handle.shared.update(|state| state.lanes.iter().map(safe).collect())
+    }
+
+    #[cfg(test)]
     pub(crate) fn last_numbers(&self) -> std::collections::BTreeMap<u8, u64> {
         let last = |(class, lane): (usize, &crate::lane::Lane)| (class as u8, lane.next_seq - 1);
         self.handle.shared.update(|state| state.lanes.iter().enumerate().map(last).collect())

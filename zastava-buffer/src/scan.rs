@@ -39,9 +39,17 @@ pub(crate) struct Extent {
 
 #[derive(Debug)]
 pub(crate) enum Found {
-    Record { seq: u64, kind: Kind, payload: Bytes },
+    Record {
+        seq: u64,
+        kind: Kind,
+        payload: Bytes,
+    },
     /// Numbers from `first` up to `end`; the tally sums up to them.
-    Lost { first: u64, end: u64, tally: Tally },
+    Lost {
+        first: u64,
+        end: u64,
+        tally: Tally,
+    },
 }
 
 impl Found {
@@ -136,8 +144,11 @@ impl Frames {
             let payload = self.window.slice(start, header.payload_bytes as usize);
             return Ok(Some(Found::Record { seq, kind: header.kind, payload }));
         }
-        let reason =
-            if header.is_record() || header.is_gap() { DropReason::Corrupt } else { DropReason::UnreadableVersion };
+        let reason = if header.is_record() || header.is_gap() {
+            DropReason::Corrupt
+        } else {
+            DropReason::UnreadableVersion
+        };
         let kind = if header.is_gap() { None } else { Some(header.kind) };
         let tally = gap.unwrap_or_else(|| Tally::of(Fate::Lost(kind, reason), u64::from(header.span)));
         Ok(Some(Found::Lost { first: seq, end: header.end_seq(), tally }))
@@ -221,7 +232,8 @@ impl Window {
             Err(error) if self.failures >= FAILURES_OF_PAGE => {
                 // A bad sector costs a page. If nothing of the file can be read it is not that, but trouble that
                 // may pass: for long nothing is given up for it.
-                let may_pass = self.failures < FAILURES_OF_STORE && store.read(&self.name, 0, &mut [0]).is_err();
+                let may_pass =
+                    self.failures < FAILURES_OF_STORE && store.read(&self.name, 0, &mut [0]).is_err();
                 if may_pass {
                     return Err(error);
                 }

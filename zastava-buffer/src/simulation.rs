@@ -70,6 +70,9 @@ pub(super) struct Truth {
     safe: BTreeSet<(u8, u64, u64)>,
     /// Classes and numbers whose fate the consumer knows.
     pub(super) done: BTreeSet<(u8, u64)>,
+    /// Those of them that were safe when they were acknowledged. An unsynced one can be torn later, and its
+    /// acknowledgement with it.
+    done_safely: BTreeSet<(u8, u64)>,
     /// Which record a name stands for.
     names: BTreeMap<(u8, u32, u64), u64>,
 }
@@ -79,7 +82,8 @@ pub(super) fn config(random: &mut Random) -> Config {
     config.segment_bytes = 4096;
     config.ring_bytes = 4096 << random.below(3);
     config.record_bytes_max = 1000;
-    config.commit = Commit::Group { records_max: 1 + random.below(20) as u32, interval: Duration::from_millis(10) };
+    config.commit =
+        Commit::Group { records_max: 1 + random.below(20) as u32, interval: Duration::from_millis(10) };
     if random.chance(30) {
         config.bytes_max *= 2;
         config.policies.insert(Kind(1), Policy { when_full: WhenFull::DropOldest, class: 1 });
@@ -92,7 +96,8 @@ impl Life {
     /// `None` if the disk failed while opening.
     fn begin(disk: &SimDisk, config: &Config) -> Option<Self> {
         let store = disk.clone();
-        let (worker, handle, _) = start(Box::new(move || Ok(Box::new(store.clone()))), config.clone()).ok()?;
+        let (worker, handle, _) =
+            start(Box::new(move || Ok(Box::new(store.clone()))), config.clone()).ok()?;
         Some(Self::with(worker, &handle, disk))
     }
 
@@ -164,6 +169,12 @@ impl Life {
         }
         let first = batch.entries()[0].first_seq();
         if ack {
+            let lanes = self.producer.safe_through();
+            let records = batch.entries().iter().filter(|entry| matches!(entry, Entry::Record(_)));
+            let safe = records
+                .map(Entry::last_seq)
+                .filter(|seq| *seq < lanes[usize::from(class)] && self.given.contains_key(&(class, *seq)));
+            truth.done_safely.extend(safe.map(|seq| (class, seq)));
             batch.ack();
             truth.done.extend((first..=last).map(|seq| (class, seq)));
         }
@@ -221,10 +232,11 @@ impl Truth {
                     matches!(reason, DropReason::Evicted | DropReason::MemoryFull | DropReason::CapLowered)
                 };
                 let fairly: u64 = gap.counts.iter().filter(|count| fair(count.1)).map(|count| count.2).sum();
-                let covered = |(of, seq): (u8, u64)| of == class && (gap.first_seq..=gap.last_seq).contains(&seq);
+                let covered =
+                    |(of, seq): (u8, u64)| of == class && (gap.first_seq..=gap.last_seq).contains(&seq);
                 let safe = self.safe.iter().filter(|(of, seq, _)| covered((*of, *seq))).count() as u64;
                 assert!(safe <= fairly, "{safe} records were safe, and are told as lost: {gap:?}");
-                let done = self.done.iter().filter(|number| covered(**number)).count() as u64;
+                let done = self.done_safely.iter().filter(|number| covered(**number)).count() as u64;
                 assert!(done <= fairly, "{done} records were done with, and are told as lost: {gap:?}");
                 self.safe.retain(|(of, seq, _)| !covered((*of, *seq)));
             }
@@ -239,6 +251,8 @@ impl Truth {
 
     /// Numbers that were given and never became safe are given anew after a power cut.
     pub(super) fn forget_numbers_above(&mut self, last: &BTreeMap<u8, u64>) {
-        self.done.retain(|(class, seq)| last.get(class).is_some_and(|last| seq <= last));
+        let is_given = |(class, seq): &(u8, u64)| last.get(class).is_some_and(|last| seq <= last);
+        self.done.retain(is_given);
+        self.done_safely.retain(is_given);
     }
 }

@@ -37,8 +37,12 @@ pub(crate) struct State {
     pub(crate) is_closing: bool,
     pub(crate) has_ended: bool,
     refused: Drops,
-    /// Of all lanes; set anew whenever something leaves memory.
+    /// Of all lanes; counted anew whenever something leaves memory.
     ring_bytes: usize,
+    ring_records: u64,
+    /// What the directory had counted before this opening.
+    pub(crate) acked_before: u64,
+    pub(crate) dropped_before: Drops,
     evicted_since_push: u64,
     batches: u64,
     consumer: Option<Waker>,
@@ -138,6 +142,9 @@ impl State {
             has_ended: false,
             refused: Drops::default(),
             ring_bytes: 0,
+            ring_records: 0,
+            acked_before: 0,
+            dropped_before: Drops::default(),
             evicted_since_push: 0,
             batches: 0,
             consumer: None,
@@ -160,6 +167,7 @@ impl State {
         let block = (self.config.block_bytes(), self.config.block_records());
         let seq = self.lanes[class].push(kind, payload, crc, evicts, block);
         self.ring_bytes += frame_bytes;
+        self.ring_records += 1;
         self.has_work = true;
         self.wake_consumer();
         match std::mem::take(&mut self.evicted_since_push) {
@@ -178,7 +186,9 @@ impl State {
         if self.lanes[class].is_full && !evicts {
             return Err(Refusal::Full);
         }
-        while self.ring_bytes + frame_bytes > self.config.ring_bytes {
+        while self.ring_bytes + frame_bytes > self.config.ring_bytes
+            || self.ring_records >= self.config.ring_records
+        {
             if !evicts || !self.drop_from_ring(class) {
                 return Err(Refusal::Full);
             }
@@ -199,9 +209,9 @@ impl State {
     /// The lowest class first, and none above `class`.
     fn drop_from_ring(&mut self, class: usize) -> bool {
         for victim in (class..self.lanes.len()).rev() {
-            let Some((numbers, dropped, bytes)) = self.lanes[victim].drop_from_ring() else { continue };
+            let Some((numbers, dropped)) = self.lanes[victim].drop_from_ring() else { continue };
             self.evicted_since_push += dropped;
-            self.ring_bytes -= bytes;
+            self.count_ring();
             for waiter in self.waiters.values_mut() {
                 if let Wants::Safe { class, seq, .. } = waiter.wants
                     && class == victim
@@ -231,7 +241,11 @@ impl State {
     }
 
     /// Batch of the highest class that has something; empty if nothing can be had without the worker.
-    pub(crate) fn next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<(usize, u64, Vec<Entry>)> {
+    pub(crate) fn next_batch(
+        &mut self,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Option<(usize, u64, Vec<Entry>)> {
         let out: usize = self.lanes.iter().map(Lane::batches_out).sum();
         if out >= self.config.batches_max {
             return None;
@@ -276,6 +290,8 @@ impl State {
             in_memory: 0,
             dropped: Drops::default(),
             refused: self.refused.clone(),
+            acked_before: self.acked_before,
+            dropped_before: self.dropped_before.clone(),
             disk_bytes: self.disk_bytes(),
             set_aside_bytes: self.set_aside_bytes,
             ring_bytes: self.ring_bytes,
@@ -300,6 +316,7 @@ impl State {
 
     pub(crate) fn count_ring(&mut self) {
         self.ring_bytes = self.lanes.iter().map(Lane::ring_bytes).sum();
+        self.ring_records = self.lanes.iter().map(Lane::ring_records).sum();
     }
 
     pub(crate) fn ring_is_empty(&self, class: usize) -> bool {
@@ -308,7 +325,7 @@ impl State {
 
     /// Memory fills up, so waiting for a larger group would cost records.
     pub(crate) fn is_ring_filling(&self) -> bool {
-        self.ring_bytes > self.config.ring_bytes / 2
+        self.ring_bytes > self.config.ring_bytes / 2 || self.ring_records > self.config.ring_records / 2
     }
 
     pub(crate) fn set_health(&mut self, cause: Option<Cause>) {
@@ -336,6 +353,7 @@ impl State {
                 None => Some(Outcome::Dropped),
                 Some(reached) if reached >= level => Some(Outcome::Reached),
                 Some(_) if self.has_ended || self.health != Health::Ok => Some(Outcome::NotNow),
+                Some(_) if self.lanes[class].is_full => Some(Outcome::NotNow),
                 Some(_) if level == Durability::Power && !self.config.is_synced() => Some(Outcome::NotNow),
                 Some(_) => None,
             },
@@ -379,7 +397,9 @@ impl State {
         let ready: Vec<u64> = self.waiters.keys().copied().collect();
         for id in ready {
             let is_done = self.outcome(id).is_some();
-            if let Some(waiter) = self.waiters.get_mut(&id).filter(|waiter| is_done || waiter.wants == Wants::Room) {
+            if let Some(waiter) =
+                self.waiters.get_mut(&id).filter(|waiter| is_done || waiter.wants == Wants::Room)
+            {
                 self.to_wake.extend(waiter.waker.take());
             }
         }

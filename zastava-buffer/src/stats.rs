@@ -27,6 +27,10 @@ pub struct Stats {
     pub in_memory: u64,
     /// Records accepted and lost. Damage counts as soon as it is known.
     pub dropped: Drops,
+    /// Part of `acked` from before this opening of the directory.
+    pub acked_before: u64,
+    /// Part of `dropped` from before this opening, or found lost by it.
+    pub dropped_before: Drops,
     /// Pushes that were refused since this opening; never part of `accepted`.
     pub refused: Drops,
     /// Disk space in use and reserved, in blocks of 4 KiB per file, with the files set aside.

@@ -76,7 +76,9 @@ impl Verified {
                 }
                 // A gap that was written as such is as it should be.
                 Found::Lost { tally, .. } => {
-                    for (kind, reason, count) in tally.drops().iter().filter(|lost| lost.1 != DropReason::MemoryFull) {
+                    for (kind, reason, count) in
+                        tally.drops().iter().filter(|lost| lost.1 != DropReason::MemoryFull)
+                    {
                         self.lost.add(kind, reason, count);
                     }
                 }

@@ -35,6 +35,7 @@ pub(crate) struct Worker {
     store: Option<Box<dyn Store>>,
     tails: Vec<Tail>,
     open_retry: Retry,
+    is_finishing: bool,
 }
 
 /// What the worker knows of a lane and nobody else has to.
@@ -85,7 +86,7 @@ impl Worker {
     /// Opens the store if it can be opened now, and says what was found.
     pub(crate) fn new(shared: Arc<Shared>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
         let (tails, open_retry) = (Vec::new(), Retry::default());
-        let mut worker = Self { shared, opener, store: None, tails, open_retry };
+        let mut worker = Self { shared, opener, store: None, tails, open_retry, is_finishing: false };
         let report = worker.open();
         (worker, report)
     }
@@ -196,7 +197,8 @@ impl Worker {
     /// Removes the files of what is settled. The cursor goes first and is synced: otherwise a power cut could
     /// bring back the cursor but not the files, and acknowledged records would be reported as missing.
     fn free(&mut self, class: usize, now: Instant) -> bool {
-        let done = |lane: &Lane| lane.segments.front().is_some_and(|front| front.is_settled() && !front.is_active);
+        let done =
+            |lane: &Lane| lane.segments.front().is_some_and(|front| front.is_settled() && !front.is_active);
         if !self.lane(class, |lane| done(lane)) || !self.tails[class].free_retry.is_due(now) {
             return false;
         }
@@ -238,7 +240,8 @@ impl Worker {
 
     /// An acknowledgement needs no sync; losing it only repeats records.
     fn save_if_due(&mut self, class: usize, now: Instant) -> bool {
-        let (is_dirty, commit) = self.shared.update(|state| (state.lanes[class].is_dirty, state.config.commit));
+        let (is_dirty, commit) =
+            self.shared.update(|state| (state.lanes[class].is_dirty, state.config.commit));
         let is_due = self.tails[class].saved.is_none_or(|at| now >= at + save_interval(commit));
         if !is_dirty || !is_due {
             return false;
@@ -250,12 +253,15 @@ impl Worker {
 
     /// Writes the books to the slot that does not hold the last synced ones.
     fn save(&mut self, class: usize, sync: bool) -> std::io::Result<()> {
+        let is_finishing = self.is_finishing;
         let mut cursor = self.lane(class, |lane| {
             lane.is_dirty = false;
-            Cursor { next_seq: lane.next_seq, ..lane.cursor.clone() }
+            // What cannot be written at the end is told as missing by the next opening.
+            let next_seq = if is_finishing { lane.next_seq } else { lane.next_on_disk() };
+            Cursor { next_seq, ..lane.cursor.clone() }
         });
         debug_assert!(cursor.is_balanced(), "{cursor:?}");
-        cursor.clean = sync && self.shared.update(|state| state.is_closing && state.ring_is_empty(class));
+        cursor.clean = is_finishing && self.shared.update(|state| state.ring_is_empty(class));
         cursor.generation = self.tails[class].generation + 1;
         let saved = self.write_cursor(class, &cursor, sync);
         match saved {
@@ -284,7 +290,8 @@ impl Worker {
     }
 
     fn recovered(&self) {
-        let is_ok = self.tails.iter().all(|tail| tail.write_retry.at.is_none() && tail.free_retry.at.is_none());
+        let is_ok =
+            self.tails.iter().all(|tail| tail.write_retry.at.is_none() && tail.free_retry.at.is_none());
         if is_ok && self.shared.update(|state| state.health != Health::Ok) {
             self.shared.update(|state| state.set_health(None));
         }
@@ -292,6 +299,7 @@ impl Worker {
 
     /// The orderly end: footers, so that the next opening is quick, and exact books.
     fn finish(&mut self) {
+        self.is_finishing = true;
         for class in 0..self.tails.len() {
             // Whatever fails here leaves what a crash would leave.
             let _ = self.seal(class).and_then(|()| self.save(class, true));
@@ -305,6 +313,8 @@ fn install(state: &mut State, lanes: Vec<Lane>) {
     let memory = std::mem::replace(&mut state.lanes, lanes);
     for (class, memory) in memory.into_iter().enumerate() {
         let lane = &mut state.lanes[class];
+        state.acked_before += lane.cursor.acked;
+        state.dropped_before.merge(&lane.dropped());
         // Batches that are out have numbers which now mean something else: they come again.
         state.shifts[class] = lane.next_seq.wrapping_sub(memory.first_in_ring());
         lane.adopt(memory);

@@ -119,7 +119,7 @@ impl App {
         ship.end(FLUSH_END_MAX).await;
         drop(settle);
         let outbox = Arc::clone(&self.outbox);
-        blocking(move || outbox.settle()).await;
+        blocking(move || outbox.close()).await;
         tracing::info!(accounting = %json!(self.outbox.accounting()), "the observer has ended");
         ended.map_or(Ok(()), |part| Err(Error::PartEnded { part }))
     }
@@ -157,8 +157,7 @@ async fn settle(outbox: Arc<Outbox>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let outbox = Arc::clone(&outbox);
-        blocking(move || outbox.settle()).await;
+        outbox.settle();
     }
 }
 

@@ -86,7 +86,8 @@ impl FrameHeader {
     }
 
     pub(crate) fn matches(&self, payload: &[u8]) -> bool {
-        let intact = payload.len() == self.payload_bytes as usize && crc32c::crc32c(payload) == self.payload_crc;
+        let intact =
+            payload.len() == self.payload_bytes as usize && crc32c::crc32c(payload) == self.payload_crc;
         intact || crate::mistake::planted(crate::mistake::Mistake::NoPayloadChecksum)
     }
 }

@@ -93,7 +93,8 @@ impl Lane {
             return;
         }
         let (seq, epoch) = (self.ahead_end, self.cursor.epoch);
-        if let Some(slot) = self.ring.iter_mut().find(|slot| seq < slot.end).filter(|slot| slot.first <= seq) {
+        if let Some(slot) = self.ring.iter_mut().find(|slot| seq < slot.end).filter(|slot| slot.first <= seq)
+        {
             slot.entries(seq, epoch, &mut self.ahead);
             self.ahead_end = slot.end;
             self.ahead_bytes = self.ahead.iter().map(Entry::payload_bytes).sum();
@@ -117,11 +118,8 @@ impl Lane {
             return None;
         };
         let seq = seq.max(segment.from);
-        let job = segment.extent(seq).map(|extent| ReadJob {
-            extent,
-            epoch: segment.epoch(),
-            reads: self.reads,
-        });
+        let job =
+            segment.extent(seq).map(|extent| ReadJob { extent, epoch: segment.epoch(), reads: self.reads });
         Some(job.ok_or_else(|| {
             let (last_seq, mut tally) = (segment.end - 1, segment.tally.clone());
             tally.keep(segment.end - seq);

@@ -192,12 +192,16 @@ impl Lane {
         self.ring.iter().map(Slot::bytes).sum()
     }
 
-    /// Drops the oldest block that the worker is not busy with: its numbers, and how many records and bytes
-    /// that frees.
-    pub(crate) fn drop_from_ring(&mut self) -> Option<(std::ops::Range<u64>, u64, usize)> {
+    pub(crate) fn ring_records(&self) -> u64 {
+        let blocks = self.ring.iter().filter(|slot| !slot.is_gap());
+        blocks.map(|slot| slot.end - slot.first).sum()
+    }
+
+    /// Drops the oldest block that the worker is not busy with: its numbers, and how many records were pending.
+    pub(crate) fn drop_from_ring(&mut self) -> Option<(std::ops::Range<u64>, u64)> {
         let at = self.ring.iter().position(|slot| slot.is_at_rest() && !slot.is_gap())?;
         let slot = &mut self.ring[at];
-        let (numbers, bytes) = (slot.from..slot.end, slot.bytes());
+        let numbers = slot.from..slot.end;
         let dropped = slot.tally.drop_all(DropReason::MemoryFull);
         (slot.content, slot.first, slot.evicts) = (Content::Gap, slot.from, false);
         let merged = at > 0 && self.ring[at - 1].is_gap() && self.ring[at - 1].is_at_rest();
@@ -215,7 +219,7 @@ impl Lane {
         if self.ahead_end > numbers.start {
             self.forget_ahead();
         }
-        Some((numbers, dropped, bytes))
+        Some((numbers, dropped))
     }
 
     /// The oldest blocks that are not written, up to these bounds; and whether they may push out others.

@@ -86,7 +86,9 @@ fn check(disk: &SimDisk, config: &crate::Config, truth: &mut Truth, random: &mut
 }
 
 fn seeds(default: u64) -> u64 {
-    std::env::var("ZASTAVA_BUFFER_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(default) / CRASHES_A_SEED + 1
+    std::env::var("ZASTAVA_BUFFER_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+        / CRASHES_A_SEED
+        + 1
 }
 
 #[test]
@@ -107,7 +109,8 @@ fn no_safe_record_is_lost_by_any_power_cut() {
 /// How many of these seeds find the mistake.
 fn caught(mistake: Mistake, seeds: u64) -> u64 {
     plant(Some(mistake));
-    let caught = (0..seeds).filter(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err()).count() as u64;
+    let caught =
+        (0..seeds).filter(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err()).count() as u64;
     plant(None);
     println!("{mistake:?}: found by {caught} of {seeds} seeds");
     caught

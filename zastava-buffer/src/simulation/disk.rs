@@ -8,6 +8,7 @@ use super::Random;
 use crate::store::{Removal, Store, StoredFile};
 
 const SECTOR_BYTES: usize = 512;
+const PAGE_BYTES: usize = 4096;
 
 #[derive(Clone, Debug)]
 pub(super) struct SimDisk(Arc<Mutex<State>>);
@@ -165,7 +166,10 @@ impl SimDisk {
 
 impl State {
     fn bytes(&self) -> u64 {
-        self.files.values().map(|file| (file.live.len() as u64).max(file.reserved).next_multiple_of(4096)).sum()
+        self.files
+            .values()
+            .map(|file| (file.live.len() as u64).max(file.reserved).next_multiple_of(4096))
+            .sum()
     }
 
     /// Whether the call is to fail, and whether it is done all the same.
@@ -259,9 +263,14 @@ impl Store for SimDisk {
         }
         for change in std::mem::take(&mut file.unsynced) {
             File::apply(&mut file.durable, &change, &mut || true);
-            // What is written over is in doubt no more; appending never writes over anything.
+            // Whole pages are written, with what an earlier write left in them.
             if let Change::Write(offset, bytes) = &change {
-                file.in_doubt.retain(|old| !matches!(old, Change::Write(at, old) if *at >= *offset && at + old.len() <= offset + bytes.len()));
+                let pages =
+                    offset / PAGE_BYTES * PAGE_BYTES..(offset + bytes.len()).next_multiple_of(PAGE_BYTES);
+                let within = pages.start..pages.end.min(file.live.len()).min(file.durable.len());
+                file.durable[within.clone()].copy_from_slice(&file.live[within]);
+                let is_covered = |old: &Change| matches!(old, Change::Write(at, old) if *at >= pages.start && at + old.len() <= pages.end);
+                file.in_doubt.retain(|old| !is_covered(old));
             }
         }
         Ok(())

@@ -118,13 +118,17 @@ fn nothing_is_safe_before_the_calls_that_make_it_so() {
     let segment = "00-00000001-00000001-0000000000000001";
     let log: Vec<String> = disk.take_log();
     let short: Vec<&str> = log.iter().map(|line| line.split_at(line.len().min(40)).0).collect();
-    let at = |what: &str| short.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"));
+    let at = |what: &str| {
+        short.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"))
+    };
     let (created, written) = (at(&format!("create {segment}")[..30]), at("write 00-"));
     let (synced, names) = (at("sync 00-"), at("sync_names"));
     assert!(created < written && written < synced && synced < names, "{log:?}");
     life.drain(&mut truth);
     life.end();
     let log = disk.take_log();
-    let at = |what: &str| log.iter().rposition(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"));
+    let at = |what: &str| {
+        log.iter().rposition(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"))
+    };
     assert!(at("write cursor") < at("sync cursor") && at("sync cursor") < at("remove 00-"), "{log:?}");
 }

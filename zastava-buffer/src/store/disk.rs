@@ -23,7 +23,14 @@ pub struct Disk {
     free_percent_min: u8,
     /// The latest last.
     open: Vec<(String, File)>,
-    _lock: File,
+    lock: File,
+}
+
+/// Explicitly, since a process that somebody forks at this moment holds a copy of the descriptor until it executes.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Disk {
@@ -49,10 +56,10 @@ impl Disk {
             }
             Err(TryLockError::Error(source)) => return Err(Error::storage("lock", &path, source)),
         }
-        let _ = lock.set_len(0).and_then(|()| {
-            lock.write_all_at(format!("process {}\n", std::process::id()).as_bytes(), 0)
-        });
-        Ok(Self { directory, free_percent_min, open: Vec::new(), _lock: lock })
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all_at(format!("process {}\n", std::process::id()).as_bytes(), 0));
+        Ok(Self { directory, free_percent_min, open: Vec::new(), lock })
     }
 
     fn file(&mut self, name: &str) -> io::Result<&File> {
@@ -164,7 +171,8 @@ impl Store for Disk {
         create_durably(&aside)?;
         // A cursor set aside twice must not replace the first one.
         let free = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
-        let target = free.map(|name| aside.join(name)).find(|path| !path.exists()).unwrap_or_else(|| aside.join(name));
+        let target =
+            free.map(|name| aside.join(name)).find(|path| !path.exists()).unwrap_or_else(|| aside.join(name));
         fs::rename(path, target)?;
         File::open(&aside)?.sync_all()
     }

@@ -99,7 +99,8 @@ impl Worker {
         });
         if is_new {
             let survey = self.lane(class, |lane| {
-                lane.segment_mut(first).and_then(|segment| Some((segment.extent(segment.from)?, segment.tally.clone())))
+                lane.segment_mut(first)
+                    .and_then(|segment| Some((segment.extent(segment.from)?, segment.tally.clone())))
             });
             if let Some((whole, believed)) = survey {
                 let failures = self.tails[class].read_failures;
@@ -187,7 +188,11 @@ fn missing_kinds(believed: &Tally, found: &Tally) -> Tally {
         let here = match fate {
             Fate::Live(kind) => {
                 let lost = |(of, count)| match of {
-                    Fate::Lost(Some(lost), reason) if lost == kind && believed.count(Fate::Lost(Some(lost), reason)) == 0 => count,
+                    Fate::Lost(Some(lost), reason)
+                        if lost == kind && believed.count(Fate::Lost(Some(lost), reason)) == 0 =>
+                    {
+                        count
+                    }
                     _ => 0,
                 };
                 found.count(fate) + found.iter().map(lost).sum::<u64>()

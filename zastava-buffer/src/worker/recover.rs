@@ -7,8 +7,8 @@ use std::io;
 use super::{Tail, cursor_name};
 use crate::config::{CLASSES_MAX, Config, blocks};
 use crate::format::{
-    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound, SegmentName,
-    TRAILER_BYTES,
+    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound,
+    SegmentName, TRAILER_BYTES,
 };
 use crate::lane::{Lane, Segment};
 use crate::mistake::{Mistake, planted};
@@ -81,7 +81,8 @@ impl Recovered {
             // The epoch must be durable before a record can be delivered under it; and a directory that cannot
             // be written to is found out now, not at the first push.
             let (lane, tail) = (&mut self.lanes[class], &mut self.tails[class]);
-            let cursor = Cursor { generation: tail.generation + 1, next_seq: lane.next_seq, ..lane.cursor.clone() };
+            let cursor =
+                Cursor { generation: tail.generation + 1, next_seq: lane.next_seq, ..lane.cursor.clone() };
             store.write(&cursor_name(class), Cursor::offset(tail.slot), &cursor.encode())?;
             store.sync(&cursor_name(class))?;
             (tail.generation, tail.slot) = (tail.generation + 1, tail.slot + 1);
@@ -245,6 +246,10 @@ fn recover_segment(
         // What was reserved and not used goes back. The segment is whole without this.
         let _ = store.truncate(&located.file, file_len);
     }
+    if footer.is_none() || successor.is_none() {
+        // A killed process may have left it in the page cache. If it cannot be synced it can still be delivered.
+        let _ = store.sync(&located.file);
+    }
     let footer_end = footer.as_ref().map(|(footer, _)| footer.end_seq);
     let exact = if cursor.clean { Some(cursor.next_seq.max(from_seq)) } else { footer_end };
     let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq);
@@ -264,7 +269,10 @@ fn recover_segment(
     }
     let file = Some((located.file.clone(), located.identity));
     let disk_bytes = blocks(file_len);
-    Ok((Segment { file, len, disk_bytes, tally, ..Segment::absent(from_seq, end, DropReason::Missing) }, torn))
+    Ok((
+        Segment { file, len, disk_bytes, tally, ..Segment::absent(from_seq, end, DropReason::Missing) },
+        torn,
+    ))
 }
 
 /// An intact footer, and where it begins.

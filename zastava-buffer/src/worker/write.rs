@@ -9,6 +9,7 @@ use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 use crate::lane::{Piece, Segment};
 use crate::mistake::{Mistake, planted};
 use crate::state::Eviction;
+use crate::store::Removal;
 use crate::tally::{DropReason, Tally};
 
 /// Written at once; the lock is free meanwhile.
@@ -49,7 +50,7 @@ impl Worker {
         }
         let (pieces, evicts) = self.shared.update(|state| {
             // A full group waits for its commit before the next one follows.
-            let room = state.config.block_records().saturating_sub(state.lanes[class].unsynced());
+            let room = state.config.group_records().saturating_sub(state.lanes[class].unsynced());
             let lane = &mut state.lanes[class];
             let is_held = room == 0 || !lane.has_unwritten() || (lane.is_full && !lane.may_evict());
             if is_held { (Vec::new(), false) } else { lane.take_pieces(WRITE_BYTES, room) }
@@ -74,14 +75,23 @@ impl Worker {
         self.settle_write(class, now, result, has_written)
     }
 
-    fn settle_write(&mut self, class: usize, now: Instant, result: Result<(), Stop>, has_written: bool) -> bool {
+    fn settle_write(
+        &mut self,
+        class: usize,
+        now: Instant,
+        result: Result<(), Stop>,
+        has_written: bool,
+    ) -> bool {
         if let Err(Stop::Failed(error)) = result {
             self.abandon(class);
             self.tails[class].write_retry.failed(now);
             self.degrade(&error);
             return true;
         }
-        self.lane(class, |lane| lane.is_full = result.is_err());
+        self.shared.update(|state| {
+            state.lanes[class].is_full = result.is_err();
+            state.wake_waiters();
+        });
         if has_written {
             let is_synced = self.shared.update(|state| state.config.is_synced());
             if !is_synced || planted(Mistake::AcknowledgeBeforeSync) {
@@ -89,7 +99,6 @@ impl Worker {
                 self.hand_over(class);
                 self.recovered();
             }
-            self.shared.update(|state| state.wake_waiters());
         }
         has_written
     }
@@ -143,12 +152,22 @@ impl Worker {
         tail.serial += 1;
         let identity = SegmentName { class: class as u8, epoch, serial: tail.serial, first_seq, salt };
         let name = identity.to_string();
-        self.store().create(&name, reserve)?;
+        if let Err(error) = self.store().create(&name, reserve) {
+            // It may be there all the same, and nobody would know of it.
+            let _ = self.store().remove(&name, Removal::Delete);
+            return Err(error);
+        }
         let len = SEGMENT_HEADER_BYTES as u64;
         // In the books before anything can fail, so that the file is removed then.
         self.lane(class, |lane| {
             let file = Some((name.clone(), identity));
-            let segment = Segment { file, len, disk_bytes: reserve, is_active: true, ..Segment::absent(first_seq, first_seq, DropReason::Missing) };
+            let segment = Segment {
+                file,
+                len,
+                disk_bytes: reserve,
+                is_active: true,
+                ..Segment::absent(first_seq, first_seq, DropReason::Missing)
+            };
             lane.segments.push_back(segment);
         });
         let (end, total) = (first_seq, Tally::default());
@@ -183,9 +202,9 @@ impl Worker {
 
     /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
     pub(super) fn commit(&mut self, class: usize, now: Instant, is_closing: bool) -> bool {
-        let (unsynced, commit, is_filling) = self.shared.update(|state| {
-            (state.lanes[class].unsynced(), state.config.commit, state.is_ring_filling())
-        });
+        let (unsynced, commit, is_filling) = self
+            .shared
+            .update(|state| (state.lanes[class].unsynced(), state.config.commit, state.is_ring_filling()));
         let Commit::Group { records_max, interval } = commit else { return false };
         let is_late = self.tails[class].synced.is_none_or(|at| now >= at + interval);
         let is_due = is_late || is_filling || is_closing || unsynced >= u64::from(records_max.max(1));

@@ -1,0 +1,183 @@
+//! Flipped bytes, cut files, missing files: at most the record that was hit is lost, and it is counted.
+
+use std::fs;
+use std::path::Path;
+
+use zastava_buffer::{CursorCondition, Disk, DropReason, Kind, verify};
+
+use crate::support::{
+    Drained, close, copy, drain, files, fill, kind, open, rounds, scratch, segments, small,
+};
+
+const RECORDS: u64 = 300;
+
+/// Sealed segments, an unsealed one as after a crash, and a cursor in the middle of the first.
+fn template() -> tempfile::TempDir {
+    let directory = scratch();
+    let (producer, mut consumer, _) = open(directory.path(), small());
+    fill(&producer, 1..=RECORDS - 20);
+    zastava_buffer::block_on(consumer.next_batch(10, 1 << 20)).expect("open").ack();
+    close(&producer);
+    let (producer, _consumer, _) = open(directory.path(), small());
+    fill(&producer, RECORDS - 19..=RECORDS);
+    crate::support::flush(&producer);
+    let killed = copy(directory.path());
+    close(&producer);
+    killed
+}
+
+/// Opens, drains, goes on. What is lost, and whether an acknowledged record came again.
+fn survive(directory: &Path) -> (Drained, bool) {
+    let (producer, mut consumer, report) = open(directory, small());
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    let stats = producer.stats();
+    assert!(stats.is_balanced() && stats.pending == 0, "{stats}");
+    assert_eq!(stats.dropped.total(), drained.lost());
+    // It takes records again, and these are delivered.
+    let next = producer.push(Kind(9), b"still working").seq().expect("there is room");
+    assert_eq!(drain(&mut consumer).seqs(), [next]);
+    close(&producer);
+    (drained, report.cursor != CursorCondition::Intact)
+}
+
+#[test]
+fn a_flipped_byte_costs_one_record_at_most() {
+    let template = template();
+    let paths: Vec<_> = files(template.path()).into_iter().filter(|path| !path.ends_with("lock")).collect();
+    let flips = rounds("ZASTAVA_BUFFER_FLIPS", 10_000);
+    let total: usize = paths.iter().map(|path| fs::read(path).expect("read").len()).sum();
+    let (mut more_than_one, mut lost_any, mut worst, mut all_lost, mut with_kind) = (0, 0, 0, 0, 0);
+    for flip in 0..flips {
+        // Spread over all bytes of all files, another bit pattern each time.
+        let mut at = flip * 7919 % total;
+        let path = paths.iter().find(|path| {
+            let len = fs::read(path).expect("read").len();
+            if at < len {
+                true
+            } else {
+                at -= len;
+                false
+            }
+        });
+        let directory = copy(template.path());
+        let path =
+            directory.path().join(path.expect("in range").strip_prefix(template.path()).expect("below"));
+        let mut bytes = fs::read(&path).expect("read");
+        bytes[at] ^= 1 + (flip % 255) as u8;
+        fs::write(&path, bytes).expect("write");
+        let (drained, _) = survive(directory.path());
+        let lost = drained.lost();
+        let kinds = drained.gaps.iter().flat_map(|gap| gap.counts.iter());
+        with_kind += kinds.filter(|(kind, ..)| kind.is_some()).map(|(.., count)| count).sum::<u64>();
+        all_lost += lost;
+        assert!(drained.seqs().len() as u64 + lost >= RECORDS - 10, "flip {flip}");
+        more_than_one += usize::from(lost > 1);
+        lost_any += usize::from(lost > 0);
+        worst = worst.max(lost);
+    }
+    println!(
+        "{flips} flips: {lost_any} lost a record, {more_than_one} more than one, {worst} at most; {with_kind} of {all_lost} by kind"
+    );
+    assert!(more_than_one * 100 <= flips, "{more_than_one} of {flips}");
+    assert!(worst <= 40, "never more than a segment");
+}
+
+#[test]
+fn a_file_cut_at_any_offset_opens() {
+    let template = template();
+    let mut cuts = 0;
+    for path in files(template.path()).into_iter().filter(|path| !path.ends_with("lock")) {
+        let len = fs::read(&path).expect("read").len();
+        // The cursor has two slots of mostly nothing.
+        let step = if path.extension().is_some() { 1 } else { 97 };
+        let step = step * rounds("ZASTAVA_BUFFER_CUT_STEP", 3);
+        for cut in (0..len).step_by(step) {
+            let directory = copy(template.path());
+            let target = directory.path().join(path.strip_prefix(template.path()).expect("below"));
+            fs::OpenOptions::new()
+                .write(true)
+                .open(target)
+                .and_then(|file| file.set_len(cut as u64))
+                .expect("cut");
+            survive(directory.path());
+            cuts += 1;
+        }
+    }
+    println!("{cuts} cuts");
+    assert!(cuts > 1000);
+}
+
+#[test]
+fn a_missing_segment_is_counted_and_told() {
+    let template = template();
+    let all = segments(template.path());
+    for missing in 0..all.len() {
+        let directory = copy(template.path());
+        fs::remove_file(directory.path().join(all[missing].file_name().expect("a name"))).expect("ours");
+        let (drained, _) = survive(directory.path());
+        assert!(
+            drained.lost() > 0
+                && drained
+                    .gaps
+                    .iter()
+                    .all(|gap| gap.counts.iter().all(|count| count.1 == DropReason::Missing))
+        );
+    }
+}
+
+#[test]
+fn a_destroyed_stretch_is_counted_by_kind() {
+    let template = template();
+    let path = segments(template.path())[1].clone();
+    let mut bytes = fs::read(&path).expect("read");
+    let len = bytes.len();
+    bytes[len / 4..len / 2].fill(0xEE);
+    fs::write(&path, bytes).expect("write");
+    let (drained, _) = survive(template.path());
+    // One record lost its payload, those behind it all they had.
+    let (first, last) = (drained.gaps[0].first_seq, drained.gaps[drained.gaps.len() - 1].last_seq);
+    assert_eq!(drained.lost(), last - first + 1);
+    for of in [Kind(0), Kind(1), Kind(2)] {
+        let expected = (first..=last).filter(|seq| kind(*seq) == of).count() as u64;
+        let told =
+            drained.gaps.iter().map(|gap| gap.counts.count(Some(of), DropReason::Corrupt)).sum::<u64>();
+        assert_eq!(told, expected, "{:?}", drained.gaps);
+    }
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    let directory = scratch();
+    let names =
+        ["notes.txt", "00-00000001-00000001-0000000000000000-00000000.seg", ".hidden", "cursor", "x.seg"];
+    for name in names {
+        fs::write(directory.path().join(name), name).expect("write");
+    }
+    survive(directory.path());
+    for name in names {
+        assert_eq!(fs::read(directory.path().join(name)).expect("still there"), name.as_bytes());
+    }
+}
+
+#[test]
+fn verify_finds_what_is_damaged_and_changes_nothing() {
+    let template = template();
+    let path = segments(template.path())[1].clone();
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, &bytes).expect("write");
+    let before: Vec<_> = files(template.path())
+        .iter()
+        .filter(|path| !path.ends_with("lock"))
+        .map(|path| fs::read(path).expect("read"))
+        .collect();
+    let verified = verify(&mut Disk::open(template.path(), 0).expect("opens")).expect("reads");
+    assert_eq!((verified.records, verified.lost.total()), (RECORDS - 1, 1), "{verified:?}");
+    let after: Vec<_> = files(template.path())
+        .iter()
+        .filter(|path| !path.ends_with("lock"))
+        .map(|path| fs::read(path).expect("read"))
+        .collect();
+    assert!(before == after);
+}

@@ -1,0 +1,12 @@
+//! The buffer through its public door, on real directories.
+
+mod cancel;
+mod damage;
+mod full_disk;
+mod kill;
+mod lock;
+mod model;
+mod policy;
+mod stream;
+mod support;
+mod versions;
