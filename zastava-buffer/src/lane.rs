@@ -206,6 +206,11 @@ impl Lane {
         (!slot.is_gap()).then_some(level)
     }
 
+    /// Whether the oldest segment is settled and can be removed.
+    pub(crate) fn is_front_done(&self) -> bool {
+        self.segments.front().is_some_and(|front| front.is_settled() && !front.is_active)
+    }
+
     /// Whether the oldest segment can go. The one being written to has to be sealed first.
     pub(crate) fn can_evict(&self) -> bool {
         self.segments.iter().any(|segment| segment.file.is_some() && !segment.is_settled())
@@ -280,12 +285,6 @@ impl Lane {
             self.settle_told(entry);
             return;
         }
-        let fates = match &entry.what {
-            Delivery::Record(kind) => vec![(Fate::Live(*kind), 1)],
-            Delivery::Gap(drops) => {
-                drops.iter().map(|(kind, reason, count)| (Fate::Lost(kind, reason), count)).collect()
-            }
-        };
         let segment = self.segments.iter_mut().find(|segment| entry.last < segment.end);
         let (from, tally) = match segment {
             Some(segment) => (&mut segment.from, &mut segment.tally),
@@ -294,14 +293,18 @@ impl Lane {
                 None => return,
             },
         };
-        for (fate, count) in fates {
-            for (fate, count) in tally.take(fate, count).iter() {
-                match fate {
-                    Fate::Live(_) => self.cursor.acked += count,
-                    Fate::Lost(kind, reason) => self.cursor.dropped.add(kind, reason, count),
+        let mut settled = Tally::default();
+        match &entry.what {
+            Delivery::Record(kind) if tally.take_one(Fate::Live(*kind)) => self.cursor.acked += 1,
+            Delivery::Record(kind) => settled = tally.take(Fate::Live(*kind), 1),
+            Delivery::Gap(drops) => {
+                for (kind, reason, count) in drops.iter() {
+                    settled.merge(&tally.take(Fate::Lost(kind, reason), count));
                 }
             }
         }
+        self.cursor.acked += settled.live();
+        self.cursor.dropped.merge(&settled.drops());
         *from = entry.last + 1;
         (self.cursor.released_through, self.cursor.told_through) = (entry.last, entry.last);
     }

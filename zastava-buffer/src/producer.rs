@@ -119,6 +119,11 @@ impl Producer {
     }
 
     #[cfg(test)]
+    pub(crate) fn is_worker_idle(&self) -> bool {
+        self.handle.shared.update(|state| state.is_worker_idle())
+    }
+
+    #[cfg(test)]
     pub(crate) fn safe_through(&self) -> Vec<u64> {
         let safe = |lane: &crate::lane::Lane| lane.ring.front().map_or(lane.next_seq, |slot| slot.first);
         self.handle.shared.update(|state| state.lanes.iter().map(safe).collect())
@@ -154,8 +159,8 @@ impl Producer {
     }
 
     /// Takes no more records, writes and syncs what is in memory, and lets go of the directory. Blocks until that
-    /// is done, at most for `deadline`, also when the disk hangs. Whether it was done, and the last books:
-    /// `pending` of them is still there at the next opening, if it was done.
+    /// is done, at most for `deadline`, also when the disk hangs. Whether it was done, and the last books: what is
+    /// still `in_memory` in them could not be written, and the next opening tells it as missing.
     pub fn close(&self, deadline: Duration) -> (bool, Stats) {
         let shared = &self.handle.shared;
         shared.update(|state| {

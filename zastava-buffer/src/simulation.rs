@@ -6,7 +6,6 @@ mod crash;
 mod disk;
 mod faults;
 mod interleave;
-mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,6 +120,11 @@ impl Life {
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
+    }
+
+    /// Whether a sleeping worker would go on sleeping.
+    fn is_worker_idle(&self) -> bool {
+        self.producer.is_worker_idle()
     }
 
     /// Until the worker has nothing to do, whatever time that takes.

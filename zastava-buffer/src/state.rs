@@ -266,12 +266,14 @@ impl State {
     }
 
     pub(crate) fn ack(&mut self, class: usize, id: u64, through: u64) -> u64 {
+        // Unless it frees a file, an acknowledgement can wait for the next time the books are due.
+        let was_dirty = self.lanes[class].is_dirty;
         let settled = self.lanes[class].ack(id, through);
+        self.has_work |= !was_dirty || self.lanes[class].is_front_done();
         if self.is_memory_only || self.health != Health::Ok {
             self.lanes[class].forget_settled();
             self.count_ring();
         }
-        self.has_work = true;
         self.wake_consumer();
         self.wake_waiters();
         settled

@@ -185,6 +185,11 @@ impl Tally {
         drops
     }
 
+    /// Takes out one of this fate, if there is one.
+    pub(crate) fn take_one(&mut self, fate: Fate) -> bool {
+        take_from(&mut self.counts, fate, 1) == 1
+    }
+
     /// Takes out `count` and says what they were: of this fate if there are such, else what became of that
     /// kind meanwhile, else anything, since the sum must stay right whatever happened to a file.
     pub(crate) fn take(&mut self, fate: Fate, count: u64) -> Self {

@@ -197,9 +197,7 @@ impl Worker {
     /// Removes the files of what is settled. The cursor goes first and is synced: otherwise a power cut could
     /// bring back the cursor but not the files, and acknowledged records would be reported as missing.
     fn free(&mut self, class: usize, now: Instant) -> bool {
-        let done =
-            |lane: &Lane| lane.segments.front().is_some_and(|front| front.is_settled() && !front.is_active);
-        if !self.lane(class, |lane| done(lane)) || !self.tails[class].free_retry.is_due(now) {
+        if !self.lane(class, |lane| lane.is_front_done()) || !self.tails[class].free_retry.is_due(now) {
             return false;
         }
         let freed = self.free_now(class);
