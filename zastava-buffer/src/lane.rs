@@ -28,6 +28,8 @@ pub(crate) struct Lane {
     /// What is not in a segment for good.
     pub(crate) ring: VecDeque<Slot>,
     pub(crate) next_seq: u64,
+    /// How long the last block in memory was.
+    block_hint: usize,
     /// The worker found no room on disk that it may take.
     pub(crate) is_full: bool,
     /// The next number for the consumer.
@@ -141,6 +143,7 @@ impl Lane {
             segments,
             ring: VecDeque::new(),
             next_seq,
+            block_hint: 0,
             is_full: false,
             read_seq,
             ahead: VecDeque::new(),

@@ -172,14 +172,15 @@ impl Lane {
         };
         if !self.ring.back().is_some_and(has_room) {
             // As long as the last one, so that small records in a slow stream do not cost a whole block each.
-            let last = self.ring.back().map_or(0, Slot::bytes);
-            self.ring.push_back(Slot::open(seq, last.next_power_of_two().min(block_bytes).max(frame_bytes)));
+            let capacity = self.block_hint.next_power_of_two().min(block_bytes).max(frame_bytes);
+            self.ring.push_back(Slot::open(seq, capacity));
         }
         if let Some(slot) = self.ring.back_mut()
             && let Content::Open(bytes) = &mut slot.content
         {
             bytes.extend_from_slice(&FrameHeader::new(seq, kind, payload.len(), crc).encode(self.salt));
             bytes.extend_from_slice(payload);
+            self.block_hint = bytes.len();
             slot.end = seq + 1;
             slot.tally.add(Fate::Live(kind), 1);
             slot.evicts |= evicts;

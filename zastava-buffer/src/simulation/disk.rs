@@ -72,7 +72,14 @@ impl File {
 
     fn change(&mut self, change: Change) {
         Self::apply(&mut self.live, &change, &mut || true);
-        self.unsynced.push(change);
+        let Change::Write(offset, bytes) = &change else { return self.unsynced.push(change) };
+        // Each page is written on its own.
+        let (mut at, mut left) = (*offset, &bytes[..]);
+        while !left.is_empty() {
+            let part = left.len().min(PAGE_BYTES - at % PAGE_BYTES);
+            self.unsynced.push(Change::Write(at, left[..part].to_vec()));
+            (at, left) = (at + part, &left[part..]);
+        }
     }
 
     fn after_power_cut(mut self, random: &mut Random) -> Self {
@@ -149,7 +156,7 @@ impl SimDisk {
         }
         for (name, file) in std::mem::take(&mut state.removed) {
             if file.is_name_durable && random.chance(50) {
-                files.entry(name).or_insert(file.after_power_cut(random));
+                files.entry(name).or_insert_with(|| file.after_power_cut(random));
             }
         }
         Self(Arc::new(Mutex::new(State { files, ..State::default() })))

@@ -66,7 +66,10 @@ fn check_every_call(length: u64) -> u64 {
             runs += 1;
         }
     }
-    println!("{runs} runs: {} faults at each of {calls} calls, for {length} calls", FAULTS.len());
+    super::report(&format!(
+        "{runs} runs: {} faults at each of {calls} calls, for {length} calls",
+        FAULTS.len()
+    ));
     runs
 }
 

@@ -136,6 +136,6 @@ fn nobody_sleeps_for_ever_in_any_order_of_steps() {
             break;
         }
     }
-    println!("{orders} orders of steps");
+    super::report(&format!("{orders} orders of steps"));
     assert!(orders > 1_000);
 }

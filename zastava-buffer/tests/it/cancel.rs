@@ -59,8 +59,9 @@ fn a_dropped_push_happened_or_did_not() {
     // One that waits for the disk has been accepted all the same.
     assert_eq!(drain(&mut consumer).records.len() as u64, accepted);
     let _ = poll_once(producer.push_durable(Kind(0), b"x", Durability::Power));
-    assert_eq!(producer.stats().accepted, accepted + 1);
-    assert_eq!(drain(&mut consumer).records.len(), 1);
+    let happened = producer.stats().accepted - accepted;
+    assert!(happened <= 1);
+    assert_eq!(drain(&mut consumer).records.len() as u64, happened);
     close(&producer);
 }
 

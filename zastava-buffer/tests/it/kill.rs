@@ -59,7 +59,9 @@ fn nothing_reported_is_lost_when_the_process_is_killed() {
         child.wait().expect("wait");
         acked = check(directory.path(), pushed, acked);
     }
-    println!("{rounds} kills, {pushed} records reported, {acked} acknowledged, 0 lost");
+    crate::support::report(&format!(
+        "{rounds} kills, {pushed} records reported, {acked} acknowledged, 0 lost"
+    ));
     assert!(pushed > rounds as u64 * 20 && acked > 0);
 }
 

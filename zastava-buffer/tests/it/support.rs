@@ -166,6 +166,12 @@ pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP: {why}");
 }
 
+/// What a sweep found, for whoever wants the figure.
+pub(crate) fn report(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{what}");
+}
+
 /// A number of the environment, for longer runs.
 pub(crate) fn rounds(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

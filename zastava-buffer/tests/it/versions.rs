@@ -72,12 +72,10 @@ fn a_damaged_directory_of_version_1_is_read() {
 }
 
 /// Version 2 of a header or slot, with a checksum that fits.
-fn make_newer(path: &Path, offset: usize, crc_at: usize, checked: &[std::ops::Range<usize>]) {
+fn make_newer(path: &Path, offset: usize, crc_at: usize, checked: usize) {
     let mut bytes = fs::read(path).expect("read");
     bytes[offset + 8] = 2;
-    let crc = checked
-        .iter()
-        .fold(0, |crc, range| crc32c::crc32c_append(crc, &bytes[offset + range.start..offset + range.end]));
+    let crc = crc32c::crc32c(&bytes[offset..offset + checked]);
     bytes[offset + crc_at..offset + crc_at + 4].copy_from_slice(&crc.to_le_bytes());
     fs::write(path, bytes).expect("write");
 }
@@ -86,7 +84,7 @@ fn make_newer(path: &Path, offset: usize, crc_at: usize, checked: &[std::ops::Ra
 fn a_newer_segment_is_set_aside_counted_and_kept() {
     let directory = copy(&golden("v1-closed"));
     let all = segments(directory.path());
-    make_newer(&all[1], 0, 60, &[0..60]);
+    make_newer(&all[1], 0, 60, 60);
     let bytes = fs::read(&all[1]).expect("read");
     let (producer, mut consumer, report) = open(directory.path(), small());
     assert_eq!(report.set_aside_files, 1);
