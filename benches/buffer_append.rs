@@ -34,7 +34,11 @@ fn drain(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BACKLOG));
     group.sample_size(20);
     group.bench_function("batches of 64", |b| {
-        b.iter_batched(backlog, |(_directory, _producer, mut consumer)| drain_all(&mut consumer), BatchSize::PerIteration);
+        b.iter_batched(
+            backlog,
+            |(_directory, _producer, mut consumer)| drain_all(&mut consumer),
+            BatchSize::PerIteration,
+        );
     });
     group.finish();
 }

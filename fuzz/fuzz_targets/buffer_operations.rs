@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     for step in data.chunks_exact(2).take(200) {
         let size = usize::from(step[1]);
         match step[0] % 8 {
-            0..=2 => (0..8).for_each(|_| drop(producer.push(Kind(step[0] % 4), &vec![step[1]; size * 7]))),
+            0..=2 => (0..8).for_each(|_| _ = producer.push(Kind(step[0] % 4), &vec![step[1]; size * 7])),
             3 => drop(block_on(producer.flush(Durability::Power))),
             4 | 5 => {
                 if let Some(batch) = consumer.try_next_batch(1 + size % 40, 1 << 16) {
@@ -45,7 +45,10 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         let stats = producer.stats();
-        assert!(stats.is_balanced() && stats.disk_bytes <= 128 << 10 && stats.ring_bytes <= 8 << 10, "{stats}");
+        assert!(
+            stats.is_balanced() && stats.disk_bytes <= 128 << 10 && stats.ring_bytes <= 8 << 10,
+            "{stats}"
+        );
     }
     while !consumer.is_drained() {
         block_on(consumer.next_batch(50, 1 << 16)).expect("open").ack();
@@ -55,7 +58,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn flip(directory: &std::path::Path, at: usize) {
-    let mut paths: Vec<_> = std::fs::read_dir(directory).expect("listed").map(|entry| entry.expect("listed").path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(directory).expect("listed").map(|entry| entry.expect("listed").path()).collect();
     paths.sort();
     let path = &paths[at % paths.len()];
     let Ok(mut bytes) = std::fs::read(path) else { return };

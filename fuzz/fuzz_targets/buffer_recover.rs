@@ -28,7 +28,8 @@ fuzz_target!(|data: &[u8]| {
     let mut config = Config::new(1 << 20);
     config.free_percent_min = 0;
     for _ in 0..2 {
-        let (producer, mut consumer, report) = Buffer::open(directory.path(), config.clone()).expect("it opens");
+        let (producer, mut consumer, report) =
+            Buffer::open(directory.path(), config.clone()).expect("it opens");
         let seq = producer.push(Kind(1), RECORD).seq().expect("there is room");
         let (mut records, mut found) = (0, false);
         while !consumer.is_drained() {

@@ -35,7 +35,10 @@ fn throughput(rounds: usize) {
         for sync in [false, true] {
             let mode = if sync { format!("synced every {GROUP} records") } else { "not synced".to_owned() };
             println!("\n{count} records of {bytes} bytes, {mode}, median of {rounds} rounds");
-            println!("{:<16}{:>14}{:>8}{:>14}{:>8}{:>16}", "", "append rec/s", "ratio", "drain rec/s", "ratio", "written/payload");
+            println!(
+                "{:<16}{:>14}{:>8}{:>14}{:>8}{:>16}",
+                "", "append rec/s", "ratio", "drain rec/s", "ratio", "written/payload"
+            );
             table(rounds, bytes, count, sync);
         }
     }
@@ -52,10 +55,17 @@ fn table(rounds: usize, bytes: usize, count: usize, sync: bool) {
     for (queue, rows) in QUEUES.iter().zip(&figures) {
         let figure = |what: usize| median(rows.iter().map(|row| row[what]).collect());
         // Within a round, so that other work on the machine disturbs both sides.
-        let ratio = |what: usize| median(rows.iter().zip(&figures[0]).map(|(ours, plain)| ours[what] / plain[what]).collect());
+        let ratio = |what: usize| {
+            median(rows.iter().zip(&figures[0]).map(|(ours, plain)| ours[what] / plain[what]).collect())
+        };
         println!(
             "{:<16}{:>14.0}{:>8.2}{:>14.0}{:>8.2}{:>16.2}",
-            queue.name, figure(0), ratio(0), figure(1), ratio(1), figure(2)
+            queue.name,
+            figure(0),
+            ratio(0),
+            figure(1),
+            ratio(1),
+            figure(2)
         );
     }
 }
@@ -117,9 +127,16 @@ fn backlog() {
         rows.push([open.as_secs_f64() * 1e3, raw.as_secs_f64() * 1e3, began.elapsed().as_secs_f64() * 1e3]);
     }
     let figure = |what: usize| median(rows.iter().map(|row| row[what]).collect());
-    println!("\n1 GiB backlog of 1 KiB records, {} segments, warm, median of 7", files(|name| name.ends_with(".seg")).len());
+    println!(
+        "\n1 GiB backlog of 1 KiB records, {} segments, warm, median of 7",
+        files(|name| name.ends_with(".seg")).len()
+    );
     println!("open {:.1} ms, read the files {:.0} ms, verify {:.0} ms", figure(0), figure(1), figure(2));
-    println!("open / read {:.3}, verify speed / read speed {:.2}", figure(0) / figure(1), figure(1) / figure(2));
+    println!(
+        "open / read {:.3}, verify speed / read speed {:.2}",
+        figure(0) / figure(1),
+        figure(1) / figure(2)
+    );
 }
 
 fn memory() {
@@ -128,7 +145,8 @@ fn memory() {
     println!("\nmemory with a 1 GiB backlog and a ring of 4 MiB, over the process before it opens");
     for part in ["open", "load", "drain"] {
         let program = std::env::current_exe().expect("a program");
-        let output = Command::new(program).args(["memory-of", &directory.path().display().to_string(), part]).output();
+        let output =
+            Command::new(program).args(["memory-of", &directory.path().display().to_string(), part]).output();
         print!("{}", String::from_utf8_lossy(&output.expect("it runs").stdout));
     }
 }
@@ -222,7 +240,13 @@ fn stall(seconds: u64) {
     println!("\ndisk stalled for {seconds} s: {} pushes, ring of 4 MiB, drop oldest", times.len());
     times.sort();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e6;
-    println!("push p50 {:.1} us, p99 {:.1} us, p99.9 {:.1} us, worst {:.0} us", at(0.5), at(0.99), at(0.999), at(1.0));
+    println!(
+        "push p50 {:.1} us, p99 {:.1} us, p99.9 {:.1} us, worst {:.0} us",
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
     println!("close with 200 ms returned after {} ms, done: {is_done}", began.elapsed().as_millis());
     is_stalled.store(false, Ordering::Relaxed);
     producer.close(Duration::from_secs(60));

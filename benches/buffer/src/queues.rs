@@ -30,7 +30,8 @@ pub const QUEUES: &[Queue] = &[
 
 /// What one would write for one's own machine: length, checksum, bytes, through a buffer.
 fn plain_append(directory: &Path, payload: &[u8], count: usize, sync: bool) {
-    let mut file = BufWriter::with_capacity(64 << 10, File::create(directory.join("plain")).expect("created"));
+    let mut file =
+        BufWriter::with_capacity(64 << 10, File::create(directory.join("plain")).expect("created"));
     for number in 0..count {
         file.write_all(&(payload.len() as u32).to_le_bytes()).expect("written");
         file.write_all(&crc32c::crc32c(payload).to_le_bytes()).expect("written");
@@ -53,7 +54,8 @@ fn plain_drain(directory: &Path, payload: &[u8], count: usize, sync: bool) {
         for _ in 0..GROUP.min(count - batch * GROUP) {
             let mut header = [0; 8];
             file.read_exact(&mut header).expect("read");
-            let mut bytes = vec![0; u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize];
+            let mut bytes =
+                vec![0; u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize];
             file.read_exact(&mut bytes).expect("read");
             assert_eq!(crc32c::crc32c(&bytes).to_le_bytes(), header[4..]);
             assert_eq!(bytes.len(), payload.len());

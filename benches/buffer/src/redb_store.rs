@@ -122,7 +122,8 @@ impl Store for RedbStore {
             }
             if len < old && len % BLOCK_BYTES > 0 {
                 let block = len / BLOCK_BYTES;
-                let held = blocks.get((name, block)).map_err(io::Error::other)?.map(|held| held.value().to_vec());
+                let held =
+                    blocks.get((name, block)).map_err(io::Error::other)?.map(|held| held.value().to_vec());
                 let mut held = held.unwrap_or_default();
                 held.truncate((len % BLOCK_BYTES) as usize);
                 blocks.insert((name, block), &held[..]).map_err(io::Error::other)?;
