@@ -1,52 +1,32 @@
-//! Appending records of 1 KiB, and draining them in batches of 64.
-//!
-//! The floor writes the same bytes to a file with one system call each and looks at nothing: the
-//! difference to it is what framing, checksums and the books cost. Nothing here syncs.
+//! Pushing records of 1 KiB, and draining them in batches of 64. `benches/buffer` measures against peers.
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::Write as _;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
-use zastava_buffer::{Buffer, Entry, Kind, Options};
+use zastava_buffer::{Buffer, Commit, Config, Consumer, Durability, Kind, Producer, block_on};
 
 const RECORD_BYTES: usize = 1024;
 const BACKLOG: u64 = 4096;
-const CAP_BYTES: u64 = 64 << 20;
 
-fn open() -> (TempDir, Buffer) {
+fn open() -> (TempDir, Producer, Consumer) {
     let directory = tempfile::tempdir().expect("a directory");
-    let (buffer, _) = Buffer::open(directory.path(), Options::new(CAP_BYTES)).expect("an empty buffer");
-    (directory, buffer)
+    let mut config = Config::new(64 << 20);
+    (config.commit, config.free_percent_min) = (Commit::Never, 0);
+    let (producer, consumer, _) = Buffer::open(directory.path(), config).expect("an empty buffer");
+    (directory, producer, consumer)
 }
 
+/// Nobody drains, so this settles at the cap: the cost of dropping the oldest is in it.
 fn push(c: &mut Criterion) {
-    let record = [7; RECORD_BYTES];
     let mut group = c.benchmark_group("buffer_push_1_kib");
     group.throughput(Throughput::Bytes(RECORD_BYTES as u64));
-    group.bench_function("floor: one write each", |b| {
-        let mut file = tempfile::tempfile().expect("a file");
-        let mut bytes = 0;
-        b.iter(|| {
-            file.write_all(black_box(&record)).expect("room");
-            bytes += RECORD_BYTES as u64;
-            if bytes >= CAP_BYTES {
-                rewind(&mut file);
-                bytes = 0;
-            }
-        });
-    });
-    // Nobody drains, so this settles at the cap: the cost of dropping the oldest is in it.
     group.bench_function("push", |b| {
-        let (_directory, buffer) = open();
-        b.iter(|| buffer.push(Kind(1), black_box(&record)).expect("room is made"));
+        let (_directory, producer, _consumer) = open();
+        b.iter(|| producer.push(Kind(1), black_box(&[7; RECORD_BYTES])));
     });
     group.finish();
-}
-
-fn rewind(file: &mut File) {
-    *file = tempfile::tempfile().expect("a file");
 }
 
 fn drain(c: &mut Criterion) {
@@ -54,24 +34,33 @@ fn drain(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BACKLOG));
     group.sample_size(20);
     group.bench_function("batches of 64", |b| {
-        b.iter_batched(backlog, |(_directory, buffer)| drain_all(&buffer), BatchSize::PerIteration);
+        b.iter_batched(
+            backlog,
+            |(_directory, _producer, mut consumer)| drain_all(&mut consumer),
+            BatchSize::PerIteration,
+        );
     });
     group.finish();
 }
 
-fn backlog() -> (TempDir, Buffer) {
-    let (directory, buffer) = open();
+fn backlog() -> (TempDir, Producer, Consumer) {
+    let (directory, producer, consumer) = open();
     for _ in 0..BACKLOG {
-        let _ = buffer.push(Kind(1), &[7; RECORD_BYTES]).expect("room");
+        let _ = producer.push(Kind(1), &[7; RECORD_BYTES]);
     }
-    (directory, buffer)
+    block_on(producer.flush(Durability::Process)).expect("the disk works");
+    (directory, producer, consumer)
 }
 
-fn drain_all(buffer: &Buffer) {
-    while let Some(through) = buffer.next_batch(64, 1 << 20).expect("readable").last().map(Entry::last_seq) {
-        buffer.ack_through(through).expect("delivered");
+fn drain_all(consumer: &mut Consumer) {
+    while !consumer.is_drained() {
+        block_on(consumer.next_batch(64, 1 << 20)).expect("open").ack();
     }
 }
 
-criterion_group!(benches, push, drain);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().measurement_time(Duration::from_secs(5));
+    targets = push, drain
+}
 criterion_main!(benches);

@@ -1,35 +1,27 @@
-//! Pushes records into a spool, goes away without a goodbye, comes back, drains and acknowledges.
-#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+//! Events that survive their process: append, crash, recover, drain.
 
-use std::path::PathBuf;
+use std::process::{Command, abort};
+use std::time::Duration;
 
-use zastava_buffer::{Buffer, Entry, Kind, Options};
+use zastava_buffer::{Buffer, Config, Durability, Kind, block_on};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = tempfile::tempdir()?;
-    let directory = std::env::args_os().nth(1).map_or_else(|| scratch.path().into(), PathBuf::from);
-
-    let (buffer, report) = Buffer::open(&directory, Options::new(8 << 20))?;
-    println!("opened, {} records from before", report.pending);
-    for number in 0..5 {
-        let admission = buffer.push(Kind(1), format!("event {number}").as_bytes())?;
-        println!("record {} is safe from kill -9", admission.seq);
-    }
-    drop(buffer); // Nothing synced and nothing acknowledged, as a crash would leave it.
-
-    let (buffer, report) = Buffer::open(&directory, Options::new(8 << 20))?;
-    println!("opened again, {} records to deliver", report.pending);
-    while let [batch @ .., last] = &buffer.next_batch(3, 1 << 20)?[..] {
-        for entry in batch.iter().chain([last]) {
-            match entry {
-                Entry::Record(record) => println!("{}: {}", record.seq, record.bytes.escape_ascii()),
-                Entry::Gap(gap) => println!("{} records lost: {:?}", gap.records(), gap.reason),
-                _ => {}
-            }
+    let Some(directory) = std::env::args().nth(1) else {
+        let directory = tempfile::tempdir()?;
+        let crashed = Command::new(std::env::current_exe()?).arg(directory.path()).status()?;
+        let (producer, mut consumer, report) = Buffer::open(directory.path(), Config::new(8 << 20))?;
+        println!("{crashed}: {} events are there, {} lost", report.pending, report.lost);
+        while !consumer.is_drained() {
+            block_on(consumer.next_batch(100, 1 << 20)).ok_or("closed")?.ack();
         }
-        buffer.ack_through(last.last_seq())?;
+        producer.close(Duration::from_secs(5));
+        println!("{}", producer.stats());
+        return Ok(());
+    };
+    let (producer, _consumer, _) = Buffer::open(directory, Config::new(8 << 20))?;
+    for number in 1..1000 {
+        let _ = producer.push(Kind(1), format!("event {number}").as_bytes());
     }
-    let stats = buffer.stats();
-    println!("accepted {}, acknowledged {}, pending {}", stats.accepted, stats.acked, stats.pending);
-    Ok(())
+    block_on(producer.push_durable(Kind(2), b"the last one", Durability::Process))?;
+    abort()
 }

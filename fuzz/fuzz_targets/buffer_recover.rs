@@ -1,38 +1,49 @@
-//! Arbitrary bytes as segment or cursor of a buffer: it opens, drains to the end, goes on, and the books
-//! balance. The first byte chooses the file.
+//! Arbitrary bytes as segments and cursor of a buffer: it opens, drains to the end, goes on, and the books
+//! balance. The first byte says what the rest is; a second file may follow it.
 #![no_main]
 
-use std::fs;
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zastava_buffer::{Buffer, Entry, Kind, Options};
+use zastava_buffer::{Buffer, Config, Entry, Kind, block_on};
 
-const SEGMENT: &str = "0000000000000001-0000000000000001-00000000.seg";
+const NAMES: [&str; 4] = [
+    "00-00000001-00000001-0000000000000001-00000000.seg",
+    "00-00000001-00000002-0000000000000005-00000000.seg",
+    "01-00000001-00000001-0000000000000001-00000000.seg",
+    "cursor-00",
+];
 const RECORD: &[u8] = b"still working";
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, bytes)) = data.split_first() else { return };
-    let directory = tempfile::tempdir().expect("a directory");
-    let name = if choice % 4 == 0 { "cursor" } else { SEGMENT };
-    fs::write(directory.path().join(name), bytes).expect("written");
-
-    for _ in 0..2 {
-        let (buffer, report) = Buffer::open(directory.path(), Options::new(1 << 20)).expect("it opens");
-        let admission = buffer.push(Kind(1), RECORD).expect("there is room");
-        let mut records = 0;
-        let mut last = None;
-        loop {
-            let batch = buffer.next_batch(5, 4096).expect("readable");
-            let Some(through) = batch.last().map(Entry::last_seq) else { break };
-            records += batch.iter().filter(|entry| matches!(entry, Entry::Record(_))).count() as u64;
-            last = batch.into_iter().last();
-            buffer.ack_through(through).expect("delivered");
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let half = if choice & 0x10 == 0 { bytes.len() } else { bytes.len() / 2 };
+    for (at, part) in [&bytes[..half], &bytes[half..]].into_iter().enumerate() {
+        let name = NAMES[(usize::from(choice & 3) + at) % NAMES.len()];
+        if at == 0 || half < bytes.len() {
+            std::fs::write(directory.path().join(name), part).expect("written");
         }
-        assert!(
-            matches!(last, Some(Entry::Record(record)) if record.seq == admission.seq && record.bytes == RECORD)
-        );
-        let stats = buffer.stats();
-        assert!(records > report.pending || report.evicted > 0);
-        assert_eq!((stats.pending, stats.accepted), (0, stats.acked + stats.dropped.total()));
+    }
+    let mut config = Config::new(1 << 20);
+    config.free_percent_min = 0;
+    for _ in 0..2 {
+        let (producer, mut consumer, report) =
+            Buffer::open(directory.path(), config.clone()).expect("it opens");
+        let seq = producer.push(Kind(1), RECORD).seq().expect("there is room");
+        let (mut records, mut found) = (0, false);
+        while !consumer.is_drained() {
+            let batch = block_on(consumer.next_batch(50, 4096)).expect("open");
+            for entry in batch.entries() {
+                if let Entry::Record(record) = entry {
+                    records += 1;
+                    found |= batch.class() == 0 && record.seq == seq && record.bytes == RECORD;
+                }
+            }
+            batch.ack();
+        }
+        let (is_done, stats) = producer.close(Duration::from_secs(30));
+        assert!(is_done && found && stats.is_balanced() && stats.pending == 0);
+        assert!(records <= report.pending + 1);
     }
 });

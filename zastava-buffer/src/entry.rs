@@ -2,29 +2,64 @@
 
 use std::fmt;
 
-use crate::stats::DropReason;
+use bytes::Bytes;
 
-/// What sort of record this is, by the caller's own numbering. Losses are counted by kind.
+use crate::tally::Drops;
+
+/// What sort of record this is, by the caller's own numbering. Policies and losses go by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(pub u8);
 
-/// The answer to a push that stored its record.
+/// The answer to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a push may have dropped older records to make room"]
+#[must_use = "a push may have been refused, or may have cost older records"]
 #[non_exhaustive]
-pub struct Admission {
-    /// The record's number. Numbers grow by one from 1 over the lifetime of the directory.
-    pub seq: u64,
-    /// How many older records were dropped to make room for this one.
-    pub evicted: u64,
-    /// What the record survives from now on.
-    pub durability: Durability,
+pub enum Admission {
+    /// Accepted, and in memory on its way to the disk.
+    Stored {
+        /// The record's number within its class: one more than the last.
+        seq: u64,
+    },
+    /// Accepted, and since the last push so many older records were dropped to make room.
+    Evicted {
+        /// The record's number.
+        seq: u64,
+        /// How many went, of this class and lower ones.
+        count: u64,
+    },
+    /// Not accepted; counted in [`Stats::refused`](crate::Stats::refused).
+    Refused(Refusal),
 }
 
-/// Durability, named by the failure that is survived.
+impl Admission {
+    /// The record's number, if it was accepted.
+    #[must_use]
+    pub fn seq(&self) -> Option<u64> {
+        match *self {
+            Self::Stored { seq } | Self::Evicted { seq, .. } => Some(seq),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// Why a push was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Longer than [`Config::record_bytes_max`](crate::Config::record_bytes_max).
+    TooLarge,
+    /// No room, and the kind's [policy](crate::Policy) does not let it push others out.
+    Full,
+    /// [`Producer::close`](crate::Producer::close) was called.
+    Closed,
+}
+
+/// How safe a record is, named by the failure it survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
+    /// In the memory of the process: survives nothing.
+    Memory,
     /// The write returned: survives a panic, the OOM killer and `kill -9`, not a power cut.
     Process,
     /// File and directory are synced: survives a crash of the machine and a power cut.
@@ -42,12 +77,27 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The number to give to [`ack_through`](crate::Buffer::ack_through) when this entry and all
-    /// before it are done.
+    /// The number to give to [`Batch::ack_through`](crate::Batch::ack_through) when this entry and all before it
+    /// are done.
+    #[must_use]
     pub fn last_seq(&self) -> u64 {
         match self {
             Self::Record(record) => record.seq,
             Self::Gap(gap) => gap.last_seq,
+        }
+    }
+
+    pub(crate) fn first_seq(&self) -> u64 {
+        match self {
+            Self::Record(record) => record.seq,
+            Self::Gap(gap) => gap.first_seq,
+        }
+    }
+
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Record(record) => record.bytes.len(),
+            Self::Gap(_) => 0,
         }
     }
 }
@@ -56,15 +106,17 @@ impl Entry {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// Number given by the push.
+    /// Number within the class.
     pub seq: u64,
-    /// The opening of the directory in which the record was pushed. After a power cut a number
-    /// that was never synced can be given again; the pair of epoch and number cannot.
-    pub epoch: u64,
+    /// The opening of the directory in which the record was pushed; 0 while there is none. After a power cut
+    /// a number that was never synced can be given again; the pair of epoch and number cannot.
+    pub epoch: u32,
     /// Kind given by the push.
     pub kind: Kind,
-    /// Bytes given by the push.
-    pub bytes: Vec<u8>,
+    /// Bytes given by the push. A slice of a shared block of up to 128 KiB, which lives as long as it does.
+    pub bytes: Bytes,
+    /// 1 at the first delivery since the opening, one more after each batch that was dropped.
+    pub attempt: u32,
 }
 
 impl fmt::Debug for Record {
@@ -74,27 +126,27 @@ impl fmt::Debug for Record {
             .field("epoch", &self.epoch)
             .field("kind", &self.kind)
             .field("bytes", &format_args!("{} bytes", self.bytes.len()))
+            .field("attempt", &self.attempt)
             .finish()
     }
 }
 
 /// A range of numbers whose records were accepted and are lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
     /// First lost number.
     pub first_seq: u64,
     /// Last lost number; not below `first_seq`.
     pub last_seq: u64,
-    /// Kind of all lost records, when one intact header told it. The exact counts by kind are in
-    /// [`Stats::dropped`](crate::Stats::dropped).
-    pub kind: Option<Kind>,
-    /// Why they are lost.
-    pub reason: DropReason,
+    /// The lost records by kind and reason; they sum up to the range. Where damage left several gaps in one
+    /// segment, the kinds of each are a guess and the kinds of all together are exact.
+    pub counts: Drops,
 }
 
 impl Gap {
     /// How many records are lost.
+    #[must_use]
     pub fn records(&self) -> u64 {
         self.last_seq - self.first_seq + 1
     }

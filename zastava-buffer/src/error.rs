@@ -3,16 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::stats::DropReason;
+use crate::entry::Refusal;
 
-/// Why a call on a [`Buffer`](crate::Buffer) failed. A failed push accepted nothing.
+/// Why a call on a buffer failed. Trouble with the disk after opening is not an error of a call but the buffer's
+/// [`Health`](crate::Health).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option is out of its range, which may depend on the other options.
-    #[error("option {option} is {value}, allowed is {min} to {max}")]
-    InvalidOption {
-        /// Name of the field of [`Options`](crate::Options).
+    /// A setting is out of its range, which may depend on the other settings.
+    #[error("setting {option} is {value}, allowed is {min} to {max}")]
+    InvalidConfig {
+        /// Name of the field of [`Config`](crate::Config).
         option: &'static str,
         /// The value given.
         value: u64,
@@ -23,78 +24,43 @@ pub enum Error {
     },
     /// Another buffer, here or in another process, holds the directory. The kernel frees the lock
     /// when that process ends, however it ends; the lock file never needs deleting.
-    #[error("{} is locked by another buffer", path.display())]
+    #[error("{} is locked by another buffer ({holder})", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
+        /// What the holder wrote of itself; for people only.
+        holder: String,
     },
-    /// A file operation failed. Nothing was accepted; a full disk ends up here, see
-    /// [`is_storage_full`](Self::is_storage_full).
+    /// A file operation failed while opening.
     #[error("cannot {operation} {}", path.display())]
     Storage {
-        /// What was attempted: a verb such as `write`.
+        /// What was attempted: a verb such as `create`.
         operation: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// The record alone is refused; the queue is as before.
-    #[error("a record of {bytes} bytes is above the limit of {bytes_max}")]
-    TooLarge {
-        /// Length of the record.
-        bytes: u64,
-        /// [`Options::record_bytes_max`](crate::Options::record_bytes_max).
-        bytes_max: u64,
-    },
-    /// Files set aside fill the cap, and they are never deleted: move them out of `aside/` and open
-    /// again.
-    #[error("no room for a record: files set aside take {set_aside_bytes} of {bytes_max} bytes")]
-    NoRoom {
-        /// Bytes of the files in `aside/`, in blocks of 4 KiB.
-        set_aside_bytes: u64,
-        /// [`Options::bytes_max`](crate::Options::bytes_max).
-        bytes_max: u64,
-    },
-    /// Only what was delivered can be acknowledged.
-    #[error("record {seq} was not delivered yet, the last one was {delivered_through}")]
-    NotDelivered {
-        /// The number given to `ack_through`.
+    /// The thread that does the file operations cannot be started.
+    #[error("cannot start the thread of the buffer")]
+    Thread(#[source] io::Error),
+    /// The record was not accepted.
+    #[error("the record was refused: {0:?}")]
+    Refused(Refusal),
+    /// The record was dropped, and counted, before it reached the durability asked for.
+    #[error("record {seq} was dropped from memory before it was safe")]
+    Dropped {
+        /// Its number.
         seq: u64,
-        /// The last number delivered.
-        delivered_through: u64,
     },
-    /// An earlier sync of these records failed, and the kernel may have dropped their pages, or
-    /// their file is gone. What can still be read can be acknowledged, but no sync vouches for it.
-    #[error("records {first_seq} to {last_seq} may not survive a power cut")]
-    NotDurable {
-        /// First record in doubt.
-        first_seq: u64,
-        /// Last record in doubt.
-        last_seq: u64,
-    },
+    /// The durability asked for cannot be had now: the storage is [degraded](crate::Health) or full, the buffer is
+    /// closed, or [`Commit::Never`](crate::Commit::Never) excludes it. The records stay accepted.
+    #[error("records are not as safe as asked for, since the storage cannot take them now")]
+    NotDurable,
 }
 
 impl Error {
-    /// True when space, quota or a file size limit is exhausted: the same push can succeed later.
-    pub fn is_storage_full(&self) -> bool {
-        let Self::Storage { source, .. } = self else { return false };
-        matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        )
-    }
-
     pub(crate) fn storage(operation: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Storage { operation, path: path.to_owned(), source }
-    }
-
-    /// The reason under which a refused push is counted.
-    pub(crate) fn refusal(&self) -> DropReason {
-        match self {
-            Self::TooLarge { .. } => DropReason::TooLarge,
-            Self::NoRoom { .. } => DropReason::NoRoom,
-            _ => DropReason::WriteFailed,
-        }
     }
 }

@@ -2,18 +2,56 @@
 //! specification. All integers are little-endian, all checksums CRC-32C (RFC 3720, appendix B.4).
 
 mod cursor;
+mod footer;
 mod frame;
 mod segment;
 
 pub(crate) use cursor::{CURSOR_BYTES, Cursor, CursorFound};
-pub(crate) use frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader};
+pub(crate) use footer::{Footer, TRAILER_BYTES};
+pub(crate) use frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, encode_gap, gap_tally};
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound, SegmentName};
+
+use crate::entry::Kind;
+use crate::tally::{DropReason, Fate, Tally};
 
 /// The version that this crate writes, in segments and in the cursor.
 const VERSION: u16 = 1;
 
 /// No record has a higher number. It keeps arithmetic on numbers read from files away from overflow.
-pub(crate) const SEQ_MAX: u64 = 1 << 62;
+pub(crate) const SEQ_MAX: u64 = 1 << 56;
+
+/// One count: kind (2 bytes, 256 = unknown), reason (1, 0 = live), mark (1), reserved (4), count (8).
+const LINE_BYTES: usize = 16;
+const KIND_UNKNOWN: u16 = 256;
+
+fn put_line(out: &mut Vec<u8>, fate: Fate, mark: u8, count: u64) {
+    let (kind, reason) = match fate {
+        Fate::Live(kind) => (Some(kind), 0),
+        Fate::Lost(kind, reason) => (kind, reason.code()),
+    };
+    out.extend_from_slice(&kind.map_or(KIND_UNKNOWN, |kind| u16::from(kind.0)).to_le_bytes());
+    out.extend_from_slice(&[reason, mark, 0, 0, 0, 0]);
+    out.extend_from_slice(&count.to_le_bytes());
+}
+
+/// Fate, mark and count of each line. A count beyond reason is cut, so that no sum overflows; it then no
+/// longer balances, and the caller refuses what holds it.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (Fate, u8, u64)> + '_ {
+    bytes.chunks_exact(LINE_BYTES).map(|line| {
+        let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
+        let fate = match (line[2], kind) {
+            (0, Some(kind)) => Fate::Live(kind),
+            (code, kind) => Fate::Lost(kind, DropReason::from_code(code)),
+        };
+        (fate, line[3], u64::from_le_bytes(field(line, 8)).min(SEQ_MAX))
+    })
+}
+
+fn tally_of_lines(bytes: &[u8]) -> Tally {
+    let mut tally = Tally::default();
+    lines(bytes).take(4096).for_each(|(fate, _, count)| tally.add(fate, count));
+    tally
+}
 
 /// The `N` bytes at `at`. The callers pass fixed-size headers and offsets inside them.
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {

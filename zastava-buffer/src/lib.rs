@@ -1,53 +1,55 @@
-//! A bounded, crash-safe queue of opaque records on disk, with every loss counted.
+//! A bounded, crash-safe queue of opaque records on disk: no record lost, or the loss counted.
 //!
-//! Producers [`push`](Buffer::push) bytes with a small [`Kind`]; one consumer reads the oldest with
-//! [`next_batch`](Buffer::next_batch), sends them on and [acknowledges](Buffer::ack_through) them.
-//! The crate never looks into the bytes, needs no async runtime and starts no thread.
+//! A [`Producer`] pushes bytes with a small [`Kind`] and never waits; one [`Consumer`] takes [batches](Batch),
+//! sends them on and acknowledges them. One thread does all file operations. The crate never looks into the
+//! bytes and needs no async runtime; its futures work in any, and [`block_on`] is enough without one.
 //!
 //! ```
-//! use zastava_buffer::{Buffer, Entry, Kind, Options};
+//! use std::time::Duration;
+//! use zastava_buffer::{Buffer, Config, Durability, Entry, Kind, block_on};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! let (buffer, report) = Buffer::open(directory.path(), Options::default())?;
+//! let (producer, mut consumer, report) = Buffer::open(directory.path(), Config::default())?;
 //! assert_eq!(report.pending, 0);
 //!
-//! let admission = buffer.push(Kind(1), b"container started")?;
-//! let batch = buffer.next_batch(64, 1 << 20)?;
-//! for entry in &batch {
+//! let _ = producer.push(Kind(1), b"container started");
+//! block_on(producer.push_durable(Kind(1), b"container stopped", Durability::Power))?;
+//!
+//! let batch = block_on(consumer.next_batch(64, 1 << 20)).expect("not closed");
+//! for entry in batch.entries() {
 //!     match entry {
-//!         Entry::Record(record) => assert_eq!(record.bytes, b"container started"),
-//!         Entry::Gap(gap) => eprintln!("{} records were lost: {:?}", gap.records(), gap.reason),
+//!         Entry::Record(record) => println!("{}: {} bytes", record.seq, record.bytes.len()),
+//!         Entry::Gap(gap) => println!("{} records were lost: {:?}", gap.records(), gap.counts),
 //!         _ => {}
 //!     }
 //! }
-//! buffer.ack_through(admission.seq)?;
-//! assert!(buffer.next_batch(64, 1 << 20)?.is_empty());
+//! batch.ack();
+//! let (_, stats) = producer.close(Duration::from_secs(5));
+//! assert_eq!((stats.accepted, stats.acked, stats.pending), (2, 2, 0));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # What is promised
 //!
-//! * **At least once.** A record leaves the queue when it is acknowledged, or when it is dropped
-//!   and counted. Reading consumes nothing: a batch that is let go comes again. After a crash a
-//!   record may come twice; ([`Buffer::id`], [`Record::epoch`], [`Record::seq`]) names it for good.
-//! * **Honest durability.** A push that returned survives the end of the process
-//!   ([`Durability::Process`]), by `kill -9` too. Only [`Buffer::sync`] makes records survive a
-//!   power cut.
-//! * **A hard cap.** All files together stay within [`Options::bytes_max`], counted in blocks of
-//!   4 KiB. When there is no room the oldest segment goes, by kind into [`Stats::dropped`].
-//! * **Exact counts.** `accepted = acked + pending + dropped`, in every [`Stats`], over the lifetime
-//!   of the directory.
-//! * **Damage is contained.** A damaged record is skipped, reported as a [`Gap`] and counted; the
-//!   records around it are delivered. Bytes that fail their checksum are never delivered.
+//! * **At least once.** A record leaves the queue when its batch is acknowledged, or when it is dropped and
+//!   counted. A batch that is let go comes again. After a crash a record may come twice; the class,
+//!   [`Producer::id`], [`Record::epoch`] and [`Record::seq`] name it for good.
+//! * **Honest durability.** [`push`](Producer::push) promises memory. [`push_durable`](Producer::push_durable) and
+//!   [`flush`](Producer::flush) wait for what they are asked: [`Durability::Process`] survives `kill -9`,
+//!   [`Durability::Power`] a power cut. Records stay in memory until they are as safe as [`Commit`] wants, so a
+//!   failed write or sync loses nothing.
+//! * **A hard cap.** All files together stay within [`Config::bytes_max`], in blocks of 4 KiB, reservations
+//!   included. When there is no room the kind's [`Policy`] decides.
+//! * **Exact counts.** `accepted = acked + pending + dropped`, in every [`Stats`], over the lifetime of the
+//!   directory. Losses come in the stream as a [`Gap`], in their place.
+//! * **Damage is contained.** A damaged record is skipped and counted; those around it are delivered. Bytes that
+//!   fail their checksum never are.
+//! * **Trouble is survived.** While the disk is full, read-only, broken, or held by another process, records are
+//!   kept and delivered from memory; see [`Health`].
 //!
 //! The files are described in `FORMAT.md`. Unix only: positioned reads and directory syncs.
-//!
-//! # Limits
-//!
-//! One lock guards the queue, so a push waits while a batch is read or a sync runs. Opening reads
-//! the whole backlog once. One process at a time, one consumer at a time.
 
 /// The example in the README, kept true.
 #[cfg(doctest)]
@@ -55,17 +57,37 @@
 struct Readme;
 
 mod buffer;
+mod config;
+mod consumer;
 mod entry;
 mod error;
 mod format;
-mod options;
-mod queue;
+mod lane;
+mod mistake;
+mod producer;
 mod scan;
+mod state;
 mod stats;
-mod storage;
+mod store;
+mod tally;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod verify;
+mod worker;
 
-pub use buffer::Buffer;
-pub use entry::{Admission, Durability, Entry, Gap, Kind, Record};
+#[cfg(test)]
+mod simulation;
+
+pub use buffer::{Buffer, block_on};
+pub use config::{
+    BYTES_MAX_MIN, CLASSES_MAX, Commit, Config, Policy, RECORD_BYTES_LIMIT, SEGMENT_BYTES_MIN, Unavailable,
+    WhenFull,
+};
+pub use consumer::{Batch, Consumer};
+pub use entry::{Admission, Durability, Entry, Gap, Kind, Record, Refusal};
 pub use error::Error;
-pub use options::{BYTES_MAX_MIN, Options, RECORD_BYTES_LIMIT, SEGMENT_BYTES_MIN};
-pub use stats::{CursorCondition, DropReason, Drops, OpenReport, Stats};
+pub use producer::Producer;
+pub use stats::{Cause, CursorCondition, Health, OpenReport, Stats};
+pub use store::{Disk, Removal, Store, StoredFile};
+pub use tally::{DropReason, Drops};
+pub use verify::{Verified, verify};

@@ -1,92 +1,117 @@
 //! Reads the frames of one segment, whatever is in it: every number in its range comes out once, as
 //! a record or as lost. Damage is skipped by looking for the next intact header.
 
-use crate::entry::Kind;
-use crate::error::Error;
-use crate::format::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader};
-use crate::stats::DropReason;
-use crate::storage::DataFile;
+use std::io;
 
-/// A place between two frames: an offset in the file, and the number of the frame that follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) offset: u64,
-    pub(crate) seq: u64,
-}
+use bytes::Bytes;
+
+use crate::entry::Kind;
+use crate::format::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, gap_tally};
+use crate::store::Store;
+use crate::tally::{DropReason, Fate, Tally};
+
+/// Read at a time, more only for a longer record.
+pub(crate) const WINDOW_BYTES: usize = 128 << 10;
+
+const PAGE_BYTES: usize = 4096;
+/// A page is given up after so many failures, a second apart at the end, if the rest of the file can be read.
+const FAILURES_OF_PAGE: u32 = 3;
+/// And after so many if nothing can.
+const FAILURES_OF_STORE: u32 = 300;
 
 /// What is known about a segment before it is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Extent {
-    pub(crate) start: Position,
-    /// Readable length of the file.
-    pub(crate) len: u64,
+    pub(crate) name: String,
     pub(crate) salt: u32,
+    /// Where to begin, and the number expected there.
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    /// Where frames end.
+    pub(crate) len: u64,
     /// Numbers below were settled earlier: they are passed over.
     pub(crate) from_seq: u64,
     /// Numbers below were certainly given in this segment; those not found are lost.
     pub(crate) known_end: u64,
     /// Frames from here on are void: a later segment has these numbers.
     pub(crate) limit: u64,
-    /// Why numbers are lost for which there are no bytes.
-    pub(crate) absence: DropReason,
 }
 
 #[derive(Debug)]
-pub(crate) enum Found<'a> {
-    Record { seq: u64, kind: Kind, payload: &'a [u8] },
-    Lost { first_seq: u64, last_seq: u64, kind: Option<Kind>, reason: DropReason },
+pub(crate) enum Found {
+    Record {
+        seq: u64,
+        kind: Kind,
+        payload: Bytes,
+    },
+    /// Numbers from `first` up to `end`; the tally sums up to them.
+    Lost {
+        first: u64,
+        end: u64,
+        tally: Tally,
+    },
 }
 
-/// An iterator over a segment, except that it lends what it finds.
+impl Found {
+    pub(crate) fn add_to(&self, sum: &mut Tally) {
+        match self {
+            Self::Record { kind, .. } => sum.add(Fate::Live(*kind), 1),
+            Self::Lost { tally, .. } => sum.merge(tally),
+        }
+    }
+}
+
+/// An iterator over a segment.
 #[derive(Debug)]
 pub(crate) struct Frames {
     window: Window,
     extent: Extent,
-    before: Position,
-    position: Position,
     torn_tail: bool,
 }
 
 impl Frames {
-    /// Reads `window_bytes` at a time, more only for a longer record.
-    pub(crate) fn new(file: Option<DataFile>, extent: Extent, window_bytes: usize) -> Self {
-        let len = if file.is_some() { extent.len } else { extent.start.offset };
-        let window = Window { file, len, window_bytes, start: 0, buffer: Vec::new() };
-        Self { window, extent, before: extent.start, position: extent.start, torn_tail: false }
+    pub(crate) fn new(extent: Extent) -> Self {
+        let name = extent.name.clone();
+        let window = Window { name, len: extent.len, start: 0, bytes: Bytes::new(), failures: 0 };
+        Self { window, extent, torn_tail: false }
+    }
+
+    /// From now on pages that cannot be read count as damage after so many failures, instead of being an error.
+    pub(crate) fn after_failures(mut self, failures: u32) -> Self {
+        self.window.failures = failures;
+        self
+    }
+
+    /// The segment goes on being written: there is more to read now.
+    pub(crate) fn grow(&mut self, len: u64, known_end: u64) {
+        self.window.len = len;
+        self.extent.len = len;
+        (self.extent.known_end, self.extent.limit) = (known_end, known_end);
     }
 
     /// The next number that was not settled earlier, or `None` at the end of the segment.
-    pub(crate) fn next(&mut self) -> Result<Option<Found<'_>>, Error> {
+    pub(crate) fn next(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
         loop {
-            self.before = self.position;
-            let Some(step) = self.step()? else { return Ok(None) };
-            if self.position.seq <= self.extent.from_seq {
-                continue;
+            let Some(found) = self.step(store)? else { return Ok(None) };
+            match found {
+                Found::Lost { first, end, mut tally } if end > self.extent.from_seq => {
+                    let first = first.max(self.extent.from_seq);
+                    tally.keep(end - first);
+                    return Ok(Some(Found::Lost { first, end, tally }));
+                }
+                Found::Record { seq, .. } if seq >= self.extent.from_seq => return Ok(Some(found)),
+                _ => {}
             }
-            return Ok(Some(match step {
-                Step::Record(header) => Found::Record {
-                    seq: header.seq,
-                    kind: header.kind,
-                    payload: self.window.payload(self.position.offset, &header),
-                },
-                Step::Lost(kind, reason) => Found::Lost {
-                    first_seq: self.before.seq.max(self.extent.from_seq),
-                    last_seq: self.position.seq - 1,
-                    kind,
-                    reason,
-                },
-            }));
         }
     }
 
-    /// Where the last find began.
-    pub(crate) fn before(&self) -> Position {
-        self.before
+    /// The number that comes next.
+    pub(crate) fn seq(&self) -> u64 {
+        self.extent.seq
     }
 
-    /// Where the last find ended.
-    pub(crate) fn position(&self) -> Position {
-        self.position
+    pub(crate) fn name(&self) -> &str {
+        &self.extent.name
     }
 
     /// Whether the segment ended in part of a frame, once `next` has returned `None`.
@@ -94,137 +119,152 @@ impl Frames {
         self.torn_tail
     }
 
-    /// Moves `position` over one record or one stretch of lost numbers.
-    fn step(&mut self) -> Result<Option<Step>, Error> {
-        let Position { offset, seq } = self.position;
+    /// Moves over one frame or one stretch of damage.
+    fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
+        let (offset, seq) = (self.extent.offset, self.extent.seq);
         if seq >= self.extent.limit {
             return Ok(None);
         }
-        let salt = self.extent.salt;
-        let bytes = self.window.at(offset, FRAME_HEADER_BYTES)?;
+        let bytes = self.window.at(store, offset, FRAME_HEADER_BYTES)?;
         let Some(bytes) = bytes.first_chunk() else { return Ok(self.end(false)) };
-        let header = match FrameHeader::decode(bytes, salt) {
-            Some(header) if header.seq == seq => header,
-            _ => return self.resynchronise(),
+        let header = match FrameHeader::decode(bytes, self.extent.salt) {
+            Some(header) if header.seq == seq && header.end_seq() <= self.extent.limit => header,
+            _ => return self.resynchronise(store),
         };
-        let payload = self.window.at(offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)?;
+        let start = offset + FRAME_HEADER_BYTES as u64;
+        let payload = self.window.at(store, start, header.payload_bytes as usize)?;
         if payload.len() < header.payload_bytes as usize {
             return Ok(self.end(false));
         }
-        let step = if header.flags != 0 {
-            Step::Lost(Some(header.kind), DropReason::UnreadableVersion)
-        } else if header.matches(payload) {
-            Step::Record(header)
+        let intact = header.matches(payload);
+        let gap = if intact && header.is_gap() { gap_tally(&header, payload) } else { None };
+        self.extent.offset = start + u64::from(header.payload_bytes);
+        self.extent.seq = header.end_seq();
+        if intact && header.is_record() {
+            let payload = self.window.slice(start, header.payload_bytes as usize);
+            return Ok(Some(Found::Record { seq, kind: header.kind, payload }));
+        }
+        let reason = if header.is_record() || header.is_gap() {
+            DropReason::Corrupt
         } else {
-            Step::Lost(Some(header.kind), DropReason::Corrupt)
+            DropReason::UnreadableVersion
         };
-        let frame_bytes = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
-        self.position = Position { offset: offset + frame_bytes, seq: seq + 1 };
-        Ok(Some(step))
+        let kind = if header.is_gap() { None } else { Some(header.kind) };
+        let tally = gap.unwrap_or_else(|| Tally::of(Fate::Lost(kind, reason), u64::from(header.span)));
+        Ok(Some(Found::Lost { first: seq, end: header.end_seq(), tally }))
     }
 
-    /// Finds the next header whose number can be right: every lost frame took at least a header's
-    /// length, so damage cannot make us believe in more lost records than there was room for.
-    fn resynchronise(&mut self) -> Result<Option<Step>, Error> {
-        let Position { offset: damage, seq } = self.position;
-        let mut offset = damage + 1;
-        while let Some(candidate) = self.window.find(&FRAME_MAGIC, offset)? {
+    /// Finds the next header whose number can be right.
+    fn resynchronise(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
+        let mut offset = self.extent.offset + 1;
+        while let Some(candidate) = self.window.find(store, &FRAME_MAGIC, offset)? {
             offset = candidate + 1;
-            let Some(bytes) = self.window.at(candidate, FRAME_HEADER_BYTES)?.first_chunk() else { break };
+            let bytes = self.window.at(store, candidate, FRAME_HEADER_BYTES)?;
+            let Some(bytes) = bytes.first_chunk() else { break };
             let Some(header) = FrameHeader::decode(bytes, self.extent.salt) else { continue };
-            let lost_max = (candidate - damage) / FRAME_HEADER_BYTES as u64;
-            if header.seq < seq || header.seq - seq > lost_max || header.seq >= self.extent.limit {
+            if header.seq < self.extent.seq || header.end_seq() > self.extent.limit {
                 continue;
             }
-            self.position = Position { offset: candidate, seq: header.seq };
+            self.extent.offset = candidate;
             // Nothing is lost when all that was skipped are bytes between two frames.
-            return if header.seq == seq { self.step() } else { Ok(Some(CORRUPT)) };
+            let lost = self.lost_up_to(header.seq, DropReason::Corrupt);
+            return if lost.is_some() { Ok(lost) } else { self.step(store) };
         }
         Ok(self.end(true))
     }
 
     /// The rest of the file holds no frame. Numbers that must have been here are lost; if none is
     /// known, bytes that are no torn frame stand for one record at least.
-    fn end(&mut self, damaged: bool) -> Option<Step> {
-        let Position { offset, seq } = self.position;
-        let rest = self.window.len.saturating_sub(offset);
-        self.position.offset = self.window.len.max(offset);
-        if seq < self.extent.known_end {
-            self.position.seq = self.extent.known_end;
-            return Some(if damaged { CORRUPT } else { Step::Lost(None, self.extent.absence) });
-        }
-        if damaged {
-            self.position.seq += 1;
-            return Some(CORRUPT);
-        }
-        self.torn_tail |= rest > 0;
-        None
+    fn end(&mut self, damaged: bool) -> Option<Found> {
+        let rest = self.extent.len.saturating_sub(self.extent.offset);
+        self.extent.offset = self.extent.len.max(self.extent.offset);
+        let reason = if damaged { DropReason::Corrupt } else { DropReason::Missing };
+        let known = self.extent.known_end.min(self.extent.limit);
+        let least = if damaged { self.extent.seq + 1 } else { self.extent.seq };
+        let lost = self.lost_up_to(known.max(least), reason);
+        self.torn_tail |= lost.is_none() && rest > 0;
+        lost
+    }
+
+    fn lost_up_to(&mut self, end: u64, reason: DropReason) -> Option<Found> {
+        let first = std::mem::replace(&mut self.extent.seq, end);
+        let tally = Tally::of(Fate::Lost(None, reason), end - first);
+        (end > first).then_some(Found::Lost { first, end, tally })
     }
 }
-
-enum Step {
-    Record(FrameHeader),
-    Lost(Option<Kind>, DropReason),
-}
-
-const CORRUPT: Step = Step::Lost(None, DropReason::Corrupt);
 
 /// A stretch of the file in memory.
 #[derive(Debug)]
 struct Window {
-    file: Option<DataFile>,
+    name: String,
     len: u64,
-    window_bytes: usize,
     start: u64,
-    buffer: Vec<u8>,
+    bytes: Bytes,
+    /// So often reading has failed here.
+    failures: u32,
 }
 
 impl Window {
     /// `wanted` bytes from `offset`, or fewer where the file ends.
-    fn at(&mut self, offset: u64, wanted: usize) -> Result<&[u8], Error> {
+    fn at(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<&[u8]> {
         let left = self.len.saturating_sub(offset);
         let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
         if wanted == 0 {
             return Ok(&[]);
         }
-        let held = self.start..=self.start + self.buffer.len() as u64;
+        let held = self.start..=self.start + self.bytes.len() as u64;
         if !(held.contains(&offset) && held.contains(&(offset + wanted as u64))) {
-            self.fill(offset, wanted.max(self.window_bytes))?;
+            self.fill(store, offset, wanted.max(WINDOW_BYTES))?;
         }
         let at = (offset - self.start) as usize;
-        let end = self.buffer.len().min(at + wanted);
-        Ok(&self.buffer[at..end])
+        Ok(&self.bytes[at.min(self.bytes.len())..self.bytes.len().min(at + wanted)])
     }
 
-    fn fill(&mut self, offset: u64, wanted: usize) -> Result<(), Error> {
+    fn fill(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<()> {
         let left = self.len - offset;
         let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
-        self.start = offset;
-        self.buffer.resize(wanted, 0);
-        let read = match &self.file {
-            Some(file) => file.read_at(&mut self.buffer, offset),
-            None => Ok(0),
-        };
         // After a failed read the window holds nothing, so that the next call reads again.
-        self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-        read.map(|_| ())
+        (self.start, self.bytes) = (offset, Bytes::new());
+        let mut buffer = vec![0; wanted];
+        let read = match store.read(&self.name, offset, &mut buffer) {
+            // A file that is gone has no bytes; its numbers are lost, and are counted like any others.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if self.failures >= FAILURES_OF_PAGE => {
+                // A bad sector costs a page. If nothing of the file can be read it is not that, but trouble that
+                // may pass: for long nothing is given up for it.
+                let may_pass =
+                    self.failures < FAILURES_OF_STORE && store.read(&self.name, 0, &mut [0]).is_err();
+                if may_pass {
+                    return Err(error);
+                }
+                for (page, bytes) in buffer.chunks_mut(PAGE_BYTES).enumerate() {
+                    if store.read(&self.name, offset + (page * PAGE_BYTES) as u64, bytes).is_err() {
+                        bytes.fill(0);
+                    }
+                }
+                wanted
+            }
+            read => read?,
+        };
+        buffer.truncate(read);
+        self.bytes = Bytes::from(buffer);
+        Ok(())
     }
 
-    /// The payload that ends at `end` and that `at` has just loaded.
-    fn payload(&self, end: u64, header: &FrameHeader) -> &[u8] {
-        let payload_bytes = header.payload_bytes as usize;
-        if payload_bytes == 0 {
-            return &[];
+    /// The bytes that `at` has just loaded.
+    fn slice(&self, offset: u64, len: usize) -> Bytes {
+        if len == 0 {
+            return Bytes::new();
         }
-        let end = (end - self.start) as usize;
-        &self.buffer[end - payload_bytes..end]
+        let at = (offset - self.start) as usize;
+        self.bytes.slice(at..at + len)
     }
 
     /// Where `pattern` first occurs from `offset` on. Searches all that is held before it reads on,
     /// so that a file full of patterns is still read once only.
-    fn find(&mut self, pattern: &[u8; 4], mut offset: u64) -> Result<Option<u64>, Error> {
-        while self.at(offset, pattern.len())?.len() == pattern.len() {
-            let held = &self.buffer[(offset - self.start) as usize..];
+    fn find(&mut self, store: &mut dyn Store, pattern: &[u8; 4], mut offset: u64) -> io::Result<Option<u64>> {
+        while self.at(store, offset, pattern.len())?.len() == pattern.len() {
+            let held = &self.bytes[(offset - self.start) as usize..];
             if let Some(at) = held.windows(pattern.len()).position(|bytes| bytes == pattern) {
                 return Ok(Some(offset + at as u64));
             }

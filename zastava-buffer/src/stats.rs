@@ -1,100 +1,11 @@
-//! The books: what was accepted, and what became of it.
+//! The books, as others see them.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::time::Instant;
 
-use crate::entry::Kind;
-
-/// Why a record was dropped, or refused at the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// Dropped, oldest first, to stay within the cap.
-    Evicted,
-    /// Dropped at open, because the cap had been lowered below what the directory held.
-    CapLowered,
-    /// Its bytes are there but fail their checksum.
-    Corrupt,
-    /// Its number was given, but there are no bytes for it: a file is gone or was cut short.
-    Missing,
-    /// Written by a newer version of this crate, in a form this one does not know.
-    UnreadableVersion,
-    /// Refused: longer than [`Options::record_bytes_max`](crate::Options::record_bytes_max).
-    TooLarge,
-    /// Refused: the storage failed, for example because the disk was full.
-    WriteFailed,
-    /// Refused: files set aside leave no room within the cap.
-    NoRoom,
-    /// A reason that only a newer version of this crate knows, by its number in the file.
-    Other(u8),
-}
-
-impl DropReason {
-    /// The number in the file. Numbers are never used again for something else.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Evicted => 1,
-            Self::CapLowered => 2,
-            Self::Corrupt => 3,
-            Self::Missing => 4,
-            Self::UnreadableVersion => 5,
-            Self::TooLarge => 16,
-            Self::WriteFailed => 17,
-            Self::NoRoom => 18,
-            Self::Other(code) => code,
-        }
-    }
-
-    pub(crate) fn from_code(code: u8) -> Self {
-        match code {
-            1 => Self::Evicted,
-            2 => Self::CapLowered,
-            3 => Self::Corrupt,
-            4 => Self::Missing,
-            5 => Self::UnreadableVersion,
-            16 => Self::TooLarge,
-            17 => Self::WriteFailed,
-            18 => Self::NoRoom,
-            code => Self::Other(code),
-        }
-    }
-}
-
-/// Counts by kind and reason. The kind is `None` where no intact header told it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    counts: BTreeMap<(Option<Kind>, DropReason), u64>,
-}
-
-impl Drops {
-    /// So many pairs of a known kind and a reason are told apart; a further one is counted without
-    /// its kind. The cursor file has room for these and for ten reasons without a kind.
-    const PAIRS_MAX: usize = 240;
-
-    /// Every count that is not zero.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<Kind>, DropReason, u64)> + '_ {
-        self.counts.iter().map(|(&(kind, reason), &count)| (kind, reason, count))
-    }
-
-    /// The count of one pair.
-    pub fn count(&self, kind: Option<Kind>, reason: DropReason) -> u64 {
-        self.counts.get(&(kind, reason)).copied().unwrap_or(0)
-    }
-
-    /// The sum of all counts.
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    pub(crate) fn add(&mut self, kind: Option<Kind>, reason: DropReason, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let pairs = || self.counts.keys().filter(|(kind, _)| kind.is_some()).count();
-        let told_apart = self.counts.contains_key(&(kind, reason)) || pairs() < Self::PAIRS_MAX;
-        let kind = kind.filter(|_| told_apart);
-        *self.counts.entry((kind, reason)).or_insert(0) += count;
-    }
-}
+use crate::error::Error;
+use crate::tally::Drops;
 
 /// One consistent snapshot. In each one
 /// [`accepted`](Self::accepted) = [`acked`](Self::acked) + [`pending`](Self::pending) +
@@ -102,7 +13,7 @@ impl Drops {
 ///
 /// The counts belong to the directory: they are stored with it and go on after a restart. Only
 /// [`refused`](Self::refused) belongs to this opening. If the cursor file is lost the counts begin
-/// anew with what is still in the directory.
+/// anew with what is still in the directory. `Display` prints a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -112,47 +23,78 @@ pub struct Stats {
     pub acked: u64,
     /// Records waiting to be acknowledged.
     pub pending: u64,
-    /// Records accepted and lost. A damaged record is counted as soon as it is known: at open, or,
-    /// when the damage came later, with the acknowledgement of its [`Gap`](crate::Gap).
+    /// Part of `pending` in memory: not yet written, or not yet synced.
+    pub in_memory: u64,
+    /// Records accepted and lost. Damage counts as soon as it is known.
     pub dropped: Drops,
-    /// Pushes that failed since this opening; never part of `accepted`.
+    /// Part of `acked` from before this opening of the directory.
+    pub acked_before: u64,
+    /// Part of `dropped` from before this opening, or found lost by it.
+    pub dropped_before: Drops,
+    /// Pushes that were refused since this opening; never part of `accepted`.
     pub refused: Drops,
-    /// Number that the next record gets.
-    pub next_seq: u64,
-    /// Disk space in use, in blocks of 4 KiB per file, with the files set aside.
+    /// Disk space in use and reserved, in blocks of 4 KiB per file, with the files set aside.
     pub disk_bytes: u64,
-    /// Part of `disk_bytes` in `aside/`.
+    /// Part of `disk_bytes` that is set aside.
     pub set_aside_bytes: u64,
-    /// The cap, as given in the options.
-    pub bytes_max: u64,
+    /// Memory in use for records, of at most [`Config::ring_bytes`](crate::Config::ring_bytes).
+    pub ring_bytes: usize,
+}
+
+impl Stats {
+    /// Whether the law holds. It does.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.accepted == self.acked + self.pending + self.dropped.total()
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = [("accepted", self.accepted), ("acked", self.acked), ("pending", self.pending)];
+        rows.iter().try_for_each(|(name, count)| writeln!(f, "{name:<32}{count:>12}"))?;
+        for (name, drops) in [("dropped", &self.dropped), ("refused", &self.refused)] {
+            for (kind, reason, count) in drops.iter() {
+                let kind = kind.map_or_else(|| "?".to_owned(), |kind| kind.0.to_string());
+                writeln!(f, "{:<32}{count:>12}", format!("{name} kind {kind} {reason:?}"))?;
+            }
+        }
+        writeln!(f, "{:<32}{:>12}", "disk bytes", self.disk_bytes)?;
+        write!(f, "{:<32}{:>12}", "memory bytes", self.ring_bytes)
+    }
 }
 
 /// What was found when the directory was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenReport {
-    /// Records found readable and not yet acknowledged, after any eviction by this opening.
+    /// Why the buffer works in memory only, if it does.
+    pub unavailable: Option<Cause>,
+    /// Records found and not yet acknowledged, after any eviction by this opening.
     pub pending: u64,
     /// Records found lost beyond what was acknowledged: damaged, missing or of a newer version.
     pub lost: u64,
     /// Records dropped by this opening because the cap had been lowered.
     pub evicted: u64,
-    /// The newest segment ends in an unfinished record. Normal after a crash in the middle of a
-    /// push, whose caller got no answer; it is not counted as lost.
+    /// The last end was not orderly. Records accepted in the last moments, at most
+    /// [`Config::ring_bytes`](crate::Config::ring_bytes) of them, may have been lost without a trace.
+    pub unclean: bool,
+    /// The newest segment ends in an unfinished record. Normal after a crash; it is not counted as lost.
     pub torn_tail: bool,
-    /// Segments whose header was damaged. Their records were read with the help of the file name.
+    /// Segments whose header was damaged. Their records are read with the help of the file name.
     pub damaged_headers: u64,
-    /// Files in `aside/`, also from earlier openings.
+    /// Files set aside, also by earlier openings.
     pub set_aside_files: u64,
-    /// How the cursor file was found.
+    /// How the cursor file was found; of the worst class.
     pub cursor: CursorCondition,
 }
 
 /// How the cursor file was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CursorCondition {
     /// The directory is new.
+    #[default]
     Fresh,
     /// Read without complaint.
     Intact,
@@ -162,4 +104,53 @@ pub enum CursorCondition {
     /// Missing, unreadable or of a newer version. Everything in the directory comes again, and the
     /// counts begin anew.
     Lost,
+}
+
+/// How the storage does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Records reach the disk.
+    Ok,
+    /// Records stay in memory; the storage is tried again, first after 50 ms, at the latest every second.
+    Degraded {
+        /// What is wrong.
+        cause: Cause,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// What is wrong with the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// No space, quota or file size left.
+    NoSpace,
+    /// The file system or the directory cannot be written.
+    ReadOnly,
+    /// Another process holds the directory.
+    Locked,
+    /// Anything else.
+    Io,
+}
+
+impl Cause {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::NoSpace
+            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly,
+            _ => Self::Io,
+        }
+    }
+
+    pub(crate) fn of_open(error: &Error) -> Self {
+        match error {
+            Error::Locked { .. } => Self::Locked,
+            Error::Storage { source, .. } => Self::of(source),
+            _ => Self::Io,
+        }
+    }
 }

@@ -122,7 +122,7 @@ impl App {
         ship.end(FLUSH_END_MAX).await;
         drop(settle);
         let outbox = Arc::clone(&self.outbox);
-        blocking(move || outbox.settle()).await;
+        blocking(move || outbox.close()).await;
         tracing::info!(accounting = %json!(self.outbox.accounting()), "the observer has ended");
         ended.map_or(Ok(()), |part| Err(Error::PartEnded { part }))
     }
@@ -171,12 +171,9 @@ async fn settle(outbox: Arc<Outbox>, mounts: Mounts) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (outbox, mounts) = (Arc::clone(&outbox), mounts.clone());
-        blocking(move || {
-            mounts.look();
-            outbox.settle();
-        })
-        .await;
+        let mounts = mounts.clone();
+        blocking(move || mounts.look()).await;
+        outbox.settle();
     }
 }
 

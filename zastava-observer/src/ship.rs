@@ -48,17 +48,12 @@ pub(crate) struct Shipper {
 enum Pause {
     #[error(transparent)]
     Scanner(#[from] ScannerError),
-    #[error("the event buffer cannot be used")]
-    Buffer(#[from] zastava_buffer::Error),
 }
 
 impl Pause {
     fn retry_after(&self) -> Duration {
-        let asked = match self {
-            Self::Scanner(error) => error.retry_after(),
-            Self::Buffer(_) => None,
-        };
-        asked.unwrap_or_default().min(RETRY_AFTER_MAX)
+        let Self::Scanner(error) = self;
+        error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX)
     }
 }
 
@@ -108,8 +103,7 @@ impl Shipper {
         let full = self.batch_size.now as u64;
         let mut deadline = None;
         while !shutdown.has_begun() {
-            let outbox = Arc::clone(&self.outbox);
-            let pending = blocking(move || outbox.pending()).await;
+            let pending = self.outbox.pending();
             if pending >= full {
                 return;
             }
@@ -133,22 +127,14 @@ impl Shipper {
     /// Sends one batch; how many events it held.
     async fn ship(&mut self) -> Result<usize, Pause> {
         let bytes_max = self.options.batch_bytes_max - BATCH_OVERHEAD_BYTES;
-        let (events_max, outbox) = (self.batch_size.now, Arc::clone(&self.outbox));
-        let batch = blocking(move || outbox.next_batch(events_max, bytes_max)).await?;
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let batch = Arc::new(batch);
-        let shipped = self.ship_batch(&batch).await;
-        if shipped.is_err() {
-            self.outbox.release();
-        }
+        let Some(batch) = self.outbox.next_batch(self.batch_size.now, bytes_max).await else { return Ok(0) };
+        self.ship_batch(&batch).await?;
         // A batch of nothing but lost events is progress too.
-        shipped.map(|()| batch.events.len().max(1))
+        Ok(batch.events.len().max(1))
     }
 
     /// Sends the batch in order, in halves where Scanner takes no whole.
-    async fn ship_batch(&mut self, batch: &Arc<Batch>) -> Result<(), Pause> {
+    async fn ship_batch(&mut self, batch: &Batch) -> Result<(), Pause> {
         let whole = 0..batch.events.len();
         let mut parts = VecDeque::from_iter([whole]);
         while let Some(part) = parts.pop_front() {
@@ -158,7 +144,7 @@ impl Shipper {
                 self.send(batch, &part).await
             };
             match fate {
-                Ok(fate) => self.acknowledge(batch, part, fate).await?,
+                Ok(fate) => self.outbox.acknowledge(batch, part.end, &batch.events[part], fate),
                 Err(error) if part.len() > 1 && (error.is_too_large() || error.is_rejected_content()) => {
                     if error.is_too_large() {
                         self.batch_size.shrink(part.len());
@@ -169,7 +155,7 @@ impl Shipper {
                 }
                 Err(error) if error.is_too_large() || error.is_rejected_content() => {
                     self.set_aside(batch, part.start, &error).await;
-                    self.acknowledge(batch, part, Fate::DeadLettered).await?;
+                    self.outbox.acknowledge(batch, part.end, &batch.events[part], Fate::DeadLettered);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -188,18 +174,11 @@ impl Shipper {
         Ok(Fate::Taken(answer))
     }
 
-    async fn acknowledge(&self, batch: &Arc<Batch>, part: Range<usize>, fate: Fate) -> Result<(), Pause> {
-        let Some(receipt) = batch.receipt(part.end) else { return Ok(()) };
-        let (outbox, batch) = (Arc::clone(&self.outbox), Arc::clone(batch));
-        Ok(blocking(move || outbox.acknowledge(receipt, &batch.events[part], fate)).await?)
-    }
-
-    async fn set_aside(&self, batch: &Arc<Batch>, index: usize, error: &ScannerError) {
+    async fn set_aside(&self, batch: &Batch, index: usize, error: &ScannerError) {
         let reason = error.to_string();
         tracing::error!(reason, "scanner refuses an event for good; it is set aside");
-        let (letters, batch) = (self.dead_letters.clone(), Arc::clone(batch));
-        let written =
-            blocking(move || letters.write(&batch.events[index].json, &reason, Timestamp::now())).await;
+        let (letters, json) = (self.dead_letters.clone(), batch.events[index].json.clone());
+        let written = blocking(move || letters.write(&json, &reason, Timestamp::now())).await;
         if let Err(error) = written {
             let error: &dyn std::error::Error = &error;
             tracing::error!(error, path = %self.dead_letters.path().display(), "a refused event cannot be set aside and is lost");

@@ -1,38 +1,46 @@
 //! What is settled: one file with two slots, written in turn, so that one of them is always whole.
 
-use super::{SEQ_MAX, VERSION, field, put};
-use crate::entry::Kind;
-use crate::stats::{DropReason, Drops};
+use super::{LINE_BYTES, SEQ_MAX, VERSION, field, put, put_line};
+use crate::mistake::{Mistake, planted};
+use crate::tally::{Drops, Fate};
 
 /// A slot is one block, so that a torn write of one slot cannot touch the other.
 const SLOT_BYTES: usize = 4096;
 pub(crate) const CURSOR_BYTES: usize = 2 * SLOT_BYTES;
 
 const MAGIC: [u8; 8] = *b"\xFFZBUFCU\xFE";
-const HEAD_BYTES: usize = 96;
-const LINE_BYTES: usize = 16;
+const HEAD_BYTES: usize = 104;
 const LINES_MAX: usize = (SLOT_BYTES - HEAD_BYTES) / LINE_BYTES;
-const KIND_UNKNOWN: u16 = 256;
+/// Marks of lines: part of the totals, or of the gap that the consumer has not heard of.
+const TOTAL: u8 = 0;
+const UNTOLD: u8 = 1;
+const CLEAN: u8 = 1;
 
 /// Everything up to `released_through` is settled and in these totals; everything after it is in
-/// the segments. So the books can be derived at any time, and no event is counted twice.
+/// the segments. So the books can be derived at any time, and no record is counted twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) generation: u64,
     pub(crate) buffer_id: u128,
     /// The latest epoch that may have been used.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
+    /// Written by an orderly end: `next_seq` is exact.
+    pub(crate) clean: bool,
     /// The next number at the time of writing. The segments may know of higher ones.
     pub(crate) next_seq: u64,
     /// All records up to here are acknowledged, dropped or unaccounted.
     pub(crate) released_through: u64,
-    /// The consumer knows the fate of all records up to here. The records from here to
-    /// `released_through` were evicted, and a gap tells it so.
-    pub(crate) acknowledged_through: u64,
+    /// The consumer knows the fate of all records up to here. Those from here to `released_through` were
+    /// evicted, and a gap tells it so.
+    pub(crate) told_through: u64,
     /// Numbers of unknown fate, because a cursor was lost. They count as never accepted.
     pub(crate) unaccounted: u64,
+    /// Records accepted and settled while there was no directory, so without a number here.
+    pub(crate) unnumbered: u64,
     pub(crate) acked: u64,
     pub(crate) dropped: Drops,
+    /// The part of `dropped` that the consumer has not heard of.
+    pub(crate) untold: Drops,
 }
 
 /// What a cursor file turned out to be.
@@ -48,68 +56,72 @@ pub(crate) enum CursorFound {
 }
 
 impl Cursor {
-    /// Where in the file this generation belongs.
-    pub(crate) fn offset(&self) -> u64 {
-        self.generation % 2 * SLOT_BYTES as u64
+    /// Where a slot begins. Slots are written so that the last synced one stays whole.
+    pub(crate) fn offset(slot: u64) -> u64 {
+        if planted(Mistake::OneCursorSlot) { 0 } else { slot % 2 * SLOT_BYTES as u64 }
     }
 
     /// The slot without its unused rest, which readers ignore.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let lines: Vec<_> = self.dropped.iter().take(LINES_MAX).collect();
-        let mut bytes = vec![0; HEAD_BYTES + lines.len() * LINE_BYTES];
+        let mut bytes = vec![0; HEAD_BYTES];
+        for (mark, drops) in [(TOTAL, &self.dropped), (UNTOLD, &self.untold)] {
+            for (kind, reason, count) in drops.iter() {
+                put_line(&mut bytes, Fate::Lost(kind, reason), mark, count);
+            }
+        }
+        bytes.truncate(HEAD_BYTES + LINES_MAX * LINE_BYTES);
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
-        put(&mut bytes, 10, &(lines.len() as u16).to_le_bytes());
+        let lines = (bytes.len() - HEAD_BYTES) / LINE_BYTES;
+        put(&mut bytes, 10, &(lines as u16).to_le_bytes());
         put(&mut bytes, 16, &self.generation.to_le_bytes());
         put(&mut bytes, 24, &self.buffer_id.to_le_bytes());
         put(&mut bytes, 40, &self.epoch.to_le_bytes());
+        bytes[44] = if self.clean { CLEAN } else { 0 };
         put(&mut bytes, 48, &self.next_seq.to_le_bytes());
         put(&mut bytes, 56, &self.released_through.to_le_bytes());
-        put(&mut bytes, 64, &self.acknowledged_through.to_le_bytes());
+        put(&mut bytes, 64, &self.told_through.to_le_bytes());
         put(&mut bytes, 72, &self.unaccounted.to_le_bytes());
-        put(&mut bytes, 80, &self.acked.to_le_bytes());
-        for (line, (kind, reason, count)) in lines.into_iter().enumerate() {
-            let at = HEAD_BYTES + line * LINE_BYTES;
-            let kind = kind.map_or(KIND_UNKNOWN, |kind| u16::from(kind.0));
-            put(&mut bytes, at, &kind.to_le_bytes());
-            bytes[at + 2] = reason.code();
-            put(&mut bytes, at + 8, &count.to_le_bytes());
-        }
+        put(&mut bytes, 80, &self.unnumbered.to_le_bytes());
+        put(&mut bytes, 88, &self.acked.to_le_bytes());
         let crc = checksum(&bytes);
         put(&mut bytes, 12, &crc.to_le_bytes());
         bytes
     }
 
-    /// The newer one of the intact slots of a cursor file.
-    pub(crate) fn decode(file: &[u8]) -> CursorFound {
+    /// What a cursor file holds, and the slot that it is in.
+    pub(crate) fn decode(file: &[u8]) -> (CursorFound, u64) {
         let mut slots = file.chunks(SLOT_BYTES).take(2).map(Slot::decode);
-        let (first, second) = (slots.next().unwrap_or(Slot::Damaged), slots.next().unwrap_or(Slot::Damaged));
+        let (first, second) = (slots.next().unwrap_or(Slot::Blank), slots.next().unwrap_or(Slot::Blank));
         match (first, second) {
             (Slot::Intact(a), Slot::Intact(b)) => {
-                CursorFound::Intact(if a.generation > b.generation { a } else { b })
+                let second_is_newer = a.generation < b.generation;
+                (CursorFound::Intact(if second_is_newer { b } else { a }), u64::from(second_is_newer))
             }
             // A new file has one slot that was never written.
-            (Slot::Intact(cursor), Slot::Blank) | (Slot::Blank, Slot::Intact(cursor))
-                if cursor.generation == 1 =>
-            {
-                CursorFound::Intact(cursor)
-            }
-            (Slot::Intact(cursor), _) | (_, Slot::Intact(cursor)) => CursorFound::OneSlotDamaged(cursor),
-            (Slot::Newer, _) | (_, Slot::Newer) => CursorFound::Newer,
-            (Slot::Blank, Slot::Blank) => CursorFound::Blank,
-            _ => CursorFound::Lost,
+            (Slot::Intact(cursor), Slot::Blank) if cursor.generation == 1 => (CursorFound::Intact(cursor), 0),
+            (Slot::Intact(cursor), _) => (CursorFound::OneSlotDamaged(cursor), 0),
+            (_, Slot::Intact(cursor)) => (CursorFound::OneSlotDamaged(cursor), 1),
+            (Slot::Newer, _) | (_, Slot::Newer) => (CursorFound::Newer, 1),
+            (Slot::Blank, Slot::Blank) => (CursorFound::Blank, 1),
+            _ => (CursorFound::Lost, 1),
         }
     }
 
     /// The promise that [`Stats`](crate::Stats) rests on.
-    fn is_balanced(&self) -> bool {
-        let sum = self.dropped.iter().try_fold(self.unaccounted, |sum, (_, _, count)| sum.checked_add(count));
-        sum.and_then(|sum| sum.checked_add(self.acked)) == Some(self.released_through)
-            && self.acknowledged_through <= self.released_through
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
+            && self.untold.total() == self.released_through - self.told_through
             && self.released_through < self.next_seq
-            && self.next_seq <= SEQ_MAX
-            && self.epoch <= SEQ_MAX
-            && self.generation <= SEQ_MAX
+    }
+
+    fn is_possible(&self) -> bool {
+        let numbers = [self.next_seq, self.unaccounted, self.unnumbered, self.acked, self.generation];
+        numbers.iter().all(|number| *number <= SEQ_MAX)
+            && self.epoch < u32::MAX / 2
+            && self.told_through <= self.released_through
+            && self.released_through <= SEQ_MAX
+            && self.is_balanced()
     }
 }
 
@@ -136,33 +148,29 @@ impl Slot {
         }
         let lines = usize::from(u16::from_le_bytes(field(bytes, 10)));
         let Some(bytes) = bytes.get(..HEAD_BYTES + lines * LINE_BYTES) else { return Self::Damaged };
-        if u32::from_le_bytes(field(bytes, 12)) != checksum(bytes) {
+        if u32::from_le_bytes(field(bytes, 12)) != checksum(bytes) && !planted(Mistake::OneCursorSlot) {
             return Self::Damaged;
         }
-        let cursor = Cursor {
+        let mut cursor = Cursor {
             generation: u64::from_le_bytes(field(bytes, 16)),
             buffer_id: u128::from_le_bytes(field(bytes, 24)),
-            epoch: u64::from_le_bytes(field(bytes, 40)),
+            epoch: u32::from_le_bytes(field(bytes, 40)),
+            clean: bytes[44] == CLEAN,
             next_seq: u64::from_le_bytes(field(bytes, 48)),
             released_through: u64::from_le_bytes(field(bytes, 56)),
-            acknowledged_through: u64::from_le_bytes(field(bytes, 64)),
+            told_through: u64::from_le_bytes(field(bytes, 64)),
             unaccounted: u64::from_le_bytes(field(bytes, 72)),
-            acked: u64::from_le_bytes(field(bytes, 80)),
-            dropped: dropped(&bytes[HEAD_BYTES..]),
+            unnumbered: u64::from_le_bytes(field(bytes, 80)),
+            acked: u64::from_le_bytes(field(bytes, 88)),
+            ..Cursor::default()
         };
-        if cursor.is_balanced() { Self::Intact(cursor) } else { Self::Damaged }
+        for (fate, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
+            let Fate::Lost(kind, reason) = fate else { return Self::Damaged };
+            let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
+            drops.add(kind, reason, count);
+        }
+        if cursor.is_possible() { Self::Intact(cursor) } else { Self::Damaged }
     }
-}
-
-fn dropped(lines: &[u8]) -> Drops {
-    let mut dropped = Drops::default();
-    for line in lines.chunks_exact(LINE_BYTES) {
-        let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
-        // A count that is cut here no longer balances, and the caller refuses the slot.
-        let count = u64::from_le_bytes(field(line, 8)).min(SEQ_MAX >> 8);
-        dropped.add(kind, DropReason::from_code(line[2]), count);
-    }
-    dropped
 }
 
 /// Over the whole used part except the checksum's own four bytes.

@@ -1,13 +1,17 @@
-//! One record in a segment: a header of 32 bytes, then the payload.
+//! One record in a segment: a header of 32 bytes, then the payload. A gap frame stands for numbers that were
+//! given and dropped before they reached the disk.
 
-use super::{field, put};
+use super::{SEQ_MAX, field, put, put_line, tally_of_lines};
+use crate::config::RECORD_BYTES_LIMIT;
 use crate::entry::Kind;
-use crate::options::RECORD_BYTES_LIMIT;
+use crate::tally::Tally;
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 32;
 
 /// 0xFF and 0xFE occur in no UTF-8 text, so no text payload can look like the start of a frame.
 pub(crate) const FRAME_MAGIC: [u8; 4] = [0xFF, b'Z', 0xFE, b'F'];
+
+const FLAG_GAP: u8 = 1;
 
 /// Header and payload have checksums of their own: a damaged payload can still be skipped exactly
 /// and counted by kind.
@@ -16,26 +20,20 @@ pub(crate) struct FrameHeader {
     pub(crate) payload_bytes: u32,
     pub(crate) seq: u64,
     pub(crate) kind: Kind,
-    /// Always 0 in version 1. A reader that finds anything else cannot interpret the payload.
-    pub(crate) flags: u8,
-    payload_crc: u32,
+    flags: u8,
+    /// How many numbers the frame stands for; 1 unless it is a gap.
+    pub(crate) span: u32,
+    pub(crate) payload_crc: u32,
 }
 
 impl FrameHeader {
-    /// The header for a payload, whose length the caller has checked.
-    pub(crate) fn new(seq: u64, kind: Kind, payload: &[u8]) -> Self {
-        debug_assert!(payload.len() as u64 <= RECORD_BYTES_LIMIT);
-        Self {
-            payload_bytes: payload.len() as u32,
-            seq,
-            kind,
-            flags: 0,
-            payload_crc: crc32c::crc32c(payload),
-        }
+    /// The header for a payload whose length the caller has checked.
+    pub(crate) fn new(seq: u64, kind: Kind, payload_bytes: usize, payload_crc: u32) -> Self {
+        Self { payload_bytes: payload_bytes as u32, seq, kind, flags: 0, span: 1, payload_crc }
     }
 
-    /// The checksum starts from the segment's salt, so that a copy of a frame inside a payload, or
-    /// stale bytes of another segment, do not pass for a frame of this one.
+    /// The checksum starts from the salt of the opening, so that a copy of a frame inside a payload, or
+    /// stale bytes of another opening, do not pass for a frame of this one.
     pub(crate) fn encode(&self, salt: u32) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         put(&mut bytes, 0, &FRAME_MAGIC);
@@ -43,29 +41,71 @@ impl FrameHeader {
         put(&mut bytes, 8, &self.seq.to_le_bytes());
         bytes[16] = self.kind.0;
         bytes[17] = self.flags;
+        put(&mut bytes, 20, &self.span.to_le_bytes());
         put(&mut bytes, 24, &self.payload_crc.to_le_bytes());
         let crc = crc32c::crc32c_append(salt, &bytes[..28]);
         put(&mut bytes, 28, &crc.to_le_bytes());
         bytes
     }
 
-    /// `None` when these bytes are not an intact header of a frame in the segment with this salt.
+    /// `None` when these bytes are not an intact header of a frame with this salt.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEADER_BYTES], salt: u32) -> Option<Self> {
         let crc = u32::from_le_bytes(field(bytes, 28));
         if bytes[..4] != FRAME_MAGIC || crc != crc32c::crc32c_append(salt, &bytes[..28]) {
             return None;
         }
-        let header = Self {
+        let header = Self::decode_own(bytes);
+        let possible = u64::from(header.payload_bytes) <= RECORD_BYTES_LIMIT
+            && header.span > 0
+            && (1..=SEQ_MAX).contains(&header.seq);
+        possible.then_some(header)
+    }
+
+    /// Without a look at the checksum: for bytes that never left our memory.
+    pub(crate) fn decode_own(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
+        Self {
             payload_bytes: u32::from_le_bytes(field(bytes, 4)),
             seq: u64::from_le_bytes(field(bytes, 8)),
             kind: Kind(bytes[16]),
             flags: bytes[17],
+            span: u32::from_le_bytes(field(bytes, 20)),
             payload_crc: u32::from_le_bytes(field(bytes, 24)),
-        };
-        (u64::from(header.payload_bytes) <= RECORD_BYTES_LIMIT).then_some(header)
+        }
+    }
+
+    pub(crate) fn is_record(&self) -> bool {
+        self.flags == 0
+    }
+
+    pub(crate) fn is_gap(&self) -> bool {
+        self.flags == FLAG_GAP
+    }
+
+    pub(crate) fn end_seq(&self) -> u64 {
+        self.seq + u64::from(self.span)
     }
 
     pub(crate) fn matches(&self, payload: &[u8]) -> bool {
-        payload.len() == self.payload_bytes as usize && crc32c::crc32c(payload) == self.payload_crc
+        let intact =
+            payload.len() == self.payload_bytes as usize && crc32c::crc32c(payload) == self.payload_crc;
+        intact || crate::mistake::planted(crate::mistake::Mistake::NoPayloadChecksum)
     }
+}
+
+/// A frame that says which of the numbers from `seq` on were dropped, and why.
+pub(crate) fn encode_gap(seq: u64, tally: &Tally, salt: u32) -> Vec<u8> {
+    let mut payload = Vec::new();
+    tally.iter().for_each(|(fate, count)| put_line(&mut payload, fate, 0, count));
+    let span = u32::try_from(tally.total()).unwrap_or(u32::MAX);
+    let mut header = FrameHeader::new(seq, Kind(0), payload.len(), crc32c::crc32c(&payload));
+    (header.flags, header.span) = (FLAG_GAP, span);
+    let mut frame = header.encode(salt).to_vec();
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+/// What an intact gap frame tells; `None` if it does not add up.
+pub(crate) fn gap_tally(header: &FrameHeader, payload: &[u8]) -> Option<Tally> {
+    let tally = tally_of_lines(payload);
+    (tally.live() == 0 && tally.total() == u64::from(header.span)).then_some(tally)
 }

@@ -3,18 +3,23 @@
 use std::fmt;
 
 use super::{SEQ_MAX, VERSION, field, put};
+use crate::config::CLASSES_MAX;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"\xFFZBUFSG\xFE";
-const NAME_BYTES: usize = 16 + 1 + 16 + 1 + 8 + 4;
+/// Leaves room to count on.
+const EPOCH_MAX: u32 = u32::MAX / 2;
+const NAME_BYTES: usize = 2 + 1 + 8 + 1 + 8 + 1 + 16 + 1 + 8 + 4;
 
-/// `<epoch>-<first seq>-<salt>.seg`, in hexadecimal of fixed width: names sort in the order in which
-/// the segments were written. The name repeats what is needed to read the frames, so a damaged
-/// header costs nothing.
+/// `<class>-<epoch>-<serial>-<first seq>-<salt>.seg`, in hexadecimal of fixed width: names sort in the order
+/// in which the segments were written. The name repeats what is needed to read the frames, so a damaged
+/// header costs nothing. The serial grows with each segment of an opening, so no name is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SegmentName {
-    pub(crate) epoch: u64,
+    pub(crate) class: u8,
+    pub(crate) epoch: u32,
+    pub(crate) serial: u32,
     pub(crate) first_seq: u64,
     pub(crate) salt: u32,
 }
@@ -28,7 +33,9 @@ impl SegmentName {
         let mut parts = name.strip_suffix(".seg")?.split('-');
         let mut hexadecimal = || u64::from_str_radix(parts.next()?, 16).ok();
         let parsed = Self {
-            epoch: hexadecimal()?,
+            class: u8::try_from(hexadecimal()?).ok()?,
+            epoch: u32::try_from(hexadecimal()?).ok()?,
+            serial: u32::try_from(hexadecimal()?).ok()?,
             first_seq: hexadecimal()?,
             salt: u32::try_from(hexadecimal()?).ok()?,
         };
@@ -38,19 +45,22 @@ impl SegmentName {
 
     /// Bounds on what names and headers may claim, so that counting on from them cannot overflow.
     fn is_possible(&self) -> bool {
-        (1..=SEQ_MAX).contains(&self.first_seq) && (1..=SEQ_MAX).contains(&self.epoch)
+        (1..=SEQ_MAX).contains(&self.first_seq)
+            && (1..=EPOCH_MAX).contains(&self.epoch)
+            && usize::from(self.class) < CLASSES_MAX
     }
 }
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:016x}-{:08x}.seg", self.epoch, self.first_seq, self.salt)
+        let Self { class, epoch, serial, first_seq, salt } = self;
+        write!(f, "{class:02x}-{epoch:08x}-{serial:08x}-{first_seq:016x}-{salt:08x}.seg")
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    pub(crate) identity: SegmentName,
+    pub(crate) name: SegmentName,
     pub(crate) buffer_id: u128,
 }
 
@@ -69,9 +79,11 @@ impl SegmentHeader {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
-        put(&mut bytes, 20, &self.identity.salt.to_le_bytes());
-        put(&mut bytes, 24, &self.identity.epoch.to_le_bytes());
-        put(&mut bytes, 32, &self.identity.first_seq.to_le_bytes());
+        bytes[10] = self.name.class;
+        put(&mut bytes, 20, &self.name.salt.to_le_bytes());
+        put(&mut bytes, 24, &self.name.epoch.to_le_bytes());
+        put(&mut bytes, 28, &self.name.serial.to_le_bytes());
+        put(&mut bytes, 32, &self.name.first_seq.to_le_bytes());
         put(&mut bytes, 40, &self.buffer_id.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..60]);
         put(&mut bytes, 60, &crc.to_le_bytes());
@@ -93,14 +105,16 @@ impl SegmentHeader {
         if u16::from_le_bytes(field(bytes, 8)) != VERSION || must_understand != 0 {
             return SegmentHeaderFound::Newer;
         }
-        let identity = SegmentName {
+        let name = SegmentName {
+            class: bytes[10],
             salt: u32::from_le_bytes(field(bytes, 20)),
-            epoch: u64::from_le_bytes(field(bytes, 24)),
+            epoch: u32::from_le_bytes(field(bytes, 24)),
+            serial: u32::from_le_bytes(field(bytes, 28)),
             first_seq: u64::from_le_bytes(field(bytes, 32)),
         };
-        if !identity.is_possible() {
+        if !name.is_possible() {
             return SegmentHeaderFound::Damaged;
         }
-        SegmentHeaderFound::Current(Self { identity, buffer_id: u128::from_le_bytes(field(bytes, 40)) })
+        SegmentHeaderFound::Current(Self { name, buffer_id: u128::from_le_bytes(field(bytes, 40)) })
     }
 }

@@ -1,13 +1,13 @@
-//! A disk that is really full: a small file system in memory. Needs root.
+//! A disk that is really full, and one that turns read-only: a small file system in memory. Needs root.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use zastava_buffer::{DropReason, Kind, Options};
+use zastava_buffer::{Cause, Config, Health, Kind, WhenFull, block_on};
 
-use crate::support::{check_books, drain, kind, open, payload};
+use crate::support::{close, drain, fill, flush, kind, open, payload, roomy, skip};
 
 /// Unmounted when dropped.
 struct SmallDisk(TempDir);
@@ -15,11 +15,8 @@ struct SmallDisk(TempDir);
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let disk = Self(TempDir::new().expect("mount point"));
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
-            .arg(disk.0.path())
-            .output();
-        if mount.is_ok_and(|output| output.status.success()) {
+        let options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
+        if run("mount", &options, disk.0.path()) {
             return Some(disk);
         }
         skip("mounting a small file system needs root and mount(8)");
@@ -29,75 +26,127 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).output();
+        run("umount", &["-l"], self.0.path());
     }
 }
 
-/// Past the test runner's capture, so that it is seen although the test passes.
-fn skip(why: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIP: {why}");
+fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
+    Command::new(program).args(arguments).arg(path).output().is_ok_and(|output| output.status.success())
 }
 
-fn options() -> Options {
-    let mut options = Options::new(16 << 20);
-    options.segment_bytes = 64 << 10;
-    options.record_bytes_max = 60 << 10;
-    options
+fn config(when_full: WhenFull) -> Config {
+    let mut config = roomy(16 << 20, 64 << 10);
+    config.default_policy.when_full = when_full;
+    config
 }
 
 #[test]
-fn a_full_disk_refuses_honestly_and_resumes_when_freed() {
+fn a_full_disk_keeps_records_in_memory_and_resumes_when_freed() {
     let Some(disk) = SmallDisk::mount() else { return };
     let ballast = disk.0.path().join("ballast");
-    fs::write(&ballast, vec![0; 128 << 10]).expect("ballast");
+    fs::write(&ballast, vec![0; 512 << 10]).expect("there is room");
     let spool = disk.0.path().join("spool");
-    let (buffer, _) = open(&spool, options());
-
-    let mut accepted = push_until_full(&buffer);
-    assert!(accepted > 100);
-    fs::remove_file(&ballast).expect("free");
-    accepted += push_until_full(&buffer);
-    let stats = buffer.stats();
-    check_books(&stats);
-    assert_eq!((stats.accepted, stats.dropped.total()), (accepted, 0));
-
-    // Opening and draining need no free space at all.
-    fill_up(&ballast);
-    drop(buffer);
-    let (buffer, report) = open(&spool, options());
-    assert_eq!((report.pending, report.lost), (accepted, 0));
-    let drained = drain(&buffer);
+    let (producer, mut consumer, _) = open(&spool, config(WhenFull::Refuse));
+    let mut seq = 0;
+    while producer.health() == Health::Ok {
+        seq += 1;
+        assert!(seq < 100_000, "it is full some day");
+        fill(&producer, [seq]);
+    }
+    let Health::Degraded { cause, .. } = producer.health() else { panic!("it is full") };
+    assert_eq!(cause, Cause::NoSpace);
+    assert!(
+        block_on(producer.flush(zastava_buffer::Durability::Power)).is_err(),
+        "and does not say otherwise"
+    );
+    // It goes on, in memory.
+    fill(&producer, seq + 1..=seq + 100);
+    fs::remove_file(&ballast).expect("ours");
+    block_on(producer.health_changed(producer.health()));
+    flush(&producer);
+    let drained = drain(&mut consumer);
     drained.assert_genuine();
-    assert_eq!((drained.records.len() as u64, drained.lost()), (accepted, 0));
-    let _ = buffer.push(Kind(1), b"room again").expect("draining made room");
+    assert_eq!((drained.records.len() as u64, drained.lost()), (seq + 100, 0));
+    close(&producer);
 }
 
-/// Pushes until five pushes in a row are refused; how many were accepted.
-fn push_until_full(buffer: &zastava_buffer::Buffer) -> u64 {
-    let (before, refused_before) = (buffer.stats().accepted, buffer.stats().refused.total());
-    let mut refused = 0;
-    while refused < 5 {
-        let seq = buffer.stats().next_seq;
-        match buffer.push(kind(seq), &payload(seq)) {
-            Ok(admission) => {
-                assert_eq!((admission.seq, admission.evicted), (seq, 0));
-                refused = 0;
-            }
-            Err(error) => {
-                assert!(error.is_storage_full(), "{error:?}");
-                refused += 1;
-            }
+#[test]
+fn a_full_disk_drops_our_own_oldest_if_that_is_the_policy() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let (producer, mut consumer, _) = open(&disk.0.path().join("spool"), config(WhenFull::DropOldest));
+    for seq in 1..=30_000 {
+        assert_eq!(producer.push(kind(seq), &payload(seq)).seq(), Some(seq));
+        let stats = producer.stats();
+        assert!(stats.is_balanced(), "{stats}");
+    }
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    assert_eq!(drained.records.last().map(|record| record.seq), Some(30_000));
+    assert_eq!(drained.records.len() as u64 + drained.lost(), 30_000);
+    assert!(drained.lost() > 0);
+    close(&producer);
+}
+
+#[test]
+fn a_full_disk_can_be_opened_and_drained() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let spool = disk.0.path().join("spool");
+    let (producer, _consumer, _) = open(&spool, config(WhenFull::Refuse));
+    fill(&producer, 1..=500);
+    close(&producer);
+    // Not a byte left.
+    let mut len = 1 << 20;
+    for number in 0.. {
+        if len < 4096 {
+            break;
+        }
+        let path = disk.0.path().join(format!("ballast-{number}"));
+        if fs::write(&path, vec![0; len]).is_err() {
+            let _ = fs::remove_file(&path);
+            len /= 2;
         }
     }
-    let stats = buffer.stats();
-    assert!(stats.refused.total() >= refused_before + 5);
-    assert!(stats.refused.iter().all(|(_, reason, _)| reason == DropReason::WriteFailed));
-    stats.accepted - before
+    let (producer, mut consumer, report) = open(&spool, config(WhenFull::Refuse));
+    assert_eq!((report.pending, report.lost), (500, 0));
+    assert_eq!(drain(&mut consumer).records.len(), 500);
+    assert_eq!(close(&producer).acked, 500);
 }
 
-fn fill_up(ballast: &Path) {
-    use std::io::Write;
-    let mut file = fs::File::create(ballast).expect("ballast");
-    while file.write_all(&[0; 4096]).is_ok() {}
+#[test]
+fn a_disk_that_turns_read_only_is_drained_and_goes_on_when_it_turns_back() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let spool = disk.0.path().join("spool");
+    let (producer, mut consumer, _) = open(&spool, config(WhenFull::Refuse));
+    fill(&producer, 1..=300);
+    flush(&producer);
+    // Files open for writing forbid a remount; with --bind it is the mount that turns.
+    let bind = disk.0.path();
+    let is_read_only = run("mount", &["-o", "remount,ro"], bind);
+    if is_read_only {
+        fill(&producer, 301..=310);
+        block_on(producer.health_changed(Health::Ok));
+        assert!(matches!(producer.health(), Health::Degraded { .. }));
+        let drained = drain(&mut consumer);
+        drained.assert_genuine();
+        assert_eq!(drained.records.len(), 310);
+        assert!(run("mount", &["-o", "remount,rw"], bind));
+        fill(&producer, 311..=320);
+        flush(&producer);
+        assert_eq!(drain(&mut consumer).records.len(), 10);
+    } else {
+        // The next best: the directory cannot be opened anew.
+        close(&producer);
+        assert!(run("mount", &["-o", "remount,ro"], bind), "nothing is open any more");
+        let mut settings = config(WhenFull::Refuse);
+        settings.on_unavailable = zastava_buffer::Unavailable::MemoryOnly;
+        let (producer, mut consumer, report) = open(&spool, settings);
+        assert_eq!(report.unavailable, Some(Cause::ReadOnly));
+        assert!(producer.push(Kind(1), b"in memory").seq().is_some());
+        assert!(run("mount", &["-o", "remount,rw"], bind));
+        block_on(producer.health_changed(producer.health()));
+        assert_eq!(drain(&mut consumer).records.len(), 301);
+        close(&producer);
+        return;
+    }
+    close(&producer);
 }

@@ -1,12 +1,12 @@
-//! The buffer through its public door: real directories, real processes, a real full disk.
+//! The buffer through its public door, on real directories.
 
-mod cap;
+mod cancel;
 mod damage;
 mod full_disk;
 mod kill;
+mod lock;
 mod model;
-mod queue;
-mod random_damage;
+mod policy;
+mod stream;
 mod support;
 mod versions;
-mod wake;

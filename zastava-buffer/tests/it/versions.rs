@@ -1,94 +1,120 @@
-//! Directories of a newer version: what cannot be read is kept, counted, and in nobody's way.
+//! Directories of other times: what was written by version 1 is read for ever, what is newer is set aside.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use zastava_buffer::{CursorCondition, DropReason};
 
-use crate::support::{check_books, drain, fill, open, scratch, segments, small};
+use crate::support::{close, copy, drain, fill, flush, kind, open, payload, scratch, segments, small};
 
-/// Three segments of five records each.
-fn sample() -> TempDir {
-    let directory = scratch();
-    for _ in 0..3 {
-        fill(&open(directory.path(), small()).0, 5);
-    }
-    directory
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// Makes a segment claim a newer version, with a right checksum; its new content.
-fn upgrade(path: &Path, version: u16, must_understand: u32) -> Vec<u8> {
-    let mut bytes = fs::read(path).expect("read");
-    bytes[8..10].copy_from_slice(&version.to_le_bytes());
-    bytes[16..20].copy_from_slice(&must_understand.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..60]);
-    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
-    fs::write(path, &bytes).expect("write");
-    bytes
-}
-
+/// Writes the golden directories of the current version; they are checked in once and never changed:
+/// `ZASTAVA_BUFFER_GOLDEN=1 cargo test -p zastava-buffer --test it golden`.
 #[test]
-fn a_newer_segment_is_set_aside_and_counted() {
-    for (version, must_understand) in [(2, 0), (1, 1)] {
-        let directory = sample();
-        let newer = &segments(directory.path())[1];
-        let bytes = upgrade(newer, version, must_understand);
-        let (buffer, report) = open(directory.path(), small());
-        assert_eq!((report.set_aside_files, report.pending, report.lost), (1, 10, 5));
-        let [gap] = drain(&buffer).gaps[..] else { panic!("{report:?}") };
-        assert_eq!((gap.first_seq, gap.last_seq, gap.reason), (6, 10, DropReason::UnreadableVersion));
-        assert_eq!((buffer.stats().accepted, buffer.stats().set_aside_bytes), (15, 4096));
-        drop(buffer);
-        let aside = directory.path().join("aside").join(newer.file_name().expect("name"));
-        assert_eq!(fs::read(aside).expect("kept"), bytes);
-        assert_eq!(open(directory.path(), small()).1.set_aside_files, 1);
-    }
-}
-
-#[test]
-fn a_feature_that_may_be_ignored_is_ignored() {
-    let directory = sample();
-    let path = &segments(directory.path())[1];
-    let mut bytes = fs::read(path).expect("read");
-    bytes[12] = 1;
-    fs::write(path, bytes).expect("write");
-    upgrade(path, 1, 0);
-    let (_, report) = open(directory.path(), small());
-    assert_eq!((report.set_aside_files, report.damaged_headers, report.pending), (0, 0, 15));
-}
-
-#[test]
-fn a_directory_of_newer_segments_alone_does_not_stop_the_queue() {
-    let directory = sample();
-    for path in segments(directory.path()) {
-        upgrade(&path, 9, 0);
-    }
-    // A cursor of the newer version too: both of its slots.
-    let cursor = directory.path().join("cursor");
-    let mut bytes = fs::read(&cursor).expect("read");
-    bytes[8] = 9;
-    bytes[4096 + 8] = 9;
-    fs::write(&cursor, &bytes).expect("write");
-
-    let (buffer, report) = open(directory.path(), small());
-    assert_eq!((report.cursor, report.set_aside_files), (CursorCondition::Lost, 4));
-    fill(&buffer, 3);
-    let drained = drain(&buffer);
-    assert_eq!(drained.records.len(), 3);
-    assert!(drained.seqs()[0] > 11, "the numbers known to be given are not given again");
-    check_books(&buffer.stats());
-}
-
-#[test]
-fn an_older_directory_opens_unchanged_after_a_newer_cursor_was_lost() {
-    let directory = sample();
-    let path = directory.path().join("cursor");
+fn golden_directories_can_be_made() {
+    let (plain, killed) = (scratch(), scratch());
+    let (producer, mut consumer, _) = open(plain.path(), small());
+    fill(&producer, 1..=120);
+    zastava_buffer::block_on(consumer.next_batch(15, 1 << 20)).expect("open").ack();
+    close(&producer);
+    let (producer, _consumer, _) = open(killed.path(), small());
+    fill(&producer, 1..=50);
+    flush(&producer);
+    let torn = copy(killed.path());
+    close(&producer);
+    let path = segments(torn.path()).pop().expect("one");
     let mut bytes = fs::read(&path).expect("read");
-    bytes[8] = 2;
-    bytes[4096 + 8] = 2;
-    fs::write(&path, &bytes).expect("write");
-    let (buffer, report) = open(directory.path(), small());
+    bytes.truncate(bytes.len() - 5);
+    bytes[64 + 32] ^= 1;
+    fs::write(&path, bytes).expect("write");
+    for (name, directory) in [("v1-closed", &plain), ("v1-torn-and-damaged", &torn)] {
+        let target = golden(name);
+        if std::env::var_os("ZASTAVA_BUFFER_GOLDEN").is_some() && !target.exists() {
+            fs::create_dir_all(&target).expect("created");
+            for path in crate::support::files(directory.path()).iter().filter(|path| !path.ends_with("lock"))
+            {
+                fs::copy(path, target.join(path.file_name().expect("a name"))).expect("copied");
+            }
+        }
+        assert!(target.is_dir(), "{name} is checked in");
+    }
+}
+
+#[test]
+fn a_directory_of_version_1_is_read() {
+    let directory = copy(&golden("v1-closed"));
+    let (producer, mut consumer, report) = open(directory.path(), small());
+    assert_eq!(
+        (report.pending, report.lost, report.unclean, report.cursor),
+        (105, 0, false, CursorCondition::Intact)
+    );
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    assert_eq!(drained.seqs(), (16..=120).collect::<Vec<_>>());
+    fill(&producer, [121]);
+    close(&producer);
+}
+
+#[test]
+fn a_damaged_directory_of_version_1_is_read() {
+    let directory = copy(&golden("v1-torn-and-damaged"));
+    let (producer, mut consumer, report) = open(directory.path(), small());
+    assert!(report.unclean && report.torn_tail, "{report:?}");
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    assert_eq!((drained.lost(), drained.gaps[0].first_seq), (1, 1));
+    assert_eq!(drained.gaps[0].counts.count(Some(kind(1)), DropReason::Corrupt), 1);
+    assert_eq!(drained.seqs(), (2..=49).collect::<Vec<_>>());
+    close(&producer);
+}
+
+/// Version 2 of a header or slot, with a checksum that fits.
+fn make_newer(path: &Path, offset: usize, crc_at: usize, checked: usize) {
+    let mut bytes = fs::read(path).expect("read");
+    bytes[offset + 8] = 2;
+    let crc = crc32c::crc32c(&bytes[offset..offset + checked]);
+    bytes[offset + crc_at..offset + crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+    fs::write(path, bytes).expect("write");
+}
+
+#[test]
+fn a_newer_segment_is_set_aside_counted_and_kept() {
+    let directory = copy(&golden("v1-closed"));
+    let all = segments(directory.path());
+    make_newer(&all[1], 0, 60, 60);
+    let bytes = fs::read(&all[1]).expect("read");
+    let (producer, mut consumer, report) = open(directory.path(), small());
+    assert_eq!(report.set_aside_files, 1);
+    assert!(report.lost > 0);
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    assert_eq!(
+        drained.gaps[0].counts.iter().map(|count| count.1).collect::<Vec<_>>(),
+        [DropReason::UnreadableVersion]
+    );
+    assert_eq!(drained.records.len() as u64 + drained.lost(), 105);
+    let name = all[1].file_name().expect("a name");
+    assert_eq!(fs::read(directory.path().join("aside").join(name)).expect("kept"), bytes);
+    assert!(producer.stats().set_aside_bytes > 0);
+    fill(&producer, [121]);
+    close(&producer);
+    assert_eq!(payload(121).len(), payload(121).len());
+}
+
+#[test]
+fn a_newer_cursor_is_set_aside_and_records_come_again() {
+    let directory = copy(&golden("v1-closed"));
+    let cursor = directory.path().join("cursor-00");
+    let mut bytes = fs::read(&cursor).expect("read");
+    (bytes[8], bytes[4096 + 8]) = (2, 2);
+    fs::write(&cursor, &bytes).expect("write");
+    let (producer, mut consumer, report) = open(directory.path(), small());
     assert_eq!((report.cursor, report.set_aside_files), (CursorCondition::Lost, 1));
-    assert_eq!(drain(&buffer).seqs(), (1..=15).collect::<Vec<_>>());
+    let drained = drain(&mut consumer);
+    assert_eq!((drained.records.len(), drained.lost()), (120, 0), "also what was acknowledged");
+    assert_eq!(fs::read(directory.path().join("aside/cursor-00")).expect("kept"), bytes);
+    close(&producer);
 }

@@ -116,11 +116,9 @@ impl Observer {
     async fn tell(&mut self, transition: &Transition, event: RuntimeEvent) {
         let (outbox, event) = (Arc::clone(&self.outbox), Arc::new(event));
         let stored = Arc::clone(&event);
-        blocking(move || {
-            let json = encode((*stored).clone(), outbox.kind_style(), outbox.event_bytes_max());
-            outbox.offer(stored.kind, json);
-        })
-        .await;
+        let (style, bytes_max) = (outbox.kind_style(), outbox.event_bytes_max());
+        let json = blocking(move || encode((*stored).clone(), style, bytes_max)).await;
+        outbox.offer(event.kind, json).await;
         self.tracker.commit(transition);
         self.under_way.pop_front();
         // Nobody has to listen.

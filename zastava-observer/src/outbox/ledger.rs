@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use zastava_buffer::{DropReason, Drops, Stats};
+use zastava_buffer::{DropReason, Stats};
 use zastava_core::contract::EventKind;
 
 use super::{from_number, kind_name};
@@ -38,56 +38,41 @@ impl Accounting {
 }
 
 /// What the buffer's own counts do not tell.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Events found in the buffer when it was opened.
-    recovered: u64,
-    pub(super) offered: u64,
     pub(super) delivered: u64,
     pub(super) duplicate: u64,
-    /// Losses outside the buffer, by reason and kind.
+    /// Losses outside the buffer, by reason and kind. Dead letters were in it, all others never.
     lost: BTreeMap<(&'static str, Option<EventKind>), u64>,
-    /// The buffer's losses before it was opened.
-    dropped_before: Drops,
     /// What of all losses was told by [`Ledger::new_losses`].
     told: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Ledger {
-    pub(super) fn new(opened: Stats) -> Self {
-        Self {
-            recovered: opened.pending,
-            offered: 0,
-            delivered: 0,
-            duplicate: 0,
-            lost: BTreeMap::new(),
-            dropped_before: opened.dropped,
-            told: BTreeMap::new(),
-        }
-    }
-
     pub(super) fn lose(&mut self, reason: &'static str, kind: Option<EventKind>, count: u64) {
         *self.lost.entry((reason, kind)).or_default() += count;
     }
 
-    pub(super) fn accounting(&self, stats: &Stats, in_memory: u64) -> Accounting {
+    pub(super) fn accounting(&self, stats: &Stats) -> Accounting {
         let mut dropped = BTreeMap::new();
-        for ((reason, _), count) in self.losses(&stats.dropped) {
+        for ((reason, _), count) in self.losses(stats) {
             *dropped.entry(reason).or_default() += count;
         }
+        let not_accepted = self.lost.iter().filter(|((reason, _), _)| *reason != DEAD_LETTER);
+        let before = stats.acked_before + stats.dropped_before.total();
         Accounting {
-            observed: self.recovered + self.offered,
+            observed: stats.accepted - before + not_accepted.map(|(_, count)| count).sum::<u64>(),
             delivered: self.delivered,
             duplicate: self.duplicate,
-            buffered: stats.pending + in_memory,
+            buffered: stats.pending,
             dropped,
         }
     }
 
     /// Events dropped since the last call, by reason and kind.
-    pub(super) fn new_losses(&mut self, dropped: &Drops) -> Vec<(String, &'static str, u64)> {
+    pub(super) fn new_losses(&mut self, stats: &Stats) -> Vec<(String, &'static str, u64)> {
         let mut new = Vec::new();
-        for ((reason, kind), count) in self.losses(dropped) {
+        for ((reason, kind), count) in self.losses(stats) {
             let told = self.told.entry((reason.clone(), kind)).or_default();
             let since = count.saturating_sub(*told);
             *told = count;
@@ -99,9 +84,9 @@ impl Ledger {
     }
 
     /// Every loss since the start, by reason and kind.
-    fn losses(&self, dropped: &Drops) -> BTreeMap<(String, &'static str), u64> {
-        let of_buffer = dropped.iter().map(|(kind, reason, count)| {
-            let new = count.saturating_sub(self.dropped_before.count(kind, reason));
+    fn losses(&self, stats: &Stats) -> BTreeMap<(String, &'static str), u64> {
+        let of_buffer = stats.dropped.iter().map(|(kind, reason, count)| {
+            let new = count.saturating_sub(stats.dropped_before.count(kind, reason));
             (reason_name(reason), kind.and_then(from_number), new)
         });
         let others = self.lost.iter().map(|((reason, kind), count)| ((*reason).to_owned(), *kind, *count));
@@ -120,6 +105,7 @@ fn reason_name(reason: DropReason) -> String {
         DropReason::CapLowered => "cap_lowered".to_owned(),
         DropReason::Corrupt => "corrupt".to_owned(),
         DropReason::Missing => "missing".to_owned(),
+        DropReason::MemoryFull => "memory_full".to_owned(),
         DropReason::UnreadableVersion => "unreadable_version".to_owned(),
         // Reasons of refusal are counted on this side, and others only a newer release knows.
         other => format!("{other:?}").to_ascii_lowercase(),

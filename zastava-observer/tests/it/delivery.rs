@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use zastava_buffer::{Buffer, Kind, Options};
+use zastava_buffer::{Buffer, Config, Kind};
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, KindStyle, Runtime, RuntimeEvent, RuntimeEventEnvelope, Workload};
 use zastava_observer::{Accounting, ObserverOptions};
@@ -30,11 +30,12 @@ fn event(number: usize) -> Vec<u8> {
 
 /// What an earlier run left in the buffer.
 fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u8>>) {
-    let settings = Options::new(options.buffer.disk_bytes_max);
-    let (buffer, _) = Buffer::open(&options.buffer.path, settings).expect("can be opened");
+    let settings = Config::new(options.buffer.disk_bytes_max);
+    let (producer, _, _) = Buffer::open(&options.buffer.path, settings).expect("can be opened");
     for event in events {
-        let _ = buffer.push(Kind(0), &event).expect("has room");
+        assert!(producer.push(Kind(0), &event).seq().is_some(), "has room");
     }
+    assert!(producer.close(Duration::from_secs(60)).0);
 }
 
 /// Ten events meet the faults and all arrive, each once.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use zastava_buffer::{Buffer, Entry, Options};
+use zastava_buffer::{Buffer, Config, Entry, block_on};
 use zastava_core::telemetry::METRICS;
 
 use crate::support::{Process, QUICK, Stage, sleep_path, within};
@@ -147,15 +147,19 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
 
 /// The ids of the events that wait in a buffer that nobody holds.
 fn waiting_ids(path: &Path) -> Vec<String> {
-    let (buffer, _) = Buffer::open(path, Options::default()).expect("the lock died with its holder");
+    let opened = Buffer::open(path, Config::default());
+    let (producer, mut consumer, _) = opened.expect("the lock died with its holder");
     let id =
         |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("is JSON")["event"]["eventId"].clone();
-    let entries = buffer.next_batch(usize::MAX, usize::MAX).expect("can be read");
-    let ids = entries.iter().map(|entry| match entry {
+    let batch = block_on(consumer.next_batch(usize::MAX, usize::MAX)).expect("something waits");
+    let ids = batch.entries().iter().map(|entry| match entry {
         Entry::Record(record) => id(&record.bytes).as_str().expect("has an id").to_owned(),
         other => panic!("nothing is lost: {other:?}"),
     });
-    ids.collect()
+    let ids = ids.collect();
+    drop(batch);
+    producer.close(Duration::from_secs(60));
+    ids
 }
 
 fn check_probes(observer: &Observer) {

@@ -1,0 +1,110 @@
+//! The end that takes records out.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::buffer::Handle;
+use crate::entry::Entry;
+use crate::state::State;
+use crate::stats::Stats;
+
+/// Takes records out, oldest first within a class, what matters most first among classes. There is one.
+#[derive(Debug)]
+pub struct Consumer {
+    handle: Arc<Handle>,
+}
+
+impl Consumer {
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+        Self { handle }
+    }
+
+    /// Waits for the next entries, which are of one class: at most `records_max` of them, with at most `bytes_max`
+    /// bytes together, but one at least however long it is. `None` when the buffer is closed and empty.
+    ///
+    /// With [`Config::batches_max`](crate::Config::batches_max) batches out it waits for one of them. Nothing is
+    /// consumed by the call, nor lost by dropping its future.
+    pub async fn next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
+        std::future::poll_fn(|context| {
+            self.handle.shared.update(|state| match self.take(state, records_max, bytes_max) {
+                Some(batch) => Poll::Ready(Some(batch)),
+                None if state.has_ended => Poll::Ready(None),
+                None => {
+                    state.wait_for_entries(context.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    /// The next entries if they are in memory. `None` also while they are being read.
+    pub fn try_next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
+        self.handle.shared.update(|state| self.take(state, records_max, bytes_max))
+    }
+
+    /// Whether everything accepted is acknowledged, dropped and told, or out in a batch.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.handle.shared.update(|state| !state.lanes.iter().any(|lane| lane.has_entries()))
+    }
+
+    /// The books at one moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.update(|state| state.stats())
+    }
+
+    fn take(&self, state: &mut State, records_max: usize, bytes_max: usize) -> Option<Batch> {
+        let (class, id, entries) = state.next_batch(records_max, bytes_max)?;
+        let handle = Arc::clone(&self.handle);
+        Some(Batch { handle, class, id, entries, is_acked: false })
+    }
+}
+
+/// Entries on their way. Only [`ack`](Self::ack) and [`ack_through`](Self::ack_through) settle them; what is not
+/// acknowledged when the batch is dropped comes again.
+#[derive(Debug)]
+#[must_use = "a batch that is dropped comes again"]
+pub struct Batch {
+    handle: Arc<Handle>,
+    class: usize,
+    id: u64,
+    entries: Vec<Entry>,
+    is_acked: bool,
+}
+
+impl Batch {
+    /// In order of their numbers; never empty.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The class that all entries are of.
+    #[must_use]
+    pub fn class(&self) -> u8 {
+        self.class as u8
+    }
+
+    /// All entries are done: they do not come again. Returns how many records that settled; those dropped
+    /// while they were on their way are counted as dropped already. Does not wait for the disk: after a crash the
+    /// last acknowledgements may be forgotten, and their records come again.
+    pub fn ack(mut self) -> u64 {
+        self.is_acked = true;
+        self.ack_through(u64::MAX)
+    }
+
+    /// The same for the entries whose [`last_seq`](Entry::last_seq) is `seq` or less.
+    pub fn ack_through(&self, seq: u64) -> u64 {
+        self.handle.shared.update(|state| state.ack(self.class, self.id, seq))
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.is_acked {
+            self.handle.shared.update(|state| state.give_back(self.class, self.id));
+        }
+    }
+}

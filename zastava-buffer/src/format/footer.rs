@@ -1,0 +1,53 @@
+//! What a segment holds, at its end: written when it is full, so that opening need not read it, and a
+//! destroyed stretch can be counted by kind.
+
+use super::{LINE_BYTES, field, put, put_line, tally_of_lines};
+use crate::tally::Tally;
+
+/// The fixed part, which ends the file. The lines stand before it.
+pub(crate) const TRAILER_BYTES: usize = 32;
+const MAGIC: [u8; 8] = *b"\xFFZBUFFT\xFE";
+const LINES_MAX: usize = 1024;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// One above the last number in the segment.
+    pub(crate) end_seq: u64,
+    /// Every number from the segment's first to its last.
+    pub(crate) tally: Tally,
+}
+
+impl Footer {
+    pub(crate) fn bytes(tally: &Tally) -> u64 {
+        (tally.len().min(LINES_MAX) * LINE_BYTES + TRAILER_BYTES) as u64
+    }
+
+    pub(crate) fn encode(&self, salt: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.tally.iter().take(LINES_MAX).for_each(|(fate, count)| put_line(&mut bytes, fate, 0, count));
+        let at = bytes.len();
+        bytes.resize(at + TRAILER_BYTES, 0);
+        put(&mut bytes, at, &MAGIC);
+        put(&mut bytes, at + 8, &self.end_seq.to_le_bytes());
+        put(&mut bytes, at + 16, &((at / LINE_BYTES) as u32).to_le_bytes());
+        let crc = crc32c::crc32c_append(salt, &bytes[..at + 28]);
+        put(&mut bytes, at + 28, &crc.to_le_bytes());
+        bytes
+    }
+
+    /// How long the footer is that ends with this trailer; `None` if it is no trailer.
+    pub(crate) fn len_of(trailer: &[u8]) -> Option<usize> {
+        let lines = u32::from_le_bytes(field(trailer, 16)) as usize;
+        (trailer[..8] == MAGIC && lines <= LINES_MAX).then_some(lines * LINE_BYTES + TRAILER_BYTES)
+    }
+
+    /// `bytes` is as long as [`len_of`](Self::len_of) says.
+    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
+        let at = bytes.len() - TRAILER_BYTES;
+        let crc = u32::from_le_bytes(field(bytes, at + 28));
+        let intact = crc == crc32c::crc32c_append(salt, &bytes[..at + 28]);
+        let footer =
+            Self { end_seq: u64::from_le_bytes(field(bytes, at + 8)), tally: tally_of_lines(&bytes[..at]) };
+        intact.then_some(footer)
+    }
+}

@@ -1,0 +1,268 @@
+//! The whole buffer on a disk that can lose power, one step at a time in one thread.
+//!
+//! What is random comes from a seed, so a failure is found again by its number: `ZASTAVA_BUFFER_SEED=17`.
+
+mod crash;
+mod disk;
+mod faults;
+mod interleave;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::disk::SimDisk;
+use crate::buffer::{Handle, start};
+use crate::config::{Commit, Config, Policy, WhenFull};
+use crate::consumer::Consumer;
+use crate::entry::{Durability, Entry, Kind};
+use crate::producer::Producer;
+use crate::tally::DropReason;
+use crate::worker::{Next, Worker};
+
+/// What a run found, for whoever wants the figure.
+fn report(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{what}");
+}
+
+/// Small, fast, and the same everywhere.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        for _ in 0..4 {
+            let _ = random.next();
+        }
+        random
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// A buffer that is open, and what its user knows.
+struct Life {
+    pub(super) producer: Producer,
+    pub(super) consumer: Consumer,
+    worker: Worker,
+    disk: SimDisk,
+    now: Instant,
+    /// Records given in this life, by class and number.
+    given: BTreeMap<(u8, u64), u64>,
+}
+
+/// What must be true over all lives of a directory.
+#[derive(Default)]
+pub(super) struct Truth {
+    next_id: u64,
+    /// What each record holds, by its id.
+    pub(super) records: BTreeMap<u64, (Kind, Vec<u8>)>,
+    /// Class, number and id of records that were said to survive a power cut.
+    safe: BTreeSet<(u8, u64, u64)>,
+    /// Classes and numbers whose fate the consumer knows.
+    pub(super) done: BTreeSet<(u8, u64)>,
+    /// Those of them that were safe when they were acknowledged. An unsynced one can be torn later, and its
+    /// acknowledgement with it.
+    done_safely: BTreeSet<(u8, u64)>,
+    /// Which record a name stands for.
+    names: BTreeMap<(u8, u32, u64), u64>,
+}
+
+pub(super) fn config(random: &mut Random) -> Config {
+    let mut config = Config::new(64 << 10);
+    config.segment_bytes = 4096;
+    config.ring_bytes = 4096 << random.below(3);
+    config.record_bytes_max = 1000;
+    config.commit =
+        Commit::Group { records_max: 1 + random.below(20) as u32, interval: Duration::from_millis(10) };
+    if random.chance(30) {
+        config.bytes_max *= 2;
+        config.policies.insert(Kind(1), Policy { when_full: WhenFull::DropOldest, class: 1 });
+    }
+    config.policies.insert(Kind(2), Policy { when_full: WhenFull::Refuse, class: 0 });
+    config
+}
+
+impl Life {
+    /// `None` if the disk failed while opening.
+    fn begin(disk: &SimDisk, config: &Config) -> Option<Self> {
+        let store = disk.clone();
+        let (worker, handle, _) =
+            start(Box::new(move || Ok(Box::new(store.clone()))), config.clone()).ok()?;
+        Some(Self::with(worker, &handle, disk))
+    }
+
+    fn with(worker: Worker, handle: &Arc<Handle>, disk: &SimDisk) -> Self {
+        Self {
+            producer: Producer::new(Arc::clone(handle)),
+            consumer: Consumer::new(Arc::clone(handle)),
+            worker,
+            disk: disk.clone(),
+            now: Instant::now(),
+            given: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn step(&mut self) -> Next {
+        let next = self.worker.step(self.now);
+        let stats = self.producer.stats();
+        assert!(stats.is_balanced(), "{stats:?}");
+        next
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Whether a sleeping worker would go on sleeping.
+    fn is_worker_idle(&self) -> bool {
+        self.producer.is_worker_idle()
+    }
+
+    /// Until the worker has nothing to do, whatever time that takes.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            match self.step() {
+                Next::Step => {}
+                Next::Wait(Some(until)) => self.now = self.now.max(until),
+                Next::Wait(None) | Next::End => return,
+            }
+        }
+        panic!("the worker never rests");
+    }
+
+    pub(super) fn push(&mut self, truth: &mut Truth, kind: Kind, bytes: usize) {
+        let id = truth.next_id;
+        let text = format!("{id};");
+        let payload: Vec<u8> = text.bytes().cycle().take(text.len() + bytes).collect();
+        if let Some(seq) = self.producer.push(kind, &payload).seq() {
+            truth.next_id += 1;
+            truth.records.insert(id, (kind, payload));
+            self.given.insert((class(kind), seq), id);
+        }
+    }
+
+    /// Notes what is said to be safe now.
+    pub(super) fn note_safe(&self, truth: &mut Truth) {
+        for (&(class, seq), &id) in &self.given {
+            let kind = truth.records[&id].0;
+            let untouched = !truth.done.contains(&(class, seq));
+            if untouched && self.producer.durability(kind, seq) == Some(Durability::Power) {
+                truth.safe.insert((class, seq, id));
+            }
+        }
+    }
+
+    /// Takes a batch and checks it; acknowledges it or lets it go.
+    pub(super) fn consume(&mut self, truth: &mut Truth, records_max: usize, ack: bool) -> bool {
+        let Some(batch) = self.consumer.try_next_batch(records_max, 4000) else { return false };
+        let class = batch.class();
+        let mut last = 0;
+        for entry in batch.entries() {
+            assert!(entry.first_seq() > last, "in order");
+            last = entry.last_seq();
+            truth.check(class, entry);
+        }
+        let first = batch.entries()[0].first_seq();
+        if ack {
+            let lanes = self.producer.safe_through();
+            let records = batch.entries().iter().filter(|entry| matches!(entry, Entry::Record(_)));
+            let safe = records
+                .map(Entry::last_seq)
+                .filter(|seq| *seq < lanes[usize::from(class)] && self.given.contains_key(&(class, *seq)));
+            truth.done_safely.extend(safe.map(|seq| (class, seq)));
+            batch.ack();
+            truth.done.extend((first..=last).map(|seq| (class, seq)));
+        }
+        true
+    }
+
+    /// Everything that is left comes out.
+    pub(super) fn drain(&mut self, truth: &mut Truth) {
+        for _ in 0..100_000 {
+            if !self.consume(truth, 50, true) {
+                self.settle();
+                if self.consumer.is_drained() {
+                    return;
+                }
+            }
+        }
+        panic!("it never drains: {:?}", self.producer.stats());
+    }
+
+    /// The orderly end.
+    pub(super) fn end(mut self) {
+        self.producer.close(Duration::ZERO);
+        while self.step() != Next::End {}
+    }
+}
+
+pub(super) fn class(kind: Kind) -> u8 {
+    u8::from(kind == Kind(1) && CLASSES.get() == 2)
+}
+
+thread_local! {
+    static CLASSES: std::cell::Cell<usize> = const { std::cell::Cell::new(1) };
+}
+
+/// Tells [`class`] what the scenario is about.
+pub(super) fn remember_classes(config: &Config) {
+    CLASSES.set(config.classes());
+}
+
+impl Truth {
+    fn check(&mut self, class: u8, entry: &Entry) {
+        match entry {
+            Entry::Record(record) => {
+                let text = std::str::from_utf8(&record.bytes).expect("as pushed");
+                let id: u64 = text.split(';').next().and_then(|id| id.parse().ok()).expect("as pushed");
+                let (kind, bytes) = &self.records[&id];
+                assert_eq!((record.kind, &record.bytes[..]), (*kind, &bytes[..]));
+                let named = *self.names.entry((class, record.epoch, record.seq)).or_insert(id);
+                assert_eq!(named, id, "epoch {} and number {} name two records", record.epoch, record.seq);
+                self.safe.remove(&(class, record.seq, id));
+            }
+            Entry::Gap(gap) => {
+                assert_eq!(gap.counts.total(), gap.records(), "{gap:?}");
+                let fair = |reason| {
+                    matches!(reason, DropReason::Evicted | DropReason::MemoryFull | DropReason::CapLowered)
+                };
+                let fairly: u64 = gap.counts.iter().filter(|count| fair(count.1)).map(|count| count.2).sum();
+                let covered =
+                    |(of, seq): (u8, u64)| of == class && (gap.first_seq..=gap.last_seq).contains(&seq);
+                let safe = self.safe.iter().filter(|(of, seq, _)| covered((*of, *seq))).count() as u64;
+                assert!(safe <= fairly, "{safe} records were safe, and are told as lost: {gap:?}");
+                let done = self.done_safely.iter().filter(|number| covered(**number)).count() as u64;
+                assert!(done <= fairly, "{done} records were done with, and are told as lost: {gap:?}");
+                self.safe.retain(|(of, seq, _)| !covered((*of, *seq)));
+            }
+        }
+    }
+
+    /// After everything came out.
+    pub(super) fn check_nothing_missing(&self) {
+        let missing = self.safe.iter().find(|(class, seq, _)| !self.done.contains(&(*class, *seq)));
+        assert!(missing.is_none(), "{missing:?} was safe and never came");
+    }
+
+    /// Numbers that were given and never became safe are given anew after a power cut.
+    pub(super) fn forget_numbers_above(&mut self, last: &BTreeMap<u8, u64>) {
+        let is_given = |(class, seq): &(u8, u64)| last.get(class).is_some_and(|last| seq <= last);
+        self.done.retain(is_given);
+        self.done_safely.retain(is_given);
+    }
+}

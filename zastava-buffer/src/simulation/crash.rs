@@ -1,0 +1,144 @@
+//! Power cuts at random moments, with at most one I/O error each; and mistakes that have to be found by them.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::disk::{Fault, SimDisk};
+use super::{Life, Random, Truth, config, remember_classes};
+use crate::entry::Kind;
+use crate::mistake::{Mistake, is_any_planted, plant};
+
+const CRASHES_A_SEED: u64 = 3;
+/// A mistake that hides for so long counts as not found.
+const SEEDS_MAX: u64 = 20_000;
+
+/// A directory over a few lives, each ended by a power cut or, now and then, by `kill -9`.
+fn run(seed: u64) {
+    let mut random = Random::new(seed);
+    let config = config(&mut random);
+    remember_classes(&config);
+    let mut truth = Truth::default();
+    let mut disk = SimDisk::new();
+    for _ in 0..CRASHES_A_SEED {
+        disk.die_at(1 + random.below(150));
+        if random.chance(50) {
+            let at = random.below(150);
+            disk.fail(at..at + 1, fault(&mut random));
+        }
+        if let Some(mut life) = Life::begin(&disk, &config) {
+            live(&mut life, &mut truth, &mut random, config.bytes_max);
+        }
+        disk = if random.chance(80) { disk.after_power_cut(&mut random) } else { disk.after_kill() };
+        check(&disk, &config, &mut truth, &mut random);
+    }
+}
+
+fn fault(random: &mut Random) -> Fault {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
+    match random.below(6) {
+        0 => Fault::Kind(StorageFull),
+        1 => Fault::Kind(QuotaExceeded),
+        2 => Fault::Kind(ReadOnlyFilesystem),
+        3 => Fault::Kind(TimedOut),
+        4 => Fault::Short,
+        _ => Fault::Late,
+    }
+}
+
+fn live(life: &mut Life, truth: &mut Truth, random: &mut Random, bytes_max: u64) {
+    // With many kinds the books are longer than a sector.
+    let kinds = if random.chance(50) { 3 } else { 60 };
+    for _ in 0..400 {
+        match random.below(10) {
+            0..=4 => {
+                for _ in 0..random.below(12) {
+                    life.push(truth, Kind(random.below(kinds) as u8), random.below(300) as usize);
+                }
+            }
+            5 => life.pass(Duration::from_millis(random.below(30))),
+            6 => {
+                let ack = random.chance(70);
+                life.consume(truth, 1 + random.below(20) as usize, ack);
+            }
+            _ => {
+                life.step();
+                assert!(life.disk.bytes() <= bytes_max, "{} of {bytes_max}", life.disk.bytes());
+                if life.disk.is_dead() {
+                    return;
+                }
+                life.note_safe(truth);
+            }
+        }
+    }
+}
+
+/// Opens what was left and looks at all of it, or at a part if there is more to come.
+fn check(disk: &SimDisk, config: &crate::Config, truth: &mut Truth, random: &mut Random) {
+    let mut life = Life::begin(disk, config).expect("a disk without faults opens");
+    assert!(life.disk.bytes() <= config.bytes_max, "{}", life.disk.bytes());
+    let last: BTreeMap<u8, u64> = life.producer.last_numbers();
+    truth.forget_numbers_above(&last);
+    if random.chance(50) {
+        life.drain(truth);
+        truth.check_nothing_missing();
+    } else {
+        life.consume(truth, 10, random.chance(50));
+    }
+    life.settle();
+    life.end();
+}
+
+fn seeds(default: u64) -> u64 {
+    std::env::var("ZASTAVA_BUFFER_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+        / CRASHES_A_SEED
+        + 1
+}
+
+#[test]
+fn no_safe_record_is_lost_by_any_power_cut() {
+    if let Some(seed) = std::env::var("ZASTAVA_BUFFER_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return run(seed);
+    }
+    let seeds = seeds(10_000);
+    for seed in 0..seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            super::report(&format!("ZASTAVA_BUFFER_SEED={seed} finds this again"));
+            std::panic::resume_unwind(panic);
+        }
+    }
+    super::report(&format!("{} power cuts, 0 violations", seeds * CRASHES_A_SEED));
+}
+
+/// The first seed that finds the mistake, and how many of the seeds up to 200 do.
+fn find(mistake: Mistake) -> Option<u64> {
+    plant(Some(mistake));
+    let is_found = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err();
+    let first = (0..SEEDS_MAX).find(is_found);
+    let found = (0..200).filter(is_found).count();
+    plant(None);
+    super::report(&format!("{mistake:?}: first found by seed {first:?}, by {found} of 200 seeds"));
+    first
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_any_planted() {
+            print(panic);
+        }
+    }));
+    let mistakes = [
+        Mistake::NoNamesSync,
+        Mistake::NoDataSync,
+        Mistake::NoPayloadChecksum,
+        Mistake::SyncAgainAfterFailure,
+        Mistake::OneCursorSlot,
+        Mistake::AcknowledgeBeforeSync,
+        Mistake::RemoveBeforeCursor,
+        Mistake::ReuseEpoch,
+    ];
+    let found = mistakes.map(|mistake| (mistake, find(mistake)));
+    assert!(found.iter().all(|(_, first)| first.is_some()), "{found:?}");
+}

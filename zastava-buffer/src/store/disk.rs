@@ -1,0 +1,211 @@
+//! A directory, by the system calls that the trait names. Nothing here decides.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Removal, Store, StoredFile};
+use crate::error::Error;
+
+const LOCK: &str = "lock";
+const ASIDE: &str = "aside";
+/// Records may be confidential: nobody else reads them.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// Enough for the file written, the file read and the cursor of a few classes.
+const OPEN_FILES_MAX: usize = 8;
+
+/// A directory that is ours as long as this lives.
+#[derive(Debug)]
+pub struct Disk {
+    directory: PathBuf,
+    free_percent_min: u8,
+    /// The latest last.
+    open: Vec<(String, File)>,
+    lock: File,
+}
+
+/// Explicitly, since a process that somebody forks at this moment holds a copy of the descriptor until it executes.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
+}
+
+impl Disk {
+    /// Creates the directory if needed and locks it, or fails at once. New files are refused where the
+    /// file system would be left with less than `free_percent_min` per cent free.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with what the holder says of itself, or [`Error::Storage`].
+    pub fn open(directory: impl AsRef<Path>, free_percent_min: u8) -> Result<Self, Error> {
+        let directory = directory.as_ref().to_owned();
+        create_durably(&directory).map_err(|source| Error::storage("create", &directory, source))?;
+        let path = directory.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true).mode(FILE_MODE);
+        let mut lock = options.open(&path).map_err(|source| Error::storage("open", &path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // For people only; who holds the lock is the kernel's business.
+                let _ = lock.by_ref().take(64).read_to_string(&mut holder);
+                return Err(Error::Locked { path, holder: holder.trim().escape_debug().to_string() });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::storage("lock", &path, source)),
+        }
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all_at(format!("process {}\n", std::process::id()).as_bytes(), 0));
+        Ok(Self { directory, free_percent_min, open: Vec::new(), lock })
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&File> {
+        match self.open.iter().position(|(open, _)| open == name) {
+            Some(at) => {
+                let entry = self.open.remove(at);
+                self.open.push(entry);
+            }
+            None => {
+                let path = self.directory.join(name);
+                // What cannot be written can still be read: a file system may have turned read-only.
+                let file = OpenOptions::new().read(true).write(true).open(&path);
+                let file = file.or_else(|_| File::open(&path))?;
+                self.keep(name, file);
+            }
+        }
+        self.open.last().map(|(_, file)| file).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn keep(&mut self, name: &str, file: File) {
+        if self.open.len() == OPEN_FILES_MAX {
+            self.open.remove(0);
+        }
+        self.open.push((name.to_owned(), file));
+    }
+
+    fn check_free(&self, reserve_bytes: u64) -> io::Result<()> {
+        if self.free_percent_min == 0 {
+            return Ok(());
+        }
+        let volume = rustix::fs::statvfs(&self.directory)?;
+        let left = (volume.f_bavail * volume.f_frsize).saturating_sub(reserve_bytes);
+        let floor = volume.f_blocks * volume.f_frsize / 100 * u64::from(self.free_percent_min);
+        if left >= floor { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl Store for Disk {
+    fn list(&mut self) -> io::Result<Vec<StoredFile>> {
+        let mut found = Vec::new();
+        list(&self.directory, false, &mut found)?;
+        match list(&self.directory.join(ASIDE), true, &mut found) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
+        self.check_free(reserve_bytes)?;
+        let path = self.directory.join(name);
+        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(&path)?;
+        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&file, keep_size, 0, reserve_bytes) {
+            // Some file systems cannot. Then room runs out in the middle of a write, which is survived too.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                return Err(error.into());
+            }
+        }
+        self.keep(name, file);
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(name)?.write_all_at(bytes, offset)
+    }
+
+    fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = self.file(name)?;
+        let mut read = 0;
+        while read < buffer.len() {
+            match file.read_at(&mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(bytes) => read += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.file(name)?.set_len(len)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.file(name)?.sync_data()
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.sync_directory()
+    }
+
+    fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
+        self.open.retain(|(open, _)| open != name);
+        let path = self.directory.join(name);
+        if removal == Removal::Delete {
+            return match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let aside = self.directory.join(ASIDE);
+        create_durably(&aside)?;
+        // A cursor set aside twice must not replace the first one.
+        let free = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
+        let target =
+            free.map(|name| aside.join(name)).find(|path| !path.exists()).unwrap_or_else(|| aside.join(name));
+        fs::rename(path, target)?;
+        File::open(&aside)?.sync_all()
+    }
+}
+
+fn list(directory: &Path, aside: bool, found: &mut Vec<StoredFile>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_file() && name != LOCK => {
+                found.push(StoredFile { name, len: metadata.len(), aside });
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A new directory survives a power cut only when its parent is synced, and so on upwards.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_durably(parent)?;
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
