@@ -12,7 +12,7 @@
 //! let nonce = verifier.nonce(now);
 //!
 //! let request = ProofRequest { method, uri, access_token: None, nonce: Some(&nonce), issued_at: now };
-//! let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop"), key.proof(&request).parse().unwrap())]);
+//! let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop"), key.proof(&request).unwrap().parse().unwrap())]);
 //! let received = ReceivedProof { method, uri, headers: &headers, access_token: None, thumbprint: None };
 //! assert_eq!(verifier.verify(&received, now).unwrap().thumbprint, key.thumbprint());
 //! // The same proof a second time is a replay.
@@ -23,6 +23,7 @@ mod error;
 mod nonce;
 mod proof;
 mod replay;
+mod signature;
 mod token_key;
 
 use std::fmt;
@@ -37,7 +38,7 @@ pub use self::nonce::NonceIssuer;
 use self::proof::Proof;
 use self::replay::Replays;
 pub use self::token_key::TokenKey;
-use crate::dpop::access_token_hash;
+use crate::dpop::AccessTokenHash;
 use crate::target_uri;
 
 /// What a [`Verifier`] takes.
@@ -146,7 +147,7 @@ impl Verifier {
 fn check_token(proof: &Proof, request: &ReceivedProof<'_>) -> Result<(), ProofError> {
     if let Some(token) = request.access_token {
         let given = proof.claims.ath.as_deref().unwrap_or_default();
-        if !bool::from(access_token_hash(token).as_bytes().ct_eq(given.as_bytes())) {
+        if !bool::from(AccessTokenHash::of(token).as_str().as_bytes().ct_eq(given.as_bytes())) {
             return Err(ProofError::AccessTokenHash);
         }
     }

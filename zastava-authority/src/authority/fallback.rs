@@ -10,7 +10,6 @@ use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_FALLBACK, Telemetry, scope};
 use zeroize::Zeroizing;
 
-use crate::encoding::is_token68;
 use crate::error::Error;
 use crate::token::OpTok;
 
@@ -98,15 +97,9 @@ impl Fallback {
                 (Secret::new(text.trim().to_owned()), modified.into())
             }
         };
-        is_token68(text.expose()).then(|| {
-            Arc::new(OpTok {
-                token: text,
-                audience: self.audience.clone(),
-                expires_at: since.saturating_add(self.options.age_max),
-                thumbprint: None,
-                generation: 0,
-                is_static: true,
-            })
-        })
+        let expires_at = since.saturating_add(self.options.age_max);
+        let mut token = OpTok::new(text, &self.audience, expires_at, 0, None).ok()?;
+        token.is_static = true;
+        Some(Arc::new(token))
     }
 }

@@ -17,7 +17,7 @@ struct Place(TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+        fs::write(place.key(), DpopKey::generate_pem().expose()).unwrap();
         place
     }
 
@@ -37,9 +37,15 @@ impl Place {
         Tokens::new(authority_with_key(server, &[&own, settings].concat(), key, &Telemetry::detached()))
     }
 
-    /// The one file in the cache.
+    /// The tokens in the cache.
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().unwrap() != "lock").collect()
+    }
+
+    /// The one token in the cache.
     fn file(&self) -> PathBuf {
-        let files: Vec<_> = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files = self.files();
         let [file] = files.as_slice() else { panic!("{files:?}") };
         file.clone()
     }
@@ -99,7 +105,7 @@ async fn tokens_of_another_key_client_or_scope_are_ignored() {
     place.start(&server, &[("clientId", "other")]).token("scanner").await.unwrap();
     place.start(&server, &[("scopes", "less")]).token("scanner").await.unwrap();
     place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
-    fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+    fs::write(place.key(), DpopKey::generate_pem().expose()).unwrap();
     place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
     assert_eq!(server.count(), 5);
 }
@@ -133,10 +139,10 @@ async fn refused_and_invalidated_tokens_leave_the_disk() {
     let tokens = place.start(&server, &[]);
     let token = tokens.token("scanner").await.unwrap();
     tokens.reject(&token);
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
     tokens.token("scanner").await.unwrap();
     assert_eq!(tokens.invalidate("scanner"), 2);
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,5 +173,5 @@ async fn the_command_works_without_any_process() {
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let done = invalidate_op_token(&place.cache(), "scanner").await.unwrap();
     assert_eq!((done.processes, done.tokens), (0, 1));
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
 }

@@ -21,9 +21,9 @@ const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8A
 
 #[test]
 fn every_usual_form_is_read() {
-    let key = DpopKey::generate();
-    let again = read(key.to_pem().expose()).unwrap();
-    assert_eq!(again.thumbprint(), key.thumbprint());
+    let pem = DpopKey::generate_pem();
+    let thumbprint = read(pem.expose()).unwrap().thumbprint().to_owned();
+    assert_eq!(read(&format!("Key:\r\n{}", pem.expose())).unwrap().thumbprint(), thumbprint);
 
     let sec1 = SecretKey::generate().to_sec1_pem(LineEnding::LF).unwrap();
     assert_eq!(read(&sec1).unwrap().thumbprint().len(), 43);

@@ -35,7 +35,7 @@ impl Installation {
     fn new(url: String) -> Self {
         let pki = Pki::new();
         let path = |name: &str| pki.dir.path().join(name).to_str().unwrap().to_owned();
-        std::fs::write(path("key.pem"), DpopKey::generate().to_pem().expose()).unwrap();
+        std::fs::write(path("key.pem"), DpopKey::generate_pem().expose()).unwrap();
         pki.client("client.test");
         let settings = vec![
             ("tenant", "acme".to_owned()),
