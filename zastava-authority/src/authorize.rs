@@ -17,7 +17,7 @@ pub use self::layer::{Authorize, AuthorizeLayer};
 use crate::dpop::Claims;
 use crate::encoding::header_value;
 use crate::error::Error;
-use crate::nonce::NewestNonce;
+use crate::nonce::{NewestNonce, Sent};
 use crate::skew::Skew;
 use crate::target_uri;
 use crate::token::{OpTok, Tokens};
@@ -56,8 +56,10 @@ const NONCE_RETRIES_MAX: u8 = 2;
 /// is the caller's. Requests for another origin are refused before a token is touched. A token that
 /// is not bound to a key goes out as `Bearer`, without a proof.
 ///
-/// While nothing is known about the origin, the first request goes alone, for a second at most: it
-/// brings the nonce that all others would be sent back for.
+/// While nothing is known about the origin, the first request goes alone: it brings the nonce that
+/// all others would be sent back for. A request that was sent back twice goes alone as well, so
+/// that its nonce is fresh however busy the server is. In a tokio runtime others wait for these a
+/// few seconds at most; without one, until they are answered or dropped.
 ///
 /// Clones share everything.
 #[derive(Clone)]
@@ -133,7 +135,7 @@ pub struct Exchange {
 #[derive(Debug)]
 struct Attempt {
     token: Arc<OpTok>,
-    nonce: Option<Arc<str>>,
+    nonce: Sent,
     skew_seconds: i64,
     sent_at: Timestamp,
     /// The server refused the token: the next attempt needs another.
@@ -169,18 +171,20 @@ impl Exchange {
         {
             return Err(Error::Rejected);
         }
-        if self.pass.is_none() && token.is_dpop() {
-            self.pass = Gate::enter(&self.terms).await;
+        self.pass = None;
+        if token.is_dpop() {
+            let last = self.nonce_retries >= NONCE_RETRIES_MAX;
+            self.pass = Some(Gate::enter(&self.terms, last).await);
         }
         let (now, skew_seconds) = (terms.clock.now(), terms.skew.seconds());
-        let nonce = terms.nonce.of(&terms.origin);
+        let nonce = terms.nonce.next(&terms.origin);
         if let Some(binding) = token.binding() {
             let proof = binding.key.sign_claims(&Claims {
                 method: &parts.method,
                 uri: &parts.uri,
                 issued_at: terms.skew.correct(now).unix_seconds(),
                 access_token_hash: Some(&binding.access_token_hash),
-                nonce: nonce.as_deref(),
+                nonce: nonce.nonce.as_deref(),
             })?;
             parts.headers.insert(DPOP, header_value(Bytes::from(proof))?);
         } else {
@@ -200,17 +204,15 @@ impl Exchange {
     pub fn observe(&mut self, status: StatusCode, headers: &HeaderMap) -> Verdict {
         let Some(attempt) = &mut self.attempt else { return Verdict::Done };
         let terms = &*self.terms;
-        terms.nonce.learn(&terms.origin, headers);
+        let new_nonce = terms.nonce.learn(&terms.origin, headers, &attempt.nonce);
         terms.skew.learn(headers, attempt.sent_at, terms.clock.now());
-        // The others know now what the first was sent to find out.
         if let Some(pass) = self.pass.take() {
-            pass.open();
+            pass.answered();
         }
         let again = match challenge::read(status, headers) {
             Some(Challenge::Nonce) => {
-                let new = terms.nonce.of(&terms.origin) != attempt.nonce;
-                self.nonce_retries += 1;
-                new && self.nonce_retries <= NONCE_RETRIES_MAX
+                self.nonce_retries = self.nonce_retries.saturating_add(1);
+                new_nonce && self.nonce_retries <= NONCE_RETRIES_MAX
             }
             Some(Challenge::InvalidToken) => {
                 terms.tokens.reject(&attempt.token);

@@ -103,19 +103,19 @@ impl Endpoint {
         let origin = target_uri::origin(&found.token_endpoint).unwrap_or_default();
         let mut retries = 0;
         loop {
-            let nonce = self.nonce.of(&origin);
+            let nonce = self.nonce.next(&origin);
             let (requested_at, skew) = (Moment::now(&*self.clock), self.skew.seconds());
-            let request = self.token_request(found, audience, &bound, nonce.as_deref(), requested_at.wall)?;
+            let request =
+                self.token_request(found, audience, &bound, nonce.nonce.as_deref(), requested_at.wall)?;
             let answer = self.send(&origin, &bound, request).await;
-            if let Ok(answer) = &answer {
-                self.nonce.learn(&origin, answer.headers());
-            }
+            let new_nonce =
+                answer.as_ref().is_ok_and(|answer| self.nonce.learn(&origin, answer.headers(), &nonce));
             let outcome = answer.and_then(|answer| self.read_answer(&answer, requested_at));
             self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
             let (token, expires_at) = match outcome {
                 Ok(issued) => issued,
                 Err(error) => {
-                    let news = is_nonce_challenge(&error) && self.nonce.of(&origin) != nonce
+                    let news = is_nonce_challenge(&error) && new_nonce
                         || is_time_trouble(&error) && self.skew.seconds() != skew;
                     if news && retries < RETRIES_MAX {
                         retries += 1;

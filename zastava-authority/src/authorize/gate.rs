@@ -1,102 +1,149 @@
-//! The first request to a server goes alone.
+//! Who may be on the way to a server at the same time.
 //!
-//! A server that demands nonces sends back every request that has none. Of a hundred that start
-//! together only the first needs to learn that.
+//! A server that demands nonces sends back every request that has none, so the first request to a
+//! server goes alone: of a hundred that start together only one needs to learn that. And a server
+//! that changes its nonces faster than it answers under load would refuse a request again and
+//! again, so the last attempt of one that was sent back twice goes alone as well: all others have
+//! their answers then, and the newest nonce is as fresh as can be.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::Terms;
 
-/// Shut until the first answer came. Knows nothing of any async runtime.
-#[derive(Debug)]
+/// Nobody waits longer than this for the first answer, since a slow one must not hold up the rest.
+/// The bounds need a timer, and are there in a tokio runtime only.
+#[cfg(feature = "client")]
+const FIRST_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// Nor longer than this for those that go alone: there may be a queue of them.
+#[cfg(feature = "client")]
+const ALONE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Knows nothing of any async runtime.
+#[derive(Debug, Default)]
 pub(super) struct Gate(Mutex<State>);
 
-#[derive(Debug)]
-enum State {
-    /// Nobody went in yet.
-    Cold,
-    /// One is out there; these wait for it.
-    Asking(Vec<Waker>),
-    Open,
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the server ever answered.
+    known: bool,
+    /// How many are on the way.
+    together: usize,
+    /// One is on the way that must be the only one.
+    alone: bool,
+    /// How many wait to go alone; who would go together lets them pass.
+    queued: usize,
+    waiting: Vec<Waker>,
 }
 
-impl Default for Gate {
-    fn default() -> Self {
-        Self(Mutex::new(State::Cold))
-    }
-}
-
-/// Held by the one who went first.
+/// Held by one who is on the way.
 #[derive(Debug)]
-pub(super) struct Pass(Arc<Terms>);
+pub(super) struct Pass {
+    terms: Arc<Terms>,
+    alone: bool,
+}
 
 impl Gate {
-    /// Returns at once for the first, with a pass, and for all when the gate is open. Others wait
-    /// until the first has its answer or gave up (then one of them is the first), but no longer
-    /// than a second: a slow answer must not hold up the rest. That bound needs a timer, and is
-    /// there in a tokio runtime only.
-    pub(super) async fn enter(terms: &Arc<Terms>) -> Option<Pass> {
-        let gate = &terms.gate;
-        let entered = poll_fn(|cx| gate.poll(cx.waker()));
+    /// Waits for a way to the server.
+    pub(super) async fn enter(terms: &Arc<Terms>, alone: bool) -> Pass {
+        let entered = async {
+            let _queued = alone.then(|| Queued::new(&terms.gate));
+            poll_fn(|cx| terms.gate.poll(alone, cx.waker())).await
+        };
         #[cfg(feature = "client")]
-        let first = if tokio::runtime::Handle::try_current().is_ok() && !gate.is_open() {
-            tokio::time::timeout(std::time::Duration::from_secs(1), entered).await.unwrap_or(false)
-        } else {
+        let alone = if terms.gate.is_free(alone) || tokio::runtime::Handle::try_current().is_err() {
             entered.await
+        } else {
+            // Who lost patience goes together with whoever is there.
+            let patience = if terms.gate.state().known { ALONE_MAX } else { FIRST_MAX };
+            let entered = tokio::time::timeout(patience, entered).await;
+            entered.unwrap_or_else(|_| terms.gate.push_in())
         };
         #[cfg(not(feature = "client"))]
-        let first = entered.await;
-        first.then(|| Pass(Arc::clone(terms)))
+        let alone = entered.await;
+        Pass { terms: Arc::clone(terms), alone }
     }
 
-    /// Whether one may go, and is the first.
-    fn poll(&self, waker: &Waker) -> Poll<bool> {
+    /// Ready with whether this one goes alone.
+    fn poll(&self, alone: bool, waker: &Waker) -> Poll<bool> {
         let mut state = self.state();
-        match &mut *state {
-            State::Open => Poll::Ready(false),
-            State::Cold => {
-                *state = State::Asking(Vec::new());
-                Poll::Ready(true)
-            }
-            State::Asking(waiting) => {
-                waiting.push(waker.clone());
-                Poll::Pending
-            }
+        if !state.is_free(alone) {
+            state.waiting.push(waker.clone());
+            return Poll::Pending;
         }
+        // The first one does, whatever it wanted.
+        state.alone = alone || !state.known;
+        state.together += 1;
+        Poll::Ready(state.alone)
     }
 
     #[cfg(feature = "client")]
-    fn is_open(&self) -> bool {
-        matches!(*self.state(), State::Open)
+    fn is_free(&self, alone: bool) -> bool {
+        self.state().is_free(alone)
     }
 
-    fn set(&self, next: State) {
-        let waiting = match std::mem::replace(&mut *self.state(), next) {
-            State::Asking(waiting) => waiting,
-            State::Cold | State::Open => return,
-        };
-        waiting.into_iter().for_each(Waker::wake);
+    #[cfg(feature = "client")]
+    fn push_in(&self) -> bool {
+        self.state().together += 1;
+        false
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl State {
+    fn is_free(&self, alone: bool) -> bool {
+        if alone {
+            self.together == 0
+        } else {
+            !self.alone && self.queued == 0 && (self.known || self.together == 0)
+        }
+    }
+
+    /// Wakes all who wait: some may go now.
+    fn wake(&mut self) {
+        mem::take(&mut self.waiting).into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Counted while it waits.
+struct Queued<'a>(&'a Gate);
+
+impl<'a> Queued<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        gate.state().queued += 1;
+        Self(gate)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.queued -= 1;
+        state.wake();
+    }
+}
+
 impl Pass {
-    /// An answer came: all may go, for ever.
-    pub(super) fn open(self) {
-        self.0.gate.set(State::Open);
+    /// The server answered.
+    pub(super) fn answered(self) {
+        self.terms.gate.state().known = true;
     }
 }
 
 impl Drop for Pass {
-    /// Without an answer the next one is the first.
     fn drop(&mut self) {
-        if !matches!(*self.0.gate.state(), State::Open) {
-            self.0.gate.set(State::Cold);
+        let mut state = self.terms.gate.state();
+        state.together -= 1;
+        if self.alone {
+            state.alone = false;
+        }
+        if !state.waiting.is_empty() {
+            state.wake();
         }
     }
 }

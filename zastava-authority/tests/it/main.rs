@@ -3,6 +3,7 @@
 mod cache;
 mod key;
 mod layer;
+mod oidc;
 mod proof;
 mod runtime;
 mod secrets;

@@ -191,6 +191,8 @@ pub(crate) struct Pki {
 impl Pki {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
+        // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let pki = Self { dir: tempfile::tempdir().unwrap(), issuer };
@@ -209,6 +211,13 @@ impl Pki {
         std::fs::write(path("chain"), chain).unwrap();
         std::fs::write(path("key"), key).unwrap();
         (path("chain"), path("key"))
+    }
+
+    /// Chain and key files of a server's certificate.
+    pub(crate) fn server(&self, name: &str) {
+        let (chain, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        std::fs::write(self.dir.path().join("server-chain.pem"), chain).unwrap();
+        std::fs::write(self.dir.path().join("server-key.pem"), key).unwrap();
     }
 
     fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {

@@ -148,8 +148,8 @@ async fn tokens_are_refreshed_before_they_end_and_nobody_waits() {
         tokens.token("scanner").await.unwrap();
         assert_eq!(asked.elapsed(), Duration::ZERO);
     }
-    // A token of 120 s is refreshed after 60 s, give or take six.
-    assert!((10..=13).contains(&server.count()), "{}", server.count());
+    // A token of 120 s is refreshed after 60 to 96 s.
+    assert!((7..=11).contains(&server.count()), "{}", server.count());
 }
 
 #[tokio::test(start_paused = true)]

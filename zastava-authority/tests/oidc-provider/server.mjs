@@ -8,6 +8,7 @@ import { createServer } from 'node:https';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Provider, errors } from 'oidc-provider';
+import * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
 import * as dpop from 'dpop';
 
@@ -123,34 +124,37 @@ const as = {
 const fetchAuthority = async () => Response.json({ keys: [{ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y, kid: jwk.kid, alg: jwk.alg, use: jwk.use }] });
 
 function answer(response, status, headers, body = '') {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.writeHead(status, { 'content-type': 'application/json', 'dpop-nonce': nonces[0], 'cache-control': 'no-store', ...headers });
   response.end(body);
 }
 
 const seen = new Set();
 api.on('request', async (request, response) => {
   counts.api += 1;
-  const headers = { 'dpop-nonce': nonces[0], 'cache-control': 'no-store' };
   const proof = request.headers.dpop;
   if (proof !== undefined) {
     const claims = JSON.parse(Buffer.from(proof.split('.')[1] ?? '', 'base64url'));
     if (!nonces.includes(claims.nonce)) {
       counts.challenged += 1;
-      return answer(response, 401, { ...headers, 'www-authenticate': 'DPoP error="use_dpop_nonce", algs="ES256"' });
+      return answer(response, 401, { 'www-authenticate': 'DPoP error="use_dpop_nonce", algs="ES256"' });
     }
-    if (seen.has(claims.jti)) return answer(response, 401, { ...headers, 'www-authenticate': 'DPoP error="invalid_dpop_proof"' });
+    if (seen.has(claims.jti)) return answer(response, 401, { 'www-authenticate': 'DPoP error="invalid_dpop_proof"' });
     seen.add(claims.jti);
   }
   try {
     const received = new Request(`${resource}${request.url}`, { method: request.method, headers: new Headers(Object.entries(request.headers)) });
-    const claims = await oauth.validateJwtAccessToken(as, received, resource, { [oauth.customFetch]: fetchAuthority });
+    // oauth4webapi knows no certificate-bound tokens.
+    const claims = proof === undefined
+      ? (await jose.jwtVerify(/^Bearer (.*)$/.exec(request.headers.authorization)[1], signing.publicKey, { issuer, audience: resource, typ: 'at+jwt' })).payload
+      : await oauth.validateJwtAccessToken(as, received, resource, { [oauth.customFetch]: fetchAuthority });
+    if (proof === undefined && claims.cnf?.jkt !== undefined) throw new Error('no proof');
     const bound = claims.cnf?.['x5t#S256'];
     const certificate = request.socket.getPeerX509Certificate();
     const shown = certificate && createHash('sha256').update(certificate.raw).digest('base64url');
     if (bound !== undefined && bound !== shown) throw new Error('another certificate');
-    answer(response, 200, headers, JSON.stringify({ client: claims.client_id, cnf: claims.cnf ?? null, scope: claims.scope ?? null }));
+    answer(response, 200, {}, JSON.stringify({ client: claims.client_id, cnf: claims.cnf ?? null, scope: claims.scope ?? null }));
   } catch (error) {
-    answer(response, 401, { ...headers, 'www-authenticate': 'DPoP error="invalid_token", algs="ES256"' }, JSON.stringify({ reason: String(error.cause ?? error) }));
+    answer(response, 401, { 'www-authenticate': 'DPoP error="invalid_token", algs="ES256"' }, JSON.stringify({ reason: `${error}` }));
   }
 });
 
