@@ -197,6 +197,8 @@ fn every_fault_in_the_header_is_refused() {
     header_refused("crit", json!(["exp"]), ProofError::Malformed);
     header_refused("crit", json!(null), ProofError::Malformed);
     header_refused("jwk", json!("key"), ProofError::Malformed);
+    header_refused("jku", json!("https://evil.test/keys"), ProofError::Key);
+    header_refused("x5u", json!("https://evil.test/certificate"), ProofError::Key);
     for member in ["typ", "alg", "jwk"] {
         let expected = match member {
             "typ" => ProofError::Type,
@@ -209,7 +211,7 @@ fn every_fault_in_the_header_is_refused() {
 
 #[test]
 fn every_fault_in_the_key_is_refused() {
-    for private in ["d", "k", "p", "q", "dp", "dq", "qi", "oth", "x5u", "x5c"] {
+    for private in ["d", "k", "p", "q", "dp", "dq", "qi", "oth", "x5u", "x5c", "jku"] {
         key_refused(private, json!("AQAB"));
         key_refused(private, json!(null));
     }
@@ -325,6 +327,47 @@ fn a_proof_of_the_future_is_remembered_as_long_as_it_is_acceptable() {
     verify_at(&verifier, &proof, now()).unwrap();
     assert_eq!(verify_at(&verifier, &proof, later(70)), Err(ProofError::Replayed));
     assert_eq!(verify_at(&verifier, &proof, later(71)), Err(ProofError::IssuedAt));
+}
+
+#[test]
+fn whoever_remembers_proofs_elsewhere_is_told_for_how_long() {
+    let verifier = verifier();
+    let proof = Draft::new().sign();
+    let (method, uri, headers) = (&Method::POST, &uri(), &headers(&[&proof]));
+    let received = ReceivedProof { method, uri, headers, access_token: None, thumbprint: None };
+    for _ in 0..2 {
+        let verified = verifier.check(&received, now()).unwrap();
+        assert_eq!((verified.jti.as_str(), verified.acceptable_until), ("one", later(61)));
+    }
+    assert_eq!(verifier.check(&received, later(61)), Err(ProofError::IssuedAt));
+}
+
+#[test]
+fn processes_that_share_a_key_take_each_others_nonces() {
+    let verifier = |key| {
+        let nonces = NonceIssuer::with_key([key; 32], Duration::from_secs(300));
+        Verifier::with_nonces(VerifierOptions::default(), nonces)
+    };
+    let mut draft = Draft::new();
+    draft.claims["nonce"] = json!(verifier(1).nonce(now()));
+    verify_at(&verifier(1), &draft.sign(), now()).unwrap();
+    assert_eq!(verify_at(&verifier(2), &draft.sign(), now()), Err(ProofError::NonceMissingOrOld));
+}
+
+#[test]
+fn a_claim_that_stands_there_twice_is_refused() {
+    let good = Draft::new();
+    let twice = |json: String| json.replacen('{', r#"{"jti":"two","typ":"dpop+jwt","#, 1);
+    let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
+    for (header, claims) in [
+        (twice(good.header.to_string()), good.claims.to_string()),
+        (good.header.to_string(), twice(good.claims.to_string())),
+    ] {
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        let signature: Signature = good.key.sign(signed.as_bytes());
+        let proof = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+        assert_eq!(verify_at(&verifier(), &proof, now()), Err(ProofError::Malformed));
+    }
 }
 
 #[test]

@@ -307,3 +307,19 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
+
+/// RFC 9110 section 5.6.7, for a day in January 2027.
+pub(crate) fn http_date(time: Timestamp) -> String {
+    let (day, rest) = (time.unix_seconds() / 86_400, time.unix_seconds() % 86_400);
+    // 2027-01-01, a Friday.
+    let since = day - 20_819;
+    assert!((0..31).contains(&since));
+    let weekday = ["Fri", "Sat", "Sun", "Mon", "Tue", "Wed", "Thu"][usize::try_from(since % 7).unwrap()];
+    format!(
+        "{weekday}, {:02} Jan 2027 {:02}:{:02}:{:02} GMT",
+        since + 1,
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
