@@ -1,4 +1,5 @@
 //! Tests through the public door. What needs no feature is tested without any, too.
+#![allow(clippy::print_stdout, reason = "figures are for whoever asks with --nocapture")]
 
 mod access;
 mod bare;

@@ -1,6 +1,6 @@
 //! Against `oidc-provider`, a certified server, and `oauth4webapi` as the resource server.
 //!
-//! Needs Node and `npm ci` in `tests/oidc-provider`; says `SKIP:` without.
+//! Needs Node 20 and `npm ci` in `tests/oidc-provider`; says `SKIP:` without.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -44,12 +44,11 @@ impl Provider {
     fn start(extra: Value) -> Option<Self> {
         static SKIPPED: Once = Once::new();
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc-provider");
-        let has_node = Command::new("node").arg("--version").output().is_ok_and(|done| done.status.success());
-        if !has_node || !dir.join("node_modules").is_dir() {
+        if !has_node() || !dir.join("node_modules").is_dir() {
             SKIPPED.call_once(|| {
-                println!(
-                    "SKIP: oidc-provider: needs Node and `npm ci` in zastava-authority/tests/oidc-provider"
-                )
+                let needs = "needs Node 20 and `npm ci` in zastava-authority/tests/oidc-provider";
+                // Not `eprintln`: the harness would keep it to itself.
+                let _ = writeln!(std::io::stderr(), "SKIP: oidc-provider: {needs}");
             });
             return None;
         }
@@ -161,6 +160,13 @@ impl Provider {
             other => other,
         }
     }
+}
+
+fn has_node() -> bool {
+    let Ok(asked) = Command::new("node").arg("--version").output() else { return false };
+    let version = String::from_utf8_lossy(&asked.stdout);
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    major.is_some_and(|major: u32| major >= 20)
 }
 
 impl Drop for Provider {
