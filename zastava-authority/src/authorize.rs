@@ -61,7 +61,7 @@ const NONCE_RETRIES_MAX: u8 = 2;
 /// that its nonce is fresh however busy the server is. In a tokio runtime others wait for these a
 /// few seconds at most; without one, until they are answered or dropped.
 ///
-/// Clones share everything.
+/// Clones share everything. A tokio runtime around it must have its timers enabled.
 #[derive(Clone)]
 pub struct Authorizer(Arc<Terms>);
 

@@ -142,8 +142,10 @@ impl TokenCache {
             token: token.expose(),
         };
         let path = path_of(&self.dir, token.audience(), "json");
-        let Ok(text) = serde_json::to_vec(&raw).map(Zeroizing::new) else { return };
-        if let Err(error) = write_private(&path, &text) {
+        // With room for all of it: a buffer that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(1024 + 2 * token.expose().len()));
+        let written = serde_json::to_writer(&mut *text, &raw).map_err(io::Error::from);
+        if let Err(error) = written.and_then(|()| write_private(&path, &text)) {
             tracing::warn!(path = %path.display(), %error, "OpTok cannot be cached");
         }
     }
@@ -152,7 +154,7 @@ impl TokenCache {
     pub(crate) fn remove_until(&self, audience: &str, until: Timestamp) -> bool {
         let path = path_of(&self.dir, audience, "json");
         let newer = read_private(&path).is_ok_and(|text| {
-            serde_json::from_str::<RawFile<'_>>(&text).is_ok_and(|raw| raw.issued_at > until)
+            serde_json::from_str::<RawFile<'_>>(&text).is_ok_and(|raw| is_later(raw.issued_at, until))
         });
         !newer && remove_token(&self.dir, audience)
     }
@@ -175,6 +177,11 @@ impl TokenCache {
             Err(_) => Some(None),
         }
     }
+}
+
+/// Whether a time that was written is later than one that was not: writing rounds to microseconds.
+pub(crate) fn is_later(written: Timestamp, time: Timestamp) -> bool {
+    written > time.saturating_add(Duration::from_micros(1))
 }
 
 /// Never follow a link, never wait for the other end of a pipe.

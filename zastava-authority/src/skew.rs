@@ -40,8 +40,12 @@ impl Skew {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).applied
     }
 
-    /// Takes the `Date` of an answer to a request that was sent and answered at these times.
+    /// Takes the `Date` of an answer to a request that was sent and answered at these times. One
+    /// that comes out of a cache has an `Age`, and an old date (RFC 9111 section 5.1).
     pub(crate) fn learn(&self, headers: &HeaderMap, sent_at: Timestamp, received_at: Timestamp) {
+        if headers.contains_key(header::AGE) {
+            return;
+        }
         let Some(date) = headers.get(header::DATE).and_then(|value| value.to_str().ok()) else { return };
         let Some(date) = Timestamp::parse_http_date(date) else { return };
         let exchange = received_at.saturating_since(sent_at);
@@ -123,6 +127,10 @@ mod tests {
         let skew = Skew::default();
         learn(&skew, NOW - 500, NOW - 489);
         learn(&skew, NOW - 500, NOW - 501);
+        let mut cached =
+            HeaderMap::from_iter([(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap())]);
+        cached.insert(header::AGE, "500".parse().unwrap());
+        skew.learn(&cached, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         let headers = HeaderMap::from_iter([(header::DATE, "yesterday".parse().unwrap())]);
         skew.learn(&headers, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         assert_eq!(skew.seconds(), 0);

@@ -52,7 +52,13 @@ impl OpTok {
             return Err(Error::Unsendable);
         }
         let scheme = if key.is_some() { "DPoP" } else { "Bearer" };
-        let authorization = sensitive(Zeroizing::new(format!("{scheme} {}", token.expose())))?;
+        // With room for all of it: a buffer that grows leaves copies behind.
+        let mut authorization =
+            Zeroizing::new(String::with_capacity(scheme.len() + 1 + token.expose().len()));
+        for part in [scheme, " ", token.expose()] {
+            authorization.push_str(part);
+        }
+        let authorization = sensitive(authorization)?;
         let binding = key.map(|key| Binding { key, access_token_hash: AccessTokenHash::of(token.expose()) });
         let audience = audience.to_owned();
         let (certificate, is_static) = (None, false);

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use huskarl::core::crypto::signer::AsymmetricJwsSignerSelector as _;
 use huskarl::core::dpop::{ResourceDPoP, ResourceServerDPoP as _};
 use huskarl::core::secrets::SecretString;
 use huskarl_crypto_native::asymmetric::signer::{GenerateAlgorithm, PrivateKey};
@@ -63,6 +64,7 @@ pub fn rows(runtime: &tokio::runtime::Runtime) -> Vec<Row> {
         attach("zastava, token + proof + headers (aws-lc-rs)", 1, runtime, &by_provider),
         huskarl(),
         turbomcp(),
+        bare_check(),
         verify(&by_provider),
     ]
 }
@@ -141,7 +143,7 @@ fn attach(
 
 fn huskarl() -> Row {
     let key = PrivateKey::generate(GenerateAlgorithm::Es256, None).expect("a key");
-    let thumbprint = key.as_public_jwk(None).thumbprint();
+    let thumbprint = done(key.select_asymmetric_signer()).public_key_jwk().thumbprint();
     let dpop = ResourceDPoP::builder().signer(key).build();
     let (token, uri) = (SecretString::new("t".repeat(TOKEN_BYTES)), Uri::from_static(URL));
     dpop.update_nonce(&uri, NONCE.to_owned());
@@ -163,6 +165,20 @@ fn turbomcp() -> Row {
     })
 }
 
+fn bare_check() -> Row {
+    let (key, message) = (SigningKey::generate(), [b'm'; SIGNED_BYTES]);
+    let signature: Signature = key.sign(&message);
+    let (signature, point) = (signature.to_der(), key.verifying_key().to_sec1_point(false));
+    let known = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.mapping;
+    let (_, algorithms) =
+        known.iter().find(|(scheme, _)| *scheme == ECDSA_NISTP256_SHA256).expect("knows ES256");
+    let algorithm = algorithms[0];
+    row("bare ES256 check, aws-lc-rs by rustls", None, move || {
+        let outcome = algorithm.verify_signature(point.as_bytes(), black_box(&message), signature.as_bytes());
+        outcome.expect("a good signature");
+    })
+}
+
 /// All checks of a resource server but for the memory of used proofs.
 fn verify(key: &Arc<DpopKey>) -> Row {
     let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
@@ -178,7 +194,7 @@ fn verify(key: &Arc<DpopKey>) -> Row {
     };
     let proof = HeaderValue::try_from(key.proof(&request).expect("it signs")).expect("ASCII");
     let headers = HeaderMap::from_iter([(HeaderName::from_static("dpop"), proof)]);
-    row("zastava, proof checked by a server", None, move || {
+    row("zastava, proof checked by a server", Some(8), move || {
         let received = ReceivedProof {
             method: &Method::POST,
             uri: &uri,
@@ -210,7 +226,11 @@ impl TokenSource for One {
 /// A token's whole life: received, attached, dropped.
 pub fn leaks() -> u64 {
     alloc::leaks(|| {
-        let secret = Secret::new(format!("{CANARY}{}", "t".repeat(TOKEN_BYTES)));
+        // With room for all of it: a buffer that grows leaves copies behind.
+        let mut secret = String::with_capacity(TOKEN_BYTES);
+        secret.push_str(CANARY);
+        secret.extend(std::iter::repeat_n('t', TOKEN_BYTES - CANARY.len()));
+        let secret = Secret::new(secret);
         let key = Some(Arc::new(DpopKey::generate()));
         let token = OpTok::new(secret, "scanner", Timestamp::now(), 1, key).expect("a token");
         let api = Authorizer::new(Tokens::new(One(Arc::new(token))), "scanner", &Uri::from_static(URL));

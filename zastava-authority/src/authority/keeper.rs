@@ -15,7 +15,7 @@ use super::endpoint::Issued;
 use super::keys::Bound;
 use super::slot::{Cause, Life, Next, Slot};
 use super::{Shared, audit, random_fraction};
-use crate::cache_dir::{AudienceLock, Bindings, StoredToken};
+use crate::cache_dir::{AudienceLock, Bindings, StoredToken, is_later};
 use crate::error::Error;
 use crate::token::OpTok;
 
@@ -103,7 +103,7 @@ impl Keeper {
         let Some((stored, life)) = self.stored(&bound) else { return false };
         let slot = self.slot.borrow();
         let known = slot.usable(now).is_some_and(|token| token.expose() == stored.token.expose());
-        let dropped = slot.dropped_at.is_some_and(|at| stored.issued_at <= at);
+        let dropped = slot.dropped_at.is_some_and(|at| !is_later(stored.issued_at, at));
         let keys = slot.keys;
         drop(slot);
         if known || dropped || !life.is_fresh(now) {

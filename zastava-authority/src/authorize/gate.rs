@@ -90,6 +90,15 @@ impl Gate {
         false
     }
 
+    /// Then all who wait look again. They are woken when the lock is gone: a waker may do anything.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,11 +111,6 @@ impl State {
         } else {
             !self.alone && self.queued == 0 && (self.known || self.together == 0)
         }
-    }
-
-    /// Wakes all who wait: some may go now.
-    fn wake(&mut self) {
-        mem::take(&mut self.waiting).into_iter().for_each(Waker::wake);
     }
 }
 
@@ -122,9 +126,7 @@ impl<'a> Queued<'a> {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.queued -= 1;
-        state.wake();
+        self.0.change(|state| state.queued -= 1);
     }
 }
 
@@ -137,13 +139,9 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut state = self.terms.gate.state();
-        state.together -= 1;
-        if self.alone {
-            state.alone = false;
-        }
-        if !state.waiting.is_empty() {
-            state.wake();
-        }
+        self.terms.gate.change(|state| {
+            state.together -= 1;
+            state.alone &= !self.alone;
+        });
     }
 }

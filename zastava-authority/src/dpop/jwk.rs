@@ -1,6 +1,5 @@
 //! P-256 keys as JWK (RFC 7517, RFC 7518 section 6.2).
 
-use p256::ecdsa::VerifyingKey;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -73,9 +72,9 @@ pub(crate) struct RawJwk<'a> {
 }
 
 impl RawJwk<'_> {
-    /// The key and its point, if it is one of P-256 and holds nothing that has no place in a public
-    /// key.
-    pub(crate) fn verifying_key(&self) -> Option<(VerifyingKey, [u8; 64])> {
+    /// The two coordinates, if it says that it is a key of P-256 and holds nothing that has no place
+    /// in a public key. Whether they are a point of the curve is another question.
+    pub(crate) fn point(&self) -> Option<[u8; 64]> {
         let private = [&self.d, &self.k, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth];
         let foreign = [&self.x5u, &self.x5c, &self.jku];
         if private.into_iter().chain(foreign).any(|member| member.0)
@@ -85,14 +84,10 @@ impl RawJwk<'_> {
         {
             return None;
         }
-        let (x, y) = (coordinate(self.x)?, coordinate(self.y)?);
-        // 0x04 says that the point is not compressed.
-        let mut sec1 = [4; 65];
-        sec1[1..33].copy_from_slice(&x);
-        sec1[33..].copy_from_slice(&y);
         let mut point = [0; 64];
-        point.copy_from_slice(&sec1[1..]);
-        Some((VerifyingKey::from_sec1_bytes(&sec1).ok()?, point))
+        point[..32].copy_from_slice(&coordinate(self.x)?);
+        point[32..].copy_from_slice(&coordinate(self.y)?);
+        Some(point)
     }
 }
 

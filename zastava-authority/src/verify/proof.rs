@@ -3,8 +3,7 @@
 use http::HeaderMap;
 use serde::Deserialize;
 
-use super::ProofError;
-use super::signature::is_signed_by;
+use super::{ProofError, signature};
 use crate::dpop::{Present, PublicJwk, RawJwk};
 use crate::encoding::base64url_decode;
 
@@ -81,10 +80,8 @@ impl Proof {
         if header.alg != "ES256" {
             return Err(ProofError::Algorithm);
         }
-        let (key, point) = header.jwk.verifying_key().ok_or(ProofError::Key)?;
-        if !is_signed_by(&key, &point, signed.as_bytes(), &signature) {
-            return Err(ProofError::Signature);
-        }
+        let point = header.jwk.point().ok_or(ProofError::Key)?;
+        signature::check(&point, signed.as_bytes(), &signature)?;
 
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProofError::Malformed)?;
         if claims.jti.is_empty() {

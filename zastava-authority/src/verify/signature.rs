@@ -2,18 +2,31 @@
 
 use p256::ecdsa::{Signature, VerifyingKey};
 
-/// Whether `signature` (`r` and `s`, 32 bytes each) is the key's over SHA-256 of the message. The
-/// key is given twice: as it is, and as the two coordinates of its point.
-#[cfg(not(feature = "client"))]
-pub(super) fn is_signed_by(key: &VerifyingKey, _point: &[u8; 64], message: &[u8], signature: &[u8]) -> bool {
-    use p256::ecdsa::signature::Verifier as _;
-    Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+use super::ProofError;
+
+/// Whether `signature` (`r` and `s`, 32 bytes each) is that of the key with this point over SHA-256
+/// of the message.
+pub(super) fn check(point: &[u8; 64], message: &[u8], signature: &[u8]) -> Result<(), ProofError> {
+    // 0x04 says that the point is not compressed.
+    let mut sec1 = [4; 65];
+    sec1[1..].copy_from_slice(point);
+    let signature = Signature::from_slice(signature).map_err(|_| ProofError::Signature)?;
+    if is_signed(&sec1, message, &signature) {
+        return Ok(());
+    }
+    // Asked last, since the good way has no need of it.
+    Err(VerifyingKey::from_sec1_bytes(&sec1).map_or(ProofError::Key, |_| ProofError::Signature))
 }
 
-/// As above, by the provider of the TLS library, which takes a quarter of the time. The answer is
-/// the same.
+#[cfg(not(feature = "client"))]
+fn is_signed(sec1: &[u8; 65], message: &[u8], signature: &Signature) -> bool {
+    use p256::ecdsa::signature::Verifier as _;
+    VerifyingKey::from_sec1_bytes(sec1).is_ok_and(|key| key.verify(message, signature).is_ok())
+}
+
+/// By the provider of the TLS library, which takes a quarter of the time. The answer is the same.
 #[cfg(feature = "client")]
-pub(super) fn is_signed_by(_key: &VerifyingKey, point: &[u8; 64], message: &[u8], signature: &[u8]) -> bool {
+fn is_signed(sec1: &[u8; 65], message: &[u8], signature: &Signature) -> bool {
     use std::sync::LazyLock;
 
     use rustls::SignatureScheme::ECDSA_NISTP256_SHA256;
@@ -29,9 +42,6 @@ pub(super) fn is_signed_by(_key: &VerifyingKey, point: &[u8; 64], message: &[u8]
             .expect("every provider of TLS knows ECDSA with P-256 and SHA-256");
         algorithms[0]
     });
-    let mut sec1 = [4; 65];
-    sec1[1..].copy_from_slice(point);
     // The provider takes signatures as TLS writes them, in ASN.1.
-    Signature::from_slice(signature)
-        .is_ok_and(|signature| ES256.verify_signature(&sec1, message, signature.to_der().as_bytes()).is_ok())
+    ES256.verify_signature(sec1, message, signature.to_der().as_bytes()).is_ok()
 }

@@ -4,12 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use zastava_authority::{DpopKey, Tokens, invalidate_op_token};
+use zastava_authority::{Authority, DpopKey, Tokens, invalidate_op_token};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Server, authority_with_key, mode_of};
+use crate::support::{Server, authority_with_key, mode_of, options};
 
 /// A key file and a cache directory beside it.
 struct Place(TempDir);
@@ -114,7 +115,7 @@ async fn tokens_of_another_key_client_or_scope_are_ignored() {
 async fn an_ended_token_is_ignored() {
     let (place, server) = (Place::new(), Server::issuing(1));
     place.start(&server, &[]).token("scanner").await.unwrap();
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     let text = fs::read_to_string(place.file()).unwrap();
     // Each process's clock starts anew, so the file is made older.
     fs::write(place.file(), text.replace("2027-01-15T08:00:0", "2027-01-15T07:00:0")).unwrap();
@@ -143,6 +144,23 @@ async fn refused_and_invalidated_tokens_leave_the_disk() {
     tokens.token("scanner").await.unwrap();
     assert_eq!(tokens.invalidate("scanner"), 2);
     assert_eq!(place.files(), [] as [PathBuf; 0]);
+}
+
+/// Times are written with microseconds, and the system's clock has more digits.
+#[tokio::test]
+async fn a_refused_token_leaves_the_disk_whatever_the_time_is() {
+    let (place, server) = (Place::new(), Server::issuing(120).with_latency(Duration::ZERO));
+    let (key_path, cache) = (place.key(), place.cache());
+    let settings = [("dpopKeyPath", key_path.to_str().unwrap()), ("cacheDir", cache.to_str().unwrap())];
+    let (options, telemetry) = (options(&settings), Telemetry::detached());
+    for number in 1..=20 {
+        let key = Arc::new(DpopKey::from_file(&key_path).unwrap());
+        let tokens = Tokens::new(Authority::new(&options, server.service(), key, &telemetry));
+        let token = tokens.token("scanner").await.unwrap();
+        assert_eq!(token.expose(), format!("token-{number}"));
+        tokens.reject(&token);
+        assert_eq!(place.files(), [] as [PathBuf; 0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
