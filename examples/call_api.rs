@@ -27,7 +27,7 @@ async fn call_twice(options: &AuthorityOptions, api: &Uri) -> Outcome<Vec<Respon
     let mut client = AuthorizeLayer::new(Tokens::new(authority), "scanner", api).layer(http);
 
     let mut answers = Vec::new();
-    for image in ["registry.sandbox.local/demo/signed:1", "registry.sandbox.local/demo/unsigned:1"] {
+    for image in ["registry.sandbox.local/demo/signed", "registry.sandbox.local/demo/unsigned"] {
         let request = Request::post(format!("{api}api/v1/scanner/policy/runtime"));
         let request = request.header(header::CONTENT_TYPE, "application/json");
         answers.push(client.call(request.body(format!(r#"{{"images":["{image}"]}}"#).into())?).await?);
