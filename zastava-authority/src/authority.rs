@@ -1,5 +1,6 @@
 //! Tokens from Authority: requested once, shared, refreshed before they end, dropped on command.
 
+mod answer;
 mod audit;
 mod backoff;
 mod client;
@@ -9,31 +10,30 @@ mod fallback;
 mod form;
 mod keeper;
 mod keys;
+mod life;
+mod shared;
 mod slot;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::sync::watch;
-use zastava_core::clock::{Clock, Timestamp};
+use zastava_core::clock::Clock;
 use zastava_core::http_service::HttpService;
 use zastava_core::options::AuthorityOptions;
-use zastava_core::secret::Secret;
-use zastava_core::telemetry::{Gauge, TOKEN_EXPIRY, Telemetry, scope};
+use zastava_core::telemetry::{TOKEN_EXPIRY, Telemetry, scope};
 
 use self::endpoint::Endpoint;
 use self::fallback::Fallback;
 use self::keeper::Keeper;
-use self::keys::{Bound, Keys};
+use self::keys::Keys;
+pub(crate) use self::shared::Shared;
+use self::shared::{open_cache, random_fraction};
 use self::slot::{Serve, Slot};
-use crate::cache_dir::{self, TokenCache};
 use crate::dpop::DpopKey;
-use crate::encoding::random;
 use crate::error::Error;
-use crate::moment::{Moment, SystemClocks};
+use crate::moment::SystemClocks;
 use crate::token::{OpTok, TokenFuture, TokenSource};
 use crate::transport::identity::Identity;
 use crate::transport::{TransportOptions, https_with};
@@ -55,21 +55,6 @@ pub struct Authority(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     alive: watch::Sender<()>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    slots: Mutex<HashMap<String, Arc<watch::Sender<Slot>>>>,
-    endpoint: Endpoint,
-    fallback: Option<Fallback>,
-    cache: Option<TokenCache>,
-    keys: Keys,
-    require_dpop: bool,
-    request_timeout: Duration,
-    refresh_skew: Duration,
-    generation: AtomicU64,
-    clock: Arc<dyn Clock>,
-    expiry: Gauge,
 }
 
 impl Authority {
@@ -278,90 +263,4 @@ impl Authority {
             }
         }
     }
-}
-
-impl Shared {
-    fn now(&self) -> Moment {
-        Moment::now(&*self.clock)
-    }
-
-    /// Drops what was requested until then.
-    pub(crate) fn invalidate(&self, audience: &str, until: Timestamp) -> usize {
-        let slot = self.slots().get(audience).cloned();
-        let mut in_memory = false;
-        if let Some(slot) = slot {
-            slot.send_modify(|slot| in_memory = slot.invalidate(until));
-        }
-        let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove_until(audience, until));
-        tracing::info!(
-            scope = scope::TOKEN_INVALIDATE,
-            audience,
-            in_memory,
-            on_disk,
-            "OpToks were invalidated"
-        );
-        usize::from(in_memory) + usize::from(on_disk)
-    }
-
-    fn reload(&self) -> bool {
-        let changed = self.keys.reload();
-        if changed {
-            self.slots().values().for_each(|slot| slot.send_modify(Slot::renew));
-        }
-        changed
-    }
-
-    /// The static token instead of `error`, where that is allowed and Authority never answered.
-    fn fall_back(
-        &self,
-        audience: &str,
-        slot: &watch::Sender<Slot>,
-        error: Error,
-    ) -> Result<Arc<OpTok>, Error> {
-        match &self.fallback {
-            Some(fallback) if !slot.borrow().succeeded => {
-                fallback.token(audience, &error, self.clock.now()).ok_or(error)
-            }
-            _ => Err(error),
-        }
-    }
-
-    fn op_tok(
-        &self,
-        audience: &str,
-        token: Secret,
-        expires_at: Timestamp,
-        bound: Bound,
-    ) -> Result<OpTok, Error> {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        let key = self.require_dpop.then_some(bound.dpop);
-        let mut token = OpTok::new(token, audience, expires_at, generation, key)?;
-        token.certificate = bound.certificate;
-        Ok(token)
-    }
-
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<watch::Sender<Slot>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Without the directory everything works but restarts cost a request.
-fn open_cache(options: &AuthorityOptions, has_identity: bool) -> Option<TokenCache> {
-    let lasting = if options.require_dpop { options.dpop_key_path.is_some() } else { has_identity };
-    if !lasting {
-        return None;
-    }
-    match cache_dir::prepare(&options.cache_dir) {
-        Ok(()) => Some(TokenCache::new(options)),
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "OpToks are not cached on disk");
-            None
-        }
-    }
-}
-
-/// A random number from 0 to 1, for jitter.
-fn random_fraction() -> f64 {
-    f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX)
 }

@@ -4,22 +4,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde::Deserialize;
+use http::{HeaderValue, Method, Request, Response, header};
 use tower::{Service as _, ServiceExt as _};
 use zastava_core::clock::{Clock, Timestamp};
 use zastava_core::http_service::HttpService;
 use zastava_core::options::AuthorityOptions;
-use zastava_core::scanner::retry_after;
 use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_REQUESTS, Telemetry};
 
+use super::answer::{self, is_nonce_challenge, is_time_trouble, result_name};
 use super::client::Authentication;
 use super::discovery::{self, Found};
 use super::form::Form;
 use super::keys::{Bound, Keys};
 use crate::dpop::Claims;
-use crate::encoding::{header_value, is_token68};
+use crate::encoding::header_value;
 use crate::error::Error;
 use crate::moment::Moment;
 use crate::nonce::NewestNonce;
@@ -32,13 +31,6 @@ use crate::transport::Certificate;
 const RETRIES_MAX: usize = 2;
 /// A document that named the token endpoint is believed this long.
 const DISCOVERY_LIFETIME: Duration = Duration::from_secs(600);
-/// The life of a token whose answer does not tell (`expires_in` is optional, RFC 6749 section 5.1).
-const LIFE_DEFAULT: Duration = Duration::from_secs(120);
-/// Longer lives are cut: nobody needs an OpTok of yesterday.
-const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Longer words of a server are not repeated in errors.
-const CODE_CHARS_MAX: usize = 64;
-const WORD_CHARS_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -110,7 +102,7 @@ impl Endpoint {
             let answer = self.send(&origin, &bound, request).await;
             let new_nonce =
                 answer.as_ref().is_ok_and(|answer| self.nonce.learn(&origin, answer.headers(), &nonce));
-            let outcome = answer.and_then(|answer| self.read_answer(&answer, requested_at));
+            let outcome = answer.and_then(|answer| self.read(&answer, requested_at));
             self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
             let (token, expires_at) = match outcome {
                 Ok(issued) => issued,
@@ -222,107 +214,17 @@ impl Endpoint {
                 return discovery::read(answer.body(), issuer, certificate, self.options.require_dpop);
             }
             if !discovery::is_absent(answer.status()) {
-                return Err(self.refusal(&answer));
+                return Err(answer::refusal(&answer, self.clock.now()));
             }
         }
         discovery::fallback(issuer, &self.options.token_path)
     }
 
-    fn read_answer(
-        &self,
-        answer: &Response<Bytes>,
-        requested_at: Moment,
-    ) -> Result<(Secret, Timestamp), Error> {
-        if !answer.status().is_success() {
-            return Err(self.refusal(answer));
-        }
-        let raw: RawToken = serde_json::from_slice(answer.body())
-            .map_err(|_| Error::Malformed { reason: "no token in its answer" })?;
-        let token = Secret::new(raw.access_token);
+    /// The token, and when it ends.
+    fn read(&self, answer: &Response<Bytes>, requested_at: Moment) -> Result<(Secret, Timestamp), Error> {
         let expected = if self.options.require_dpop { "DPoP" } else { "Bearer" };
-        if !raw.token_type.eq_ignore_ascii_case(expected) {
-            return Err(Error::TokenType { expected, found: shown_word(&raw.token_type) });
-        }
-        if !is_token68(token.expose()) {
-            return Err(Error::Malformed { reason: "its token cannot stand in a header" });
-        }
-        let life = raw.expires_in.map_or(Ok(LIFE_DEFAULT), RawLife::duration)?.min(LIFE_MAX);
+        let (token, life) = answer::read(answer, expected, self.clock.now())?;
         // Counted from the start of the request: Authority's clock started somewhere within it.
         Ok((token, requested_at.wall.saturating_add(life)))
     }
-
-    /// The code is kept, the description is not: a server may repeat what it was sent.
-    fn refusal(&self, answer: &Response<Bytes>) -> Error {
-        let raw: RawRefusal = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let is_code = |code: &String| {
-            (1..=CODE_CHARS_MAX).contains(&code.len())
-                && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        };
-        let retry_after = retry_after(answer.headers(), self.clock.now());
-        Error::Refused { status: answer.status(), code: raw.error.filter(is_code), retry_after }
-    }
-}
-
-#[derive(Deserialize)]
-struct RawToken {
-    access_token: String,
-    #[serde(default)]
-    token_type: String,
-    #[serde(default)]
-    expires_in: Option<RawLife>,
-}
-
-/// Some servers write the number as a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawLife {
-    Number(u64),
-    Text(String),
-}
-
-impl RawLife {
-    fn duration(self) -> Result<Duration, Error> {
-        let seconds = match self {
-            Self::Number(seconds) => Some(seconds),
-            Self::Text(text) => text.parse().ok(),
-        };
-        match seconds {
-            None => Err(Error::Malformed { reason: "its expires_in is no number of seconds" }),
-            Some(0) => Err(Error::Malformed { reason: "its token has no life" }),
-            Some(seconds) => Ok(Duration::from_secs(seconds)),
-        }
-    }
-}
-
-#[derive(Default, Deserialize)]
-struct RawRefusal {
-    #[serde(default)]
-    error: Option<String>,
-}
-
-/// RFC 9449 section 8: 400 at a token endpoint; 401 is seen too.
-fn is_nonce_challenge(error: &Error) -> bool {
-    error.oauth_code() == Some("use_dpop_nonce")
-}
-
-/// What a server says to a proof or an assertion of another time.
-fn is_time_trouble(error: &Error) -> bool {
-    matches!(error.oauth_code(), Some("invalid_dpop_proof" | "invalid_client"))
-}
-
-fn result_name(error: &Error) -> &'static str {
-    match error {
-        error if is_nonce_challenge(error) => "nonce",
-        Error::Refused { status: StatusCode::TOO_MANY_REQUESTS, .. } => "limited",
-        Error::Refused { status, .. } if status.is_server_error() => "failed",
-        Error::Refused { .. } => "refused",
-        Error::TokenType { .. } | Error::Issuer { .. } | Error::Malformed { .. } => "malformed",
-        _ => "unreachable",
-    }
-}
-
-/// A word that could be a type. Anything else may be what the server was sent.
-fn shown_word(text: &str) -> String {
-    let is_word = text.len() <= WORD_CHARS_MAX && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if is_word { text.to_owned() } else { "…".to_owned() }
 }

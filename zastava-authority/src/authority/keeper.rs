@@ -11,10 +11,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zastava_core::telemetry::scope;
 
+use super::audit;
 use super::endpoint::Issued;
 use super::keys::Bound;
-use super::slot::{Cause, Life, Next, Slot};
-use super::{Shared, audit, random_fraction};
+use super::life::Life;
+use super::shared::{Shared, random_fraction};
+use super::slot::{Cause, Next, Slot};
 use crate::cache_dir::{AudienceLock, Bindings, StoredToken, is_later};
 use crate::error::Error;
 use crate::token::OpTok;

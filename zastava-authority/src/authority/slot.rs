@@ -7,15 +7,11 @@ use serde_json::{Value, json};
 use zastava_core::clock::Timestamp;
 
 use super::backoff;
+use super::life::Life;
 use crate::error::Error;
 use crate::moment::Moment;
 use crate::token::OpTok;
 
-/// A token is not given out this close to its end, or within the last quarter of a short life.
-const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
-/// A refreshing instant is drawn from this first share of the lead, so that a fleet spreads out:
-/// with the usual half of the life as lead, between 50 and 80 % of it.
-const REFRESH_SPREAD: f64 = 0.6;
 /// A token that is refused within this time was refused at once: the next one may fare no better.
 const YOUNG: Duration = Duration::from_secs(30);
 /// The shortest wait that callers are told, while a retry is on its way.
@@ -161,13 +157,11 @@ impl Slot {
     /// A token came, requested when `keys` was what it is in there; `jitter` is a random number
     /// from 0 to 1.
     pub(super) fn issued(&mut self, token: Arc<OpTok>, life: Life, keys: u64, jitter: f64) {
-        let margin = life.margin();
-        let lead = life.lead.mul_f64(1.0 - REFRESH_SPREAD * jitter).max(margin);
         self.current = Some(Current {
             token,
             requested_at: life.requested_at,
-            refresh_after: life.length.saturating_sub(lead),
-            usable_for: life.length - margin,
+            refresh_after: life.refresh_after(jitter),
+            usable_for: life.usable_for(),
             keys,
         });
         self.due = if keys == self.keys { Cause::Refresh } else { Cause::Key };
@@ -256,32 +250,6 @@ impl Slot {
 impl Failure {
     fn remaining(&self, now: Moment) -> Duration {
         self.delay.saturating_sub(now.since(self.at))
-    }
-}
-
-/// The life of a token.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
-    requested_at: Moment,
-    length: Duration,
-    /// How long before its end the time to refresh begins.
-    lead: Duration,
-}
-
-impl Life {
-    /// Counted from the start of the request. The lead is the setting, or half of a short life.
-    pub(super) fn new(requested_at: Moment, expires_at: Timestamp, refresh_skew: Duration) -> Self {
-        let length = expires_at.saturating_since(requested_at.wall);
-        Self { requested_at, length, lead: refresh_skew.min(length / 2) }
-    }
-
-    fn margin(&self) -> Duration {
-        EXPIRY_MARGIN.min(self.length / 4)
-    }
-
-    /// Whether it has some time before it should be refreshed.
-    pub(super) fn is_fresh(&self, now: Moment) -> bool {
-        now.since(self.requested_at) < self.length.saturating_sub(self.lead.max(self.margin()))
     }
 }
 
