@@ -5,8 +5,6 @@ mod jwk;
 mod signer;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use http::{Method, Uri};
@@ -16,7 +14,6 @@ use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use serde::Serialize;
 use zastava_core::clock::Timestamp;
 use zastava_core::secret::Secret;
-use zeroize::Zeroizing;
 
 pub(crate) use self::claims::{AccessTokenHash, Claims};
 pub(crate) use self::jwk::{Present, PublicJwk, RawJwk, point_of};
@@ -24,10 +21,9 @@ use self::signer::P256Signer;
 pub use self::signer::{ProofSigner, SignerError};
 use crate::encoding::{base64url, base64url_len, pem_decode, pem_encode, push_base64url};
 use crate::error::Error;
+use crate::small_file;
 use crate::target_uri;
 
-/// A key file has a few hundred bytes.
-const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 const SIGNATURE_BYTES: usize = 64;
 
 /// A P-256 key that signs DPoP proofs with ES256.
@@ -201,10 +197,7 @@ pub(crate) fn encode_segment(value: &impl Serialize) -> String {
 
 /// The key and, from a JWK, its `kid`.
 fn read_key(path: &Path) -> Result<(SecretKey, Option<String>), Error> {
-    let mut text = Zeroizing::new(String::new());
-    let opened = File::open(path).map(|file| file.take(KEY_FILE_BYTES_MAX));
-    opened.and_then(|mut file| file.read_to_string(&mut text)).map_err(|error| Error::file(path, error))?;
-    parse_key(&text).ok_or_else(|| Error::Key { path: path.to_owned() })
+    parse_key(&small_file::read(path)?).ok_or_else(|| Error::Key { path: path.to_owned() })
 }
 
 fn parse_key(text: &str) -> Option<(SecretKey, Option<String>)> {

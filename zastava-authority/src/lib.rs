@@ -87,6 +87,7 @@ mod nonce;
 #[cfg(feature = "client")]
 mod runtime;
 mod skew;
+mod small_file;
 mod target_uri;
 mod token;
 #[cfg(feature = "client")]

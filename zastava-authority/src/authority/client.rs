@@ -14,6 +14,7 @@ use super::form::Form;
 use crate::dpop::{DpopKey, encode_segment};
 use crate::encoding::{base64url, random, sensitive};
 use crate::error::Error;
+use crate::small_file;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// An assertion is sent at once, and is good once.
@@ -71,8 +72,7 @@ impl Authentication {
 
 /// RFC 6749 section 2.3.1: both parts are form-encoded first.
 fn basic_credentials(client_id: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
-    let secret =
-        std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| Error::file(path, error))?;
+    let secret = small_file::read(path)?;
     let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
     super::form::encode_onto(&mut pair, client_id);
     pair.push(':');

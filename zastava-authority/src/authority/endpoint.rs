@@ -104,19 +104,16 @@ impl Endpoint {
                 answer.as_ref().is_ok_and(|answer| self.nonce.learn(&origin, answer.headers(), &nonce));
             let outcome = answer.and_then(|answer| self.read(&answer, requested_at));
             self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
-            let (token, expires_at) = match outcome {
-                Ok(issued) => issued,
-                Err(error) => {
-                    let news = is_nonce_challenge(&error) && new_nonce
-                        || is_time_trouble(&error) && self.skew.seconds() != skew;
-                    if news && retries < RETRIES_MAX {
-                        retries += 1;
-                        continue;
-                    }
-                    return Err(error);
-                }
+            let error = match outcome {
+                Ok((token, expires_at)) => return Ok(Issued { token, bound, requested_at, expires_at }),
+                Err(error) => error,
             };
-            return Ok(Issued { token, bound, requested_at, expires_at });
+            let news = is_nonce_challenge(&error) && new_nonce
+                || is_time_trouble(&error) && self.skew.seconds() != skew;
+            if !news || retries == RETRIES_MAX {
+                return Err(error);
+            }
+            retries += 1;
         }
     }
 

@@ -8,9 +8,9 @@ use zastava_core::clock::Timestamp;
 use zastava_core::options::{StaticTokenOptions, StaticTokenSource};
 use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_FALLBACK, Telemetry, scope};
-use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::small_file;
 use crate::token::OpTok;
 
 /// The file is read this often at most.
@@ -93,7 +93,7 @@ impl Fallback {
             StaticTokenSource::Value(value) => (value.clone(), self.started),
             StaticTokenSource::Path(path) => {
                 let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
-                let text = fs::read_to_string(path).map(Zeroizing::new).ok()?;
+                let text = small_file::read(path).ok()?;
                 (Secret::new(text.trim().to_owned()), modified.into())
             }
         };

@@ -202,9 +202,12 @@ impl Slot {
         self.epoch += 1;
         self.failure = None;
         self.strikes = 0;
-        self.due = Cause::Invalidated;
         self.dropped_at = Some(until);
-        self.current.take_if(|current| current.requested_at.wall <= until).is_some()
+        let dropped = self.current.take_if(|current| current.requested_at.wall <= until).is_some();
+        if self.current.is_none() {
+            self.due = Cause::Invalidated;
+        }
+        dropped
     }
 
     /// There is a new key or certificate: a token for it is requested at once, and until that
@@ -387,7 +390,7 @@ mod tests {
     fn an_invalidation_spares_what_was_requested_after_it() {
         let mut slot = slot(120, 60, 0.0);
         assert!(!slot.invalidate(wall(-1)));
-        assert_eq!(serves(&slot, 0), 'u');
+        assert_eq!((serves(&slot, 0), slot.next(at(60))), ('u', Next::Fetch(Cause::Refresh)));
     }
 
     #[test]

@@ -41,6 +41,9 @@ fn what_is_no_private_p256_key_is_refused() {
     for text in ["", "{", "{}", "no key", &contradiction, &public, &short, "-----BEGIN PRIVATE KEY-----\n"] {
         assert!(matches!(read(text), Err(Error::Key { .. })), "{text}");
     }
+    for path in ["/dev/zero", "/"] {
+        assert!(matches!(DpopKey::from_file(Path::new(path)), Err(Error::File { .. })), "{path}");
+    }
     let missing = DpopKey::from_file(Path::new("/does/not/exist")).unwrap_err();
     assert!(matches!(missing, Error::File { .. }));
     assert!(missing.is_configuration());
