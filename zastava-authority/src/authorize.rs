@@ -163,18 +163,19 @@ impl Exchange {
     pub async fn attach(&mut self, parts: &mut request::Parts) -> Result<(), Error> {
         let terms = &*self.terms;
         terms.check_origin(&parts.uri)?;
-        let token = terms.tokens.token(&terms.audience).await?;
-        if self
-            .attempt
-            .as_ref()
-            .is_some_and(|last| last.refused && last.token.generation() == token.generation())
-        {
+        let mut token = terms.tokens.token(&terms.audience).await?;
+        let refused = self.attempt.as_ref().filter(|last| last.refused);
+        if refused.is_some_and(|last| last.token.generation() == token.generation()) {
             return Err(Error::Rejected);
         }
         self.pass = None;
         if token.is_dpop() {
-            let last = self.nonce_retries >= NONCE_RETRIES_MAX;
-            self.pass = Some(Gate::enter(&self.terms, last).await);
+            let pass = Gate::enter(&self.terms, self.nonce_retries >= NONCE_RETRIES_MAX).await;
+            if pass.waited {
+                // It may have ended meanwhile.
+                token = terms.tokens.token(&terms.audience).await?;
+            }
+            self.pass = Some(pass);
         }
         let (now, skew_seconds) = (terms.clock.now(), terms.skew.seconds());
         let nonce = terms.nonce.next(&terms.origin);

@@ -43,45 +43,45 @@ struct State {
 pub(super) struct Pass {
     terms: Arc<Terms>,
     alone: bool,
+    pub(super) waited: bool,
 }
 
 impl Gate {
     /// Waits for a way to the server.
     pub(super) async fn enter(terms: &Arc<Terms>, alone: bool) -> Pass {
+        let pass = |alone, waited| Pass { terms: Arc::clone(terms), alone, waited };
+        let at_once = terms.gate.state().enter(alone);
+        match at_once {
+            Some(alone) => pass(alone, false),
+            None => pass(terms.gate.wait(alone).await, true),
+        }
+    }
+
+    /// Whether this one goes alone, as soon as it goes.
+    async fn wait(&self, alone: bool) -> bool {
         let entered = async {
-            let _queued = alone.then(|| Queued::new(&terms.gate));
-            poll_fn(|cx| terms.gate.poll(alone, cx.waker())).await
+            let _queued = alone.then(|| Queued::new(self));
+            poll_fn(|cx| self.poll(alone, cx.waker())).await
         };
         #[cfg(feature = "client")]
-        let alone = if terms.gate.is_free(alone) || tokio::runtime::Handle::try_current().is_err() {
-            entered.await
-        } else {
-            // Who lost patience goes together with whoever is there.
-            let patience = if terms.gate.state().known { ALONE_MAX } else { FIRST_MAX };
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let patience = if self.state().known { ALONE_MAX } else { FIRST_MAX };
             let entered = tokio::time::timeout(patience, entered).await;
-            entered.unwrap_or_else(|_| terms.gate.push_in())
-        };
-        #[cfg(not(feature = "client"))]
-        let alone = entered.await;
-        Pass { terms: Arc::clone(terms), alone }
+            // Who lost patience goes together with whoever is there.
+            return entered.unwrap_or_else(|_| self.push_in());
+        }
+        entered.await
     }
 
-    /// Ready with whether this one goes alone.
     fn poll(&self, alone: bool, waker: &Waker) -> Poll<bool> {
         let mut state = self.state();
-        if !state.is_free(alone) {
-            state.waiting.push(waker.clone());
-            return Poll::Pending;
+        match state.enter(alone) {
+            Some(alone) => Poll::Ready(alone),
+            None => {
+                state.waiting.push(waker.clone());
+                Poll::Pending
+            }
         }
-        // The first one does, whatever it wanted.
-        state.alone = alone || !state.known;
-        state.together += 1;
-        Poll::Ready(state.alone)
-    }
-
-    #[cfg(feature = "client")]
-    fn is_free(&self, alone: bool) -> bool {
-        self.state().is_free(alone)
     }
 
     #[cfg(feature = "client")]
@@ -105,12 +105,19 @@ impl Gate {
 }
 
 impl State {
-    fn is_free(&self, alone: bool) -> bool {
-        if alone {
+    /// Whether this one goes alone, if it may go now.
+    fn enter(&mut self, alone: bool) -> Option<bool> {
+        let free = if alone {
             self.together == 0
         } else {
             !self.alone && self.queued == 0 && (self.known || self.together == 0)
-        }
+        };
+        free.then(|| {
+            // The first one does, whatever it wanted.
+            self.alone = alone || !self.known;
+            self.together += 1;
+            self.alone
+        })
     }
 }
 

@@ -103,6 +103,24 @@ fn others_wait_until_the_first_has_its_answer() {
 }
 
 #[test]
+fn who_waited_takes_the_token_of_then() {
+    let tokens = tokens();
+    let api = Authorizer::new(tokens.clone(), "scanner", &Uri::from_static("https://api.test"));
+    let (mut first, mut second) = (api.begin(), api.begin());
+    attach(&mut first);
+    let mut parts = parts();
+    {
+        let mut waiting = pin!(second.attach(&mut parts));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        tokens.reject(&done(tokens.token("scanner")).unwrap());
+        first.observe(StatusCode::OK, &HeaderMap::new());
+        assert!(waiting.as_mut().poll(&mut cx).is_ready());
+    }
+    assert_eq!(parts.headers["authorization"], "DPoP token-2");
+}
+
+#[test]
 fn the_last_attempt_goes_alone() {
     let api = api();
     let mut other = api.begin();
