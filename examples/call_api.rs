@@ -17,6 +17,8 @@ use zastava_core::options::{AuthorityOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
+const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// All that a service writes: a source of tokens, a client with its certificate, and the layer.
@@ -27,10 +29,11 @@ async fn call_twice(options: &AuthorityOptions, api: &Uri) -> Outcome<Vec<Respon
     let mut client = AuthorizeLayer::new(Tokens::new(authority), "scanner", api).layer(http);
 
     let mut answers = Vec::new();
-    for image in ["registry.sandbox.local/demo/signed", "registry.sandbox.local/demo/unsigned"] {
+    for name in ["signed", "unsigned"] {
+        let body = format!(r#"{{"images":["registry.sandbox.local/demo/{name}@{DIGEST}"]}}"#);
         let request = Request::post(format!("{api}api/v1/scanner/policy/runtime"));
-        let request = request.header(header::CONTENT_TYPE, "application/json");
-        answers.push(client.call(request.body(format!(r#"{{"images":["{image}"]}}"#).into())?).await?);
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body.into())?;
+        answers.push(client.call(request).await?);
     }
     Ok(answers)
 }
