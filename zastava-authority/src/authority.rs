@@ -1,35 +1,42 @@
 //! Tokens from Authority: requested once, shared, refreshed before they end, dropped on command.
 
+mod answer;
+mod audit;
 mod backoff;
+mod client;
 mod discovery;
 mod endpoint;
 mod fallback;
+mod form;
 mod keeper;
+mod keys;
+mod life;
+mod shared;
 mod slot;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
-use zastava_core::clock::{Clock, SystemClock, Timestamp};
+use zastava_core::clock::Clock;
 use zastava_core::http_service::HttpService;
 use zastava_core::options::AuthorityOptions;
-use zastava_core::secret::Secret;
-use zastava_core::telemetry::{Gauge, TOKEN_EXPIRY, Telemetry, scope};
+use zastava_core::telemetry::{TOKEN_EXPIRY, Telemetry, scope};
 
 use self::endpoint::Endpoint;
 use self::fallback::Fallback;
 use self::keeper::Keeper;
+use self::keys::Keys;
+pub(crate) use self::shared::Shared;
+use self::shared::{open_cache, random_fraction};
 use self::slot::{Serve, Slot};
-use crate::cache_dir::{self, TokenCache};
 use crate::dpop::DpopKey;
-use crate::encoding::random_fraction;
 use crate::error::Error;
-use crate::token::{OpTok, TokenSource};
+use crate::moment::SystemClocks;
+use crate::token::{OpTok, TokenFuture, TokenSource};
+use crate::transport::identity::Identity;
+use crate::transport::{TransportOptions, https_with};
 
 /// Each audience has a task and a label on metrics.
 const AUDIENCES_MAX: usize = 64;
@@ -50,21 +57,31 @@ struct Handle {
     alive: watch::Sender<()>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Shared {
-    slots: Mutex<HashMap<String, Arc<watch::Sender<Slot>>>>,
-    endpoint: Endpoint,
-    fallback: Option<Fallback>,
-    cache: Option<TokenCache>,
-    refresh_skew: Duration,
-    generation: AtomicU64,
-    clock: Arc<dyn Clock>,
-    expiry: Gauge,
-}
-
 impl Authority {
+    /// A source with the keys, the certificates and the connection that the options name. Connects
+    /// lazily: an outage is no error here.
+    ///
+    /// # Errors
+    /// A file that cannot be used; see [`Error::is_configuration`].
+    pub fn connect(options: &AuthorityOptions, telemetry: &Telemetry) -> Result<Self, Error> {
+        let key = Arc::new(match &options.dpop_key_path {
+            Some(path) => DpopKey::from_file(path)?,
+            None => DpopKey::generate(),
+        });
+        let files = options.client_certificate_path.clone().zip(options.client_key_path.clone());
+        let identity = files.map(|(chain, key)| Identity::load(chain, key).map(Arc::new)).transpose()?;
+        let transport = TransportOptions {
+            ca_bundle_path: options.ca_bundle_path.clone(),
+            request_timeout: options.request_timeout,
+            allow_http: options.allow_insecure_http,
+            ..TransportOptions::default()
+        };
+        let http = https_with(&transport, identity.clone())?;
+        Ok(Self::build(options, http, key, identity, telemetry, Arc::new(SystemClocks)))
+    }
+
     /// A source that sends through `http`, which shows the client certificate if one is required,
-    /// and binds tokens to `key`.
+    /// and binds tokens to `key`; or to what stands in the options' key file, when that changes.
     ///
     /// Tokens are kept in the options' cache directory only when the key comes from a file: a
     /// token whose key ends with the process is of no use to the next.
@@ -75,7 +92,7 @@ impl Authority {
         key: Arc<DpopKey>,
         telemetry: &Telemetry,
     ) -> Self {
-        Self::with_clock(options, http, key, telemetry, Arc::new(SystemClock))
+        Self::with_clock(options, http, key, telemetry, Arc::new(SystemClocks))
     }
 
     /// As [`Authority::new`], with another clock.
@@ -87,14 +104,28 @@ impl Authority {
         telemetry: &Telemetry,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::build(options, http, key, None, telemetry, clock)
+    }
+
+    fn build(
+        options: &AuthorityOptions,
+        http: HttpService,
+        key: Arc<DpopKey>,
+        identity: Option<Arc<Identity>>,
+        telemetry: &Telemetry,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         if !options.require_mutual_tls {
             tracing::warn!(scope = scope::TOKEN_ISSUE, "Mutual TLS requirement disabled");
         }
         let fallback = options.static_token.clone();
         let shared = Shared {
             slots: Mutex::default(),
-            cache: open_cache(options, key.thumbprint()),
-            endpoint: Endpoint::new(options, http, key, Arc::clone(&clock), telemetry),
+            cache: open_cache(options, identity.is_some()),
+            keys: Keys::new(key, options.dpop_key_path.clone(), identity),
+            require_dpop: options.require_dpop,
+            request_timeout: options.request_timeout,
+            endpoint: Endpoint::new(options, http, Arc::clone(&clock), telemetry),
             fallback: fallback.map(|token| Fallback::new(token, &options.audience, clock.now(), telemetry)),
             refresh_skew: options.refresh_skew,
             generation: AtomicU64::new(1),
@@ -102,6 +133,27 @@ impl Authority {
             expiry: telemetry.gauge(TOKEN_EXPIRY),
         };
         Self(Arc::new(Handle { shared: Arc::new(shared), alive: watch::Sender::new(()) }))
+    }
+
+    /// A client for a resource server that shows the same certificate as the one for Authority, and
+    /// changes it at the same time (RFC 8705 section 3). The options' own identity does not count.
+    ///
+    /// # Errors
+    /// As [`https`](crate::https).
+    pub fn https(&self, options: &TransportOptions) -> Result<HttpService, Error> {
+        https_with(options, self.0.shared.keys.identity().cloned())
+    }
+
+    /// Looks at the files of key and certificate now, and not within the next second. True when
+    /// there is something new: tokens for it are requested then.
+    pub fn reload(&self) -> bool {
+        self.0.shared.reload()
+    }
+
+    /// The key that new tokens are bound to.
+    #[must_use]
+    pub fn dpop_key(&self) -> Arc<DpopKey> {
+        self.0.shared.keys.current().dpop
     }
 
     /// Starts to keep a token for the audience, before anybody asks for it.
@@ -118,7 +170,7 @@ impl Authority {
     /// What is known about each audience's token, without the tokens, for a status page.
     #[must_use]
     pub fn status(&self) -> Value {
-        let now = self.0.shared.clock.now();
+        let now = self.0.shared.now();
         let slots = self.0.shared.slots();
         let mut status: Vec<_> = slots.values().map(|slot| slot.borrow().status(now)).collect();
         status.sort_by(|left, right| left["audience"].as_str().cmp(&right["audience"].as_str()));
@@ -150,35 +202,32 @@ impl Authority {
     }
 }
 
-#[async_trait]
 impl TokenSource for Authority {
     /// # Panics
     /// Outside of a tokio runtime.
-    async fn token(&self, audience: &str) -> Result<Arc<OpTok>, Error> {
+    fn token<'a>(&'a self, audience: &'a str) -> TokenFuture<'a> {
+        Box::pin(self.wait(audience))
+    }
+
+    fn at_hand(&self, audience: &str) -> Option<Arc<OpTok>> {
         let shared = &self.0.shared;
-        let slot = self.slot(audience)?;
-        let mut changes = slot.subscribe();
-        loop {
-            let served = changes.borrow_and_update().serve(shared.clock.now());
-            match served {
-                Serve::Use(token) => return Ok(token),
-                Serve::Refuse(error) => return shared.fall_back(audience, &slot, error),
-                Serve::Wait => {
-                    slot.send_if_modified(|slot| slot.expire(shared.clock.now()));
-                    changes.changed().await.map_err(|_| Error::Stopped)?;
-                }
-            }
-        }
+        let slot = Arc::clone(shared.slots().get(audience)?);
+        let slot = slot.borrow();
+        slot.usable(shared.now()).cloned()
     }
 
     fn reject(&self, token: &OpTok) {
         let shared = &self.0.shared;
         let Some(slot) = shared.slots().get(token.audience()).cloned() else { return };
-        let now = shared.clock.now();
-        let dropped = slot.send_if_modified(|slot| slot.reject(token.generation(), now, random_fraction()));
+        let mut until = None;
+        let dropped = slot.send_if_modified(|slot| {
+            let dropped = slot.reject(token.generation(), shared.now(), random_fraction());
+            until = slot.dropped_at;
+            dropped
+        });
         if dropped {
-            if let Some(cache) = &shared.cache {
-                cache.remove(token.audience());
+            if let Some((cache, until)) = shared.cache.as_ref().zip(until) {
+                cache.remove_until(token.audience(), until);
             }
             let (audience, generation) = (token.audience(), token.generation());
             tracing::warn!(
@@ -192,70 +241,26 @@ impl TokenSource for Authority {
 
     /// Counts the token in memory and the one on disk. A new one is requested at once.
     fn invalidate(&self, audience: &str) -> usize {
-        self.0.shared.invalidate(audience)
+        let shared = &self.0.shared;
+        shared.invalidate(audience, shared.clock.now())
     }
 }
 
-impl Shared {
-    pub(crate) fn invalidate(&self, audience: &str) -> usize {
-        let slot = self.slots().get(audience).cloned();
-        let mut in_memory = false;
-        if let Some(slot) = slot {
-            slot.send_modify(|slot| in_memory = slot.invalidate());
-        }
-        let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove(audience));
-        tracing::info!(
-            scope = scope::TOKEN_INVALIDATE,
-            audience,
-            in_memory,
-            on_disk,
-            "OpToks were invalidated"
-        );
-        usize::from(in_memory) + usize::from(on_disk)
-    }
-
-    /// The static token instead of `error`, where that is allowed and Authority never answered.
-    fn fall_back(
-        &self,
-        audience: &str,
-        slot: &watch::Sender<Slot>,
-        error: Error,
-    ) -> Result<Arc<OpTok>, Error> {
-        match &self.fallback {
-            Some(fallback) if !slot.borrow().succeeded => {
-                fallback.token(audience, &error, self.clock.now()).ok_or(error)
+impl Authority {
+    async fn wait(&self, audience: &str) -> Result<Arc<OpTok>, Error> {
+        let shared = &self.0.shared;
+        let slot = self.slot(audience)?;
+        let mut changes = slot.subscribe();
+        loop {
+            let served = changes.borrow_and_update().serve(shared.now());
+            match served {
+                Serve::Use(token) => return Ok(token),
+                Serve::Refuse(error) => return shared.fall_back(audience, &slot, error),
+                Serve::Wait => {
+                    slot.send_if_modified(|slot| slot.expire(shared.now()));
+                    changes.changed().await.map_err(|_| Error::Stopped)?;
+                }
             }
-            _ => Err(error),
-        }
-    }
-
-    fn op_tok(
-        &self,
-        audience: &str,
-        token: Secret,
-        thumbprint: Option<String>,
-        expires_at: Timestamp,
-    ) -> OpTok {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        OpTok { token, audience: audience.to_owned(), expires_at, thumbprint, generation, is_static: false }
-    }
-
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<watch::Sender<Slot>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Without the directory everything works but restarts cost a request.
-fn open_cache(options: &AuthorityOptions, thumbprint: &str) -> Option<TokenCache> {
-    if options.dpop_key_path.is_none() || !options.require_dpop {
-        return None;
-    }
-    match cache_dir::prepare(&options.cache_dir) {
-        Ok(()) => Some(TokenCache::new(options, thumbprint)),
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "OpToks are not cached on disk");
-            None
         }
     }
 }

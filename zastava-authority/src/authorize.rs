@@ -1,198 +1,248 @@
-//! The tower layer that attaches tokens and proofs.
+//! Attaches tokens and proofs to requests, and reads from the answers what to do next.
 
 mod challenge;
+mod gate;
+mod layer;
 
 use std::fmt;
-use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::{Request, Response, Uri, header};
-use tower::{Layer, Service, ServiceExt as _};
-use zastava_core::clock::{Clock, SystemClock};
-use zastava_core::http_service::BoxError;
-use zeroize::Zeroizing;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header, request};
+use zastava_core::clock::{Clock, SystemClock, Timestamp};
 
 use self::challenge::Challenge;
-use crate::dpop::{DpopKey, ProofRequest};
-use crate::encoding::sensitive;
+use self::gate::{Gate, Pass};
+pub use self::layer::{Authorize, AuthorizeLayer};
+use crate::dpop::Claims;
+use crate::encoding::header_value;
 use crate::error::Error;
-use crate::nonce::NewestNonce;
+use crate::nonce::{NewestNonce, Sent};
+use crate::skew::Skew;
 use crate::target_uri;
 use crate::token::{OpTok, Tokens};
 
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 /// A challenge is answered this often for one request, and only with a nonce that it was not sent
 /// with.
-const NONCE_RETRIES_MAX: usize = 2;
+const NONCE_RETRIES_MAX: u8 = 2;
 
-/// Attaches a token and a fresh proof to every attempt of every request for one origin.
+/// Attaches a token and a fresh proof to requests for one origin.
 ///
-/// Put layers that send a request again (retry, redirect, balance) outside of this one: each
-/// attempt needs a proof of its own (RFC 9449 section 7.3). A time-out belongs outside as well.
+/// [`AuthorizeLayer`] does it for any tower service. Without tower, and for bodies that cannot be
+/// sent twice:
 ///
-/// The layer keeps the newest nonce of the origin. It answers a nonce challenge up to two times and
-/// an `invalid_token` once, with a new token; every other answer is the caller's. Requests for
-/// another origin are refused before a token is touched. A token that is not bound to a key goes
-/// out as `Bearer`, without a proof.
+/// ```
+/// # use http::{Request, StatusCode, HeaderMap, Uri};
+/// # use zastava_authority::{Authorizer, Error, Tokens, Verdict};
+/// # async fn send(tokens: Tokens) -> Result<(), Error> {
+/// let api = Authorizer::new(tokens, "scanner", &Uri::from_static("https://api.example"));
+/// let (mut parts, body) = Request::get("https://api.example/greeting").body(()).unwrap().into_parts();
+/// let mut exchange = api.begin();
+/// loop {
+///     exchange.attach(&mut parts).await?;
+///     let (status, headers) = (StatusCode::OK, HeaderMap::new()); // … send, and see what comes back
+///     if exchange.observe(status, &headers) == Verdict::Done {
+///         break;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It keeps the newest nonce of the origin, and the distance of its clock from ours. It answers a
+/// nonce challenge up to two times, an `invalid_token` once, with a new token, and an
+/// `invalid_dpop_proof` once, if the very answer shows that our clock was wrong. Every other answer
+/// is the caller's. Requests for another origin are refused before a token is touched. A token that
+/// is not bound to a key goes out as `Bearer`, without a proof.
+///
+/// While nothing is known about the origin, the first request goes alone: it brings the nonce that
+/// all others would be sent back for. A request that was sent back twice goes alone as well, so
+/// that its nonce is fresh however busy the server is. In a tokio runtime others wait for these a
+/// few seconds at most; without one, until they are answered or dropped.
+///
+/// Clones share everything. A tokio runtime around it must have its timers enabled.
 #[derive(Clone)]
-pub struct AuthorizeLayer(Arc<Terms>);
+pub struct Authorizer(Arc<Terms>);
 
-/// What all clones of a layer and its services share.
 struct Terms {
     tokens: Tokens,
-    key: Arc<DpopKey>,
     audience: String,
     origin: String,
     nonce: NewestNonce,
+    skew: Skew,
+    gate: Gate,
     clock: Arc<dyn Clock>,
 }
 
-impl AuthorizeLayer {
+impl Authorizer {
     /// Tokens for `audience`, which is what answers at `origin` (scheme, host and port; the path
-    /// does not count). `key` is the one that the tokens are bound to.
+    /// does not count).
     #[must_use]
-    pub fn new(tokens: Tokens, key: Arc<DpopKey>, audience: &str, origin: &Uri) -> Self {
+    pub fn new(tokens: Tokens, audience: &str, origin: &Uri) -> Self {
+        Self::with_clock(tokens, audience, origin, Arc::new(SystemClock))
+    }
+
+    /// As [`Authorizer::new`], with another clock.
+    #[must_use]
+    pub fn with_clock(tokens: Tokens, audience: &str, origin: &Uri, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Terms {
             tokens,
-            key,
             audience: audience.to_owned(),
             // An origin that is none matches no request.
             origin: target_uri::origin(origin).unwrap_or_else(|| origin.to_string()),
             nonce: NewestNonce::default(),
-            clock: Arc::new(SystemClock),
+            skew: Skew::default(),
+            gate: Gate::default(),
+            clock,
         }))
     }
+
+    /// Begins one request, with as many attempts as it takes.
+    #[must_use]
+    pub fn begin(&self) -> Exchange {
+        Exchange {
+            terms: Arc::clone(&self.0),
+            attempt: None,
+            pass: None,
+            nonce_retries: 0,
+            token_retried: false,
+            skew_retried: false,
+        }
+    }
 }
 
-impl fmt::Debug for AuthorizeLayer {
+impl fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.debug("AuthorizeLayer", f)
+        f.debug_struct("Authorizer")
+            .field("audience", &self.0.audience)
+            .field("origin", &self.0.origin)
+            .finish_non_exhaustive()
     }
 }
 
-impl<S> Layer<S> for AuthorizeLayer {
-    type Service = Authorize<S>;
-
-    fn layer(&self, inner: S) -> Authorize<S> {
-        Authorize { inner, terms: Arc::clone(&self.0) }
-    }
-}
-
-/// See [`AuthorizeLayer`].
-#[derive(Clone)]
-pub struct Authorize<S> {
-    inner: S,
+/// One request: its attempts, and what they were sent with.
+#[derive(Debug)]
+pub struct Exchange {
     terms: Arc<Terms>,
+    attempt: Option<Attempt>,
+    pass: Option<Pass>,
+    nonce_retries: u8,
+    token_retried: bool,
+    skew_retried: bool,
 }
 
-impl<S> fmt::Debug for Authorize<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.terms.debug("Authorize", f)
-    }
+#[derive(Debug)]
+struct Attempt {
+    token: Arc<OpTok>,
+    nonce: Sent,
+    skew_seconds: i64,
+    sent_at: Timestamp,
+    /// The server refused the token: the next attempt needs another.
+    refused: bool,
 }
 
-impl<S, B, R> Service<Request<B>> for Authorize<S>
-where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Clone + Send + 'static,
-    R: Send,
-{
-    type Response = Response<R>;
-    /// [`Error`], or what the service below says.
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, BoxError>> + Send>>;
+/// What to do after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two ways on")]
+pub enum Verdict {
+    /// The answer is the caller's.
+    Done,
+    /// Attach again and send again, if the body can be sent again. Else the answer is the caller's;
+    /// the next request will be right.
+    SendAgain,
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+impl Exchange {
+    /// Sets `Authorization` and, for a token that is bound to a key, `DPoP`: before each attempt,
+    /// also before one that the caller makes for reasons of its own (RFC 9449 section 7.3).
+    ///
+    /// # Errors
+    /// [`Error::ForeignOrigin`]; why there is no token; [`Error::Rejected`] when the server refused
+    /// the token and there is no other; [`Error::Sign`]. The request must not be sent then.
+    pub async fn attach(&mut self, parts: &mut request::Parts) -> Result<(), Error> {
+        let terms = &*self.terms;
+        terms.check_origin(&parts.uri)?;
+        let mut token = terms.tokens.token(&terms.audience).await?;
+        let refused = self.attempt.as_ref().filter(|last| last.refused);
+        if refused.is_some_and(|last| last.token.generation() == token.generation()) {
+            return Err(Error::Rejected);
+        }
+        self.pass = None;
+        if token.is_dpop() {
+            let pass = Gate::enter(&self.terms, self.nonce_retries >= NONCE_RETRIES_MAX).await;
+            if pass.waited {
+                // It may have ended meanwhile.
+                token = terms.tokens.token(&terms.audience).await?;
+            }
+            self.pass = Some(pass);
+        }
+        let (now, skew_seconds) = (terms.clock.now(), terms.skew.seconds());
+        let nonce = terms.nonce.next(&terms.origin);
+        if let Some(binding) = token.binding() {
+            let proof = binding.key.sign_claims(&Claims {
+                method: &parts.method,
+                uri: &parts.uri,
+                issued_at: terms.skew.correct(now).unix_seconds(),
+                access_token_hash: Some(&binding.access_token_hash),
+                nonce: nonce.nonce.as_deref(),
+            })?;
+            parts.headers.insert(DPOP, header_value(Bytes::from(proof))?);
+        } else {
+            parts.headers.remove(DPOP);
+        }
+        parts.headers.insert(header::AUTHORIZATION, token.authorization());
+        #[cfg(feature = "client")]
+        if let Some(thumbprint) = &token.certificate {
+            // RFC 8705 section 3: over a connection with the certificate that the token is bound to.
+            parts.extensions.insert(crate::transport::Certificate(Arc::clone(thumbprint)));
+        }
+        self.attempt = Some(Attempt { token, nonce, skew_seconds, sent_at: now, refused: false });
+        Ok(())
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was polled ready must be the one that is called.
-        let fresh = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, fresh);
-        let terms = Arc::clone(&self.terms);
-        Box::pin(async move { terms.send(inner, request).await })
+    /// Learns from the answer to the last attempt, whatever its status.
+    pub fn observe(&mut self, status: StatusCode, headers: &HeaderMap) -> Verdict {
+        let Some(attempt) = &mut self.attempt else { return Verdict::Done };
+        let terms = &*self.terms;
+        let new_nonce = terms.nonce.learn(&terms.origin, headers, &attempt.nonce);
+        terms.skew.learn(headers, attempt.sent_at, terms.clock.now());
+        if let Some(pass) = self.pass.take() {
+            pass.answered();
+        }
+        let again = match challenge::read(status, headers) {
+            Some(Challenge::Nonce) => {
+                self.nonce_retries = self.nonce_retries.saturating_add(1);
+                new_nonce && self.nonce_retries <= NONCE_RETRIES_MAX
+            }
+            Some(Challenge::InvalidToken) => {
+                terms.tokens.reject(&attempt.token);
+                attempt.refused = true;
+                !std::mem::replace(&mut self.token_retried, true)
+            }
+            Some(Challenge::InvalidProof) => {
+                let moved = terms.skew.seconds() != attempt.skew_seconds;
+                moved && !std::mem::replace(&mut self.skew_retried, true)
+            }
+            None => false,
+        };
+        if again { Verdict::SendAgain } else { Verdict::Done }
     }
 }
 
 impl Terms {
-    async fn send<S, B, R>(&self, mut inner: S, request: Request<B>) -> Result<Response<R>, BoxError>
-    where
-        S: Service<Request<B>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: Clone,
-    {
-        self.check_origin(request.uri())?;
-        let mut token = self.tokens.token(&self.audience).await?;
-        let (mut nonce_retries, mut token_retried) = (0, false);
-        loop {
-            let nonce = self.nonce.of(&self.origin);
-            let attempt = self.sign(request.clone(), &token, nonce.as_deref())?;
-            let answer = inner.ready().await.map_err(Into::into)?.call(attempt).await.map_err(Into::into)?;
-            self.nonce.learn(&self.origin, answer.headers());
-            match challenge::read(&answer) {
-                Some(Challenge::Nonce)
-                    if nonce_retries < NONCE_RETRIES_MAX && self.nonce.of(&self.origin) != nonce =>
-                {
-                    nonce_retries += 1;
-                }
-                Some(Challenge::InvalidToken) if !token_retried => {
-                    token_retried = true;
-                    self.tokens.reject(&token);
-                    match self.tokens.token(&self.audience).await {
-                        Ok(fresh) if fresh.generation() != token.generation() => token = fresh,
-                        // The server's own answer says more than that there is no other token.
-                        _ => return Ok(answer),
-                    }
-                }
-                Some(Challenge::InvalidToken) => {
-                    self.tokens.reject(&token);
-                    return Ok(answer);
-                }
-                _ => return Ok(answer),
-            }
-        }
-    }
-
     /// RFC 9700 section 4.9: a token goes to its audience and nowhere else.
     fn check_origin(&self, uri: &Uri) -> Result<(), Error> {
-        let found = target_uri::origin(uri).unwrap_or_default();
-        if found == self.origin {
+        if target_uri::is_within(uri, &self.origin) {
             return Ok(());
         }
+        let found = target_uri::origin(uri).unwrap_or_default();
         Err(Error::ForeignOrigin { expected: self.origin.clone(), found })
     }
+}
 
-    fn sign<B>(
-        &self,
-        mut request: Request<B>,
-        token: &OpTok,
-        nonce: Option<&str>,
-    ) -> Result<Request<B>, Error> {
-        let scheme = if token.is_dpop() { "DPoP" } else { "Bearer" };
-        let authorization = sensitive(&Zeroizing::new(format!("{scheme} {}", token.expose())))?;
-        if token.is_dpop() {
-            let proof = self.key.proof(&ProofRequest {
-                method: request.method(),
-                uri: request.uri(),
-                access_token: Some(token.expose()),
-                nonce,
-                issued_at: self.clock.now(),
-            });
-            request.headers_mut().insert("dpop", sensitive(&proof)?);
-        }
-        request.headers_mut().insert(header::AUTHORIZATION, authorization);
-        Ok(request)
-    }
-
-    fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name)
-            .field("audience", &self.audience)
-            .field("origin", &self.origin)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("origin", &self.origin).finish_non_exhaustive()
     }
 }

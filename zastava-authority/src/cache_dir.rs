@@ -7,19 +7,21 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
 use zastava_core::clock::Timestamp;
 use zastava_core::options::AuthorityOptions;
 use zastava_core::secret::Secret;
 use zeroize::Zeroizing;
 
-use crate::encoding::{base64url, sha256};
+use crate::encoding::{base64url, random, sha256};
 use crate::error::Error;
 use crate::token::OpTok;
 
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+const DRAFT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the directory, or checks that it is ours and closes it to others.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
@@ -38,48 +40,59 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
         if metadata.mode() & 0o077 != 0 {
             fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         }
-        Ok(())
+        remove_drafts(dir)
     };
     prepared().map_err(|error| Error::file(dir, error))
 }
 
 /// Deletes the cached token of the audience; true when there was one.
 pub(crate) fn remove_token(dir: &Path, audience: &str) -> bool {
-    fs::remove_file(token_path(dir, audience)).is_ok()
+    fs::remove_file(path_of(dir, audience, "json")).is_ok()
 }
 
 /// The name is a hash, so no audience can name another place.
-fn token_path(dir: &Path, audience: &str) -> PathBuf {
-    dir.join(format!("optok-{}.json", base64url(sha256(&[audience.as_bytes()]))))
+fn path_of(dir: &Path, audience: &str, extension: &str) -> PathBuf {
+    dir.join(format!("optok-{}.{extension}", base64url(sha256(&[audience.as_bytes()]))))
 }
 
 fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Bound tokens on disk, so that a restart needs no request.
+/// Bound tokens on disk, so that a restart needs no request, nor does a second process.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     dir: PathBuf,
-    /// What a token was requested with, hashed: one of another issuer, client, scope or key is not
-    /// ours.
+    /// What a token was requested with, hashed: one of another issuer, client or scope is not ours.
     request: String,
-    thumbprint: String,
 }
 
 /// A token that was read back.
 pub(crate) struct StoredToken {
     pub(crate) token: Secret,
-    pub(crate) thumbprint: String,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
+
+/// What a token is bound to, by thumbprint.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Bindings<'a> {
+    pub(crate) jkt: Option<&'a str>,
+    /// `x5t#S256`
+    pub(crate) x5t: Option<&'a str>,
+}
+
+/// While it lives no other process requests a token for the audience.
+#[derive(Debug)]
+pub(crate) struct AudienceLock(#[expect(dead_code, reason = "held for its lock")] File);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawFile<'a> {
     request: &'a str,
-    thumbprint: &'a str,
+    #[serde(borrow)]
+    bindings: Bindings<'a>,
     issued_at: Timestamp,
     expires_at: Timestamp,
     token: &'a str,
@@ -87,19 +100,18 @@ struct RawFile<'a> {
 
 impl TokenCache {
     /// A cache in a directory that is prepared.
-    pub(crate) fn new(options: &AuthorityOptions, thumbprint: &str) -> Self {
+    pub(crate) fn new(options: &AuthorityOptions) -> Self {
         let issuer = options.issuer.to_string();
         let scopes = options.scopes.join(" ");
         // None of the parts can hold a line feed that would shift the others.
-        let request =
-            [&issuer, &options.client_id, &scopes, thumbprint].map(|part| part.escape_debug().to_string());
+        let request = [&issuer, &options.client_id, &scopes].map(|part| part.escape_debug().to_string());
         let request = base64url(sha256(&[request.join("\n").as_bytes()]));
-        Self { dir: options.cache_dir.clone(), request, thumbprint: thumbprint.to_owned() }
+        Self { dir: options.cache_dir.clone(), request }
     }
 
-    /// A token that is bound to our key, was requested as we would, and has not ended.
-    pub(crate) fn load(&self, audience: &str, now: Timestamp) -> Option<StoredToken> {
-        let path = token_path(&self.dir, audience);
+    /// A token that is bound as ours would be, was requested as we would, and has not ended.
+    pub(crate) fn load(&self, audience: &str, bindings: Bindings<'_>, now: Timestamp) -> Option<StoredToken> {
+        let path = path_of(&self.dir, audience, "json");
         let text = match read_private(&path) {
             Ok(text) => text,
             Err(error) => {
@@ -110,42 +122,76 @@ impl TokenCache {
             }
         };
         let raw: RawFile<'_> = serde_json::from_str(&text).ok()?;
-        let ours = raw.request == self.request && raw.thumbprint == self.thumbprint;
+        let ours = raw.request == self.request && raw.bindings == bindings;
         (ours && raw.issued_at <= now && now < raw.expires_at).then(|| StoredToken {
             token: Secret::new(raw.token.to_owned()),
-            thumbprint: raw.thumbprint.to_owned(),
             issued_at: raw.issued_at,
             expires_at: raw.expires_at,
         })
     }
 
-    /// Keeps the token. A failure costs a request after the next restart and no more.
+    /// Keeps a token that is bound to something. A failure costs a request after the next restart
+    /// and no more.
     pub(crate) fn store(&self, token: &OpTok, issued_at: Timestamp) {
-        let Some(thumbprint) = token.thumbprint() else { return };
+        let bindings = Bindings { jkt: token.thumbprint(), x5t: token.certificate_thumbprint() };
         let raw = RawFile {
             request: &self.request,
-            thumbprint,
+            bindings,
             issued_at,
             expires_at: token.expires_at(),
             token: token.expose(),
         };
-        let path = token_path(&self.dir, token.audience());
-        let Ok(text) = serde_json::to_vec(&raw).map(Zeroizing::new) else { return };
-        if let Err(error) = write_private(&path, &text) {
+        let path = path_of(&self.dir, token.audience(), "json");
+        // With room for all of it: a buffer that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(1024 + 2 * token.expose().len()));
+        let written = serde_json::to_writer(&mut *text, &raw).map_err(io::Error::from);
+        if let Err(error) = written.and_then(|()| write_private(&path, &text)) {
             tracing::warn!(path = %path.display(), %error, "OpTok cannot be cached");
         }
     }
 
-    pub(crate) fn remove(&self, audience: &str) -> bool {
-        remove_token(&self.dir, audience)
+    /// Deletes the audience's token if it was requested until `until`; true when there was one.
+    pub(crate) fn remove_until(&self, audience: &str, until: Timestamp) -> bool {
+        let path = path_of(&self.dir, audience, "json");
+        let newer = read_private(&path).is_ok_and(|text| {
+            serde_json::from_str::<RawFile<'_>>(&text).is_ok_and(|raw| is_later(raw.issued_at, until))
+        });
+        !newer && remove_token(&self.dir, audience)
+    }
+
+    /// Takes the audience's lock, or `None` while another process has it. A process that ends, how
+    /// ever it does, gives its locks back. Without a file to lock there is nobody to wait for.
+    pub(crate) fn try_lock(&self, audience: &str) -> Option<Option<AudienceLock>> {
+        let path = path_of(&self.dir, audience, "lock");
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(no_surprises())
+            .open(&path);
+        let Ok(file) = opened else { return Some(None) };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(Some(AudienceLock(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => None,
+            Err(_) => Some(None),
+        }
     }
 }
 
-/// The text of a regular file that only we can read or write. Never follows a link, never waits
-/// for the other end of a pipe.
+/// Whether a time that was written is later than one that was not: writing rounds to microseconds.
+pub(crate) fn is_later(written: Timestamp, time: Timestamp) -> bool {
+    written > time.saturating_add(Duration::from_micros(1))
+}
+
+/// Never follow a link, never wait for the other end of a pipe.
+fn no_surprises() -> i32 {
+    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default()
+}
+
+/// The text of a regular file that only we can read or write.
 fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(no_surprises()).open(path)?;
     let metadata = file.metadata()?;
     let private = metadata.is_file() && metadata.uid() == own_uid() && metadata.mode() & 0o077 == 0;
     if !private || metadata.len() > FILE_BYTES_MAX {
@@ -159,19 +205,35 @@ fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// The old file or the new one, never half of it.
+/// The old file or the new one, never half of it, whatever ends the process or the machine.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
-    // One that a crash left behind.
-    let _ = fs::remove_file(&draft);
-    let written = create_private(&draft).and_then(|mut file| file.write_all(bytes));
+    // Two writers of one name would mix their texts; the lock keeps them apart, unless it timed out.
+    let draft = path.with_extension(format!("{}.tmp", base64url(random::<8>())));
+    let written = create_private(&draft).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
     let renamed = written.and_then(|()| fs::rename(&draft, path));
     if renamed.is_err() {
         let _ = fs::remove_file(&draft);
     }
-    renamed
+    renamed?;
+    // The name is on disk when the directory is.
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Deletes drafts that a crash left behind. Those of a minute ago may still be somebody's.
+fn remove_drafts(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let old = || path.metadata()?.modified()?.elapsed().map_err(io::Error::other);
+        if path.extension().is_some_and(|end| end == "tmp") && old().is_ok_and(|age| age > DRAFT_AGE_MAX) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use zastava_core::clock::Timestamp;
 
 use crate::authority::{Authority, Shared};
 use crate::cache_dir;
@@ -25,7 +26,11 @@ const SOCKETS_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
+    /// The audience.
     invalidate: String,
+    /// What was requested later stays: another process may already have the new token on disk.
+    #[serde(default = "Timestamp::now")]
+    until: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +59,7 @@ pub struct Invalidation {
 pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Invalidation, Error> {
     // The file goes first: a process writes its new token there.
     let mut done = Invalidation { processes: 0, tokens: cache_dir::remove_token(cache_dir, audience).into() };
-    let question = Question { invalidate: audience.to_owned() };
+    let question = Question { invalidate: audience.to_owned(), until: Timestamp::now() };
     for socket in sockets(cache_dir).map_err(|error| Error::file(cache_dir, error))? {
         match tokio::time::timeout(ANSWER_TIMEOUT, ask(&socket, &question)).await {
             Ok(Ok(answer)) => {
@@ -169,7 +174,7 @@ impl Drop for Socket {
 
 async fn answer(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
     let question: Question = read_line(&mut stream).await?;
-    let tokens = shared.invalidate(&question.invalidate);
+    let tokens = shared.invalidate(&question.invalidate, question.until);
     write_line(&mut stream, &Answer { tokens }).await
 }
 

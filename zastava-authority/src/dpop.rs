@@ -1,38 +1,42 @@
 //! The key that tokens are bound to, and the proofs that it signs (RFC 9449).
 
+mod claims;
 mod jwk;
+mod signer;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use http::{Method, Uri};
 use p256::SecretKey;
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
-use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
+use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use serde::Serialize;
 use zastava_core::clock::Timestamp;
 use zastava_core::secret::Secret;
-use zeroize::Zeroizing;
 
-pub(crate) use self::jwk::{Present, PublicJwk, RawJwk};
-use crate::encoding::{base64url, random, sha256};
+pub(crate) use self::claims::{AccessTokenHash, Claims};
+pub(crate) use self::jwk::{Present, PublicJwk, RawJwk, point_of};
+use self::signer::P256Signer;
+pub use self::signer::{ProofSigner, SignerError};
+use crate::encoding::{base64url, base64url_len, pem_decode, pem_encode, push_base64url};
 use crate::error::Error;
+use crate::small_file;
 use crate::target_uri;
 
-/// A key file has a few hundred bytes.
-const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+const SIGNATURE_BYTES: usize = 64;
 
 /// A P-256 key that signs DPoP proofs with ES256.
 ///
-/// Signatures are deterministic (RFC 6979), so they need no good random numbers. The key is
-/// zeroized on drop; `Debug` shows its thumbprint only.
+/// `Debug` shows its thumbprint only. Keys that were read or made here are zeroized on drop.
 pub struct DpopKey {
-    key: SigningKey,
+    signer: Box<dyn ProofSigner>,
+    /// Whether a key that replaces this one in its file signs by the TLS library too.
+    #[cfg(feature = "client")]
+    by_tls_provider: bool,
     thumbprint: String,
+    /// The `kid` of the JWK that it was read from.
+    id: Option<String>,
     /// The first segment of every proof with its full stop: it depends on the key alone.
     header: String,
 }
@@ -41,7 +45,23 @@ impl DpopKey {
     /// A new random key.
     #[must_use]
     pub fn generate() -> Self {
-        Self::new(SigningKey::generate())
+        Self::new(P256Signer(SecretKey::generate().into()))
+    }
+
+    /// A key that signs in its own way.
+    #[must_use]
+    pub fn new(signer: impl ProofSigner + 'static) -> Self {
+        let jwk = PublicJwk::of(&signer.public_key());
+        let header = encode_segment(&Header { typ: "dpop+jwt", alg: "ES256", jwk: &jwk }) + ".";
+        let thumbprint = jwk.thumbprint();
+        Self {
+            signer: Box::new(signer),
+            #[cfg(feature = "client")]
+            by_tls_provider: false,
+            thumbprint,
+            id: None,
+            header,
+        }
     }
 
     /// Reads a PEM file (PKCS#8 or SEC1) or a private JWK (RFC 7517).
@@ -49,37 +69,37 @@ impl DpopKey {
     /// # Errors
     /// [`Error::File`] when it cannot be read, [`Error::Key`] when it holds no P-256 private key.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let mut text = Zeroizing::new(String::new());
-        let opened = File::open(path).map(|file| file.take(KEY_FILE_BYTES_MAX));
-        opened
-            .and_then(|mut file| file.read_to_string(&mut text))
-            .map_err(|error| Error::file(path, error))?;
-        Self::parse(&text).ok_or_else(|| Error::Key { path: path.to_owned() })
+        let (key, id) = read_key(path)?;
+        Ok(Self { id, ..Self::new(P256Signer(key.into())) })
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        if text.trim_start().starts_with('{') {
-            return jwk::parse_private(text).map(Self::new);
-        }
-        let key = SecretKey::from_pkcs8_pem(text).ok().or_else(|| SecretKey::from_sec1_pem(text).ok())?;
-        Some(Self::new(key.into()))
+    /// As [`DpopKey::from_file`]; signatures are made by the provider of the TLS library
+    /// (aws-lc-rs), which is nearly four times as fast. They are not deterministic: each needs good
+    /// random numbers.
+    ///
+    /// # Errors
+    /// As [`DpopKey::from_file`], and [`Error::Sign`] when the provider does not take the key.
+    #[cfg(feature = "client")]
+    pub fn from_file_by_tls_provider(path: &Path) -> Result<Self, Error> {
+        let (key, id) = read_key(path)?;
+        let signer = signer::ProviderSigner::new(&key).map_err(|error| Error::Sign(error.into()))?;
+        Ok(Self { by_tls_provider: true, id, ..Self::new(signer) })
     }
 
-    fn new(key: SigningKey) -> Self {
-        let jwk = PublicJwk::of(key.verifying_key());
-        let header = Header { typ: "dpop+jwt", alg: "ES256", jwk: &jwk };
-        Self { header: encode_segment(&header) + ".", thumbprint: jwk.thumbprint(), key }
+    /// The key that stands in the file now, which signs as this one does.
+    #[cfg(feature = "client")]
+    pub(crate) fn successor(&self, path: &Path) -> Result<Self, Error> {
+        if self.by_tls_provider { Self::from_file_by_tls_provider(path) } else { Self::from_file(path) }
     }
 
-    /// The key as PKCS#8 PEM.
+    /// A new random key as PKCS#8 PEM, for a file.
     ///
     /// # Panics
     /// Never: a P-256 key has a PKCS#8 form.
     #[must_use]
-    pub fn to_pem(&self) -> Secret {
-        let key = SecretKey::from(&self.key);
-        let pem = key.to_pkcs8_pem(LineEnding::LF).expect("a P-256 key has a PKCS#8 form");
-        Secret::new(pem.as_str().to_owned())
+    pub fn generate_pem() -> Secret {
+        let der = SecretKey::generate().to_pkcs8_der().expect("a P-256 key has a PKCS#8 form");
+        Secret::new(pem_encode("PRIVATE KEY", der.as_bytes()))
     }
 
     /// The public key's thumbprint (RFC 7638), base64url: what `cnf.jkt` of a bound token says.
@@ -88,25 +108,51 @@ impl DpopKey {
         &self.thumbprint
     }
 
+    /// The `kid` of the JWK that it was read from.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Signs a proof for one attempt of one request (RFC 9449 section 4.2): the value of its `DPoP`
     /// header. Every call makes a new `jti`.
-    #[must_use]
-    pub fn proof(&self, request: &ProofRequest<'_>) -> String {
-        let claims = Claims {
-            jti: &base64url(random::<16>()),
-            htm: request.method.as_str(),
-            htu: &target_uri::of(request.uri),
-            iat: request.issued_at.unix_seconds(),
-            ath: request.access_token.map(access_token_hash),
+    ///
+    /// # Errors
+    /// [`Error::Sign`].
+    pub fn proof(&self, request: &ProofRequest<'_>) -> Result<String, Error> {
+        self.sign_claims(&Claims {
+            method: request.method,
+            uri: request.uri,
+            issued_at: request.issued_at.unix_seconds(),
+            access_token_hash: request.access_token.map(AccessTokenHash::of).as_ref(),
             nonce: request.nonce,
-        };
-        sign_compact(&self.key, &self.header, &claims)
+        })
+    }
+
+    pub(crate) fn sign_claims(&self, claims: &Claims<'_>) -> Result<String, Error> {
+        self.sign_compact(&self.header, claims.to_json().as_bytes())
+    }
+
+    /// A compact JWS (RFC 7515 section 7.1) behind a header segment that ends with a full stop. The
+    /// buffer has its length from the start, so that nothing is copied on the way to the header.
+    pub(crate) fn sign_compact(&self, header: &str, claims: &[u8]) -> Result<String, Error> {
+        let length = header.len() + base64url_len(claims.len()) + 1 + base64url_len(SIGNATURE_BYTES);
+        let mut jws = String::with_capacity(length);
+        jws.push_str(header);
+        push_base64url(&mut jws, claims);
+        let signature = self.signer.sign(jws.as_bytes()).map_err(|error| Error::Sign(error.into()))?;
+        jws.push('.');
+        push_base64url(&mut jws, &signature);
+        Ok(jws)
     }
 }
 
 impl fmt::Debug for DpopKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DpopKey").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
+        f.debug_struct("DpopKey")
+            .field("thumbprint", &self.thumbprint)
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,11 +183,6 @@ impl fmt::Debug for ProofRequest<'_> {
     }
 }
 
-/// `ath`: base64url of the SHA-256 of the token's ASCII.
-pub(crate) fn access_token_hash(token: &str) -> String {
-    base64url(sha256(&[token.as_bytes()]))
-}
-
 #[derive(Serialize)]
 struct Header<'a> {
     typ: &'a str,
@@ -149,28 +190,21 @@ struct Header<'a> {
     jwk: &'a PublicJwk,
 }
 
-#[derive(Serialize)]
-struct Claims<'a> {
-    jti: &'a str,
-    htm: &'a str,
-    htu: &'a str,
-    iat: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ath: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<&'a str>,
-}
-
-/// A compact JWS (RFC 7515 section 7.1) behind a header segment that ends with a full stop.
-pub(crate) fn sign_compact(key: &SigningKey, header: &str, claims: &impl Serialize) -> String {
-    let mut jws = format!("{header}{}", encode_segment(claims));
-    let signature: Signature = key.sign(jws.as_bytes());
-    jws.push('.');
-    jws.push_str(&base64url(signature.to_bytes()));
-    jws
-}
-
 /// Only maps of words and numbers are given here, and they always have a JSON form.
 pub(crate) fn encode_segment(value: &impl Serialize) -> String {
     base64url(serde_json::to_vec(value).expect("words and numbers have a JSON form"))
+}
+
+/// The key and, from a JWK, its `kid`.
+fn read_key(path: &Path) -> Result<(SecretKey, Option<String>), Error> {
+    parse_key(&small_file::read(path)?).ok_or_else(|| Error::Key { path: path.to_owned() })
+}
+
+fn parse_key(text: &str) -> Option<(SecretKey, Option<String>)> {
+    if text.trim_start().starts_with('{') {
+        return jwk::parse_private(text);
+    }
+    let pkcs8 = || SecretKey::from_pkcs8_der(&pem_decode(text, "PRIVATE KEY")?).ok();
+    let sec1 = || SecretKey::from_sec1_der(&pem_decode(text, "EC PRIVATE KEY")?).ok();
+    pkcs8().or_else(sec1).map(|key| (key, None))
 }

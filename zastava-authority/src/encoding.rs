@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use http::HeaderValue;
 use p256::elliptic_curve::Generate;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 
@@ -15,13 +17,18 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     <[u8; N]>::generate()
 }
 
-/// A random number from 0 to 1, for jitter.
-pub(crate) fn random_fraction() -> f64 {
-    f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX)
-}
-
 pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Appends to a buffer, which is made large enough by [`base64url_len`].
+pub(crate) fn push_base64url(out: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, out);
+}
+
+/// How long so many bytes are in base64url without padding.
+pub(crate) const fn base64url_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
 }
 
 /// Strict: no padding, no line breaks, no stray bits behind the last byte.
@@ -29,8 +36,25 @@ pub(crate) fn base64url_decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-pub(crate) fn base64_basic(text: &str) -> String {
-    STANDARD.encode(text)
+/// The bytes between the lines of a PEM text (RFC 7468) of this kind. What stands before and
+/// behind does not count: OpenSSL writes the curve's parameters before a SEC1 key.
+pub(crate) fn pem_decode(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    let mut packed = Zeroizing::new(String::with_capacity(body.len()));
+    packed.extend(body.split_ascii_whitespace());
+    STANDARD.decode(packed.as_bytes()).ok().map(Zeroizing::new)
+}
+
+/// A PEM block in lines of 64 characters (RFC 7468 section 2).
+pub(crate) fn pem_encode(label: &str, der: &[u8]) -> String {
+    let body = Zeroizing::new(STANDARD.encode(der));
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -50,22 +74,22 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     sha256(&[&outer, &sha256(&[&inner, message])])
 }
 
-/// `application/x-www-form-urlencoded`: all but the unreserved characters become triplets.
-pub(crate) fn form_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
-            b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+/// A header value that shows as `Sensitive` wherever the header is printed, and whose memory is
+/// cleared with its last copy.
+pub(crate) fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, Error> {
+    /// `Bytes` takes an owner that shows its bytes.
+    struct Owner(Zeroizing<String>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
         }
     }
-    encoded
+    header_value(Bytes::from_owner(Owner(text)))
 }
 
-/// A header value that shows as `Sensitive` wherever the header is printed.
-pub(crate) fn sensitive(text: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| Error::Unsendable)?;
+/// As [`sensitive`], for what is of no use to who finds it later: a proof is good once.
+pub(crate) fn header_value(bytes: Bytes) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| Error::Unsendable)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -92,7 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn forms_hold_any_text() {
-        assert_eq!(form_encode("aud:scanner a+b&c=d/~é"), "aud%3Ascanner+a%2Bb%26c%3Dd%2F~%C3%A9");
+    fn lengths_are_known_beforehand() {
+        for length in 0..100 {
+            assert_eq!(base64url(vec![0; length]).len(), base64url_len(length));
+        }
+    }
+
+    #[test]
+    fn the_text_around_a_pem_block_does_not_count() {
+        let pem = "-----BEGIN EC PARAMETERS-----\nBggq\n-----END EC PARAMETERS-----\n\
+                   -----BEGIN KEY-----\r\nAQ\r\nID\r\n-----END KEY-----\nrest";
+        assert_eq!(pem_decode(pem, "KEY").as_deref(), Some(&vec![1, 2, 3]));
+        assert_eq!(pem_decode(pem, "EC KEY"), None);
+        assert_eq!(pem_decode("-----BEGIN KEY-----\n!\n-----END KEY-----", "KEY"), None);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use zastava_core::http_service::BoxError;
+
+/// What a service below may say.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A cause that several callers share.
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -134,6 +136,9 @@ pub enum Error {
         /// The request's.
         found: String,
     },
+    /// The signer made no signature, so the request was not sent.
+    #[error("no signature could be made")]
+    Sign(#[source] Cause),
     /// The token cannot stand in a header.
     #[error("the token cannot be sent")]
     Unsendable,
@@ -147,10 +152,12 @@ impl Error {
         Self::File { path: path.to_owned(), source: Arc::new(error) }
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn certificate(path: &Path, error: impl Into<BoxError>) -> Self {
         Self::Certificate { path: path.to_owned(), source: error.into().into() }
     }
 
+    #[cfg(feature = "client")]
     /// What a service said, or that it could not be reached.
     pub(crate) fn from_service(origin: String, error: BoxError) -> Self {
         match error.downcast::<Self>() {

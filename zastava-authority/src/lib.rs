@@ -1,89 +1,108 @@
 //! OpToks: short-lived OAuth 2.0 access tokens bound to a key or a certificate.
 //!
-//! * [`RuntimeCore`]: everything from options: keys, certificates, tokens, a client of Scanner.
-//! * [`Authority`]: tokens by `client_credentials`, with DPoP (RFC 9449) and mutual TLS (RFC 8705):
-//!   requested once for all callers, refreshed before they end, kept through outages, never served
-//!   past their end. [`Tokens`] is the handle that others take; [`TokenSource`] the seam.
-//! * [`AuthorizeLayer`]: a tower layer that attaches the token and a fresh proof to every attempt.
-//! * [`DpopKey`]: the key and its proofs. [`verify`]: the server's side.
-//! * [`https`]: an HTTP client with TLS, bounded in time and size.
-//! * [`invalidate_op_token`]: what the operator's command does.
+//! Without features, and without any async runtime:
 //!
-//! Any tower HTTP service can stand below. Here a function is both servers:
+//! * [`AuthorizeLayer`]: a tower layer that attaches the token and a fresh proof (DPoP, RFC 9449) to
+//!   every attempt; [`Authorizer`]: the same for those without tower. [`Tokens`] is where they get
+//!   tokens from; [`TokenSource`] the seam.
+//! * [`DpopKey`]: the key and its proofs; [`ProofSigner`]: signatures from elsewhere.
+//! * [`verify`]: the server's side.
+//!
+//! With the feature `client`, which needs tokio:
+//!
+//! * `RuntimeCore`: everything from options: keys, certificates, tokens, a client of Scanner.
+//! * `Authority`: tokens by `client_credentials`, with DPoP and mutual TLS (RFC 8705): requested
+//!   once for all callers, refreshed before they end, kept through outages, never served past their
+//!   end.
+//! * `https`: an HTTP client with TLS, bounded in time and size.
+//! * `invalidate_op_token`: what the operator's command does.
+//!
+//! Any tower HTTP service can stand below. Here a function is the API:
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use bytes::Bytes;
 //! use http::{Request, Response, Uri};
-//! use tower::{Layer as _, Service as _};
-//! use zastava_authority::{Authority, AuthorizeLayer, DpopKey, Tokens};
-//! use zastava_core::config::{Config, Origin};
-//! use zastava_core::http_service::{BoxError, HttpService};
-//! use zastava_core::options::AuthorityOptions;
-//! use zastava_core::telemetry::Telemetry;
+//! use tower_layer::Layer as _;
+//! use tower_service::Service as _;
+//! use zastava_authority::{AuthorizeLayer, DpopKey, Error, OpTok, TokenFuture, TokenSource, Tokens};
+//! use zastava_core::clock::Timestamp;
+//! use zastava_core::secret::Secret;
 //!
-//! # fn main() -> Result<(), BoxError> {
-//! # let mut config = Config::empty();
-//! # let flag = Origin::Flag("example".into());
-//! # config.set("zastava.issuer", "https://authority.example", &flag);
-//! # config.set("zastava.requireMutualTls", "false", &flag);
-//! # let (options, _) = config.read(AuthorityOptions::read)?;
-//! let http = HttpService::new(tower::service_fn(|request: Request<Bytes>| async move {
-//!     assert!(request.headers().contains_key("dpop"));
-//!     let body = match request.uri().path() {
-//!         "/token" => r#"{"access_token":"abc","token_type":"DPoP","expires_in":120}"#,
-//!         _ => "hello",
-//!     };
-//!     Ok::<_, BoxError>(Response::new(Bytes::from(body)))
-//! # }));
-//! # let http = without_discovery(http);
-//! let key = Arc::new(DpopKey::generate());
-//! let tokens = Tokens::new(Authority::new(&options, http.clone(), key.clone(), &Telemetry::detached()));
-//! let origin = Uri::from_static("https://api.example");
-//! let mut api = AuthorizeLayer::new(tokens, key, "scanner", &origin).layer(http);
+//! /// A token from somewhere.
+//! #[derive(Debug)]
+//! struct Fixed(Arc<DpopKey>);
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-//! # runtime.block_on(async {
-//! let request = Request::get("https://api.example/greeting").body(Bytes::new())?;
-//! assert_eq!(api.call(request).await?.body(), "hello");
-//! # Ok::<_, BoxError>(()) })?;
+//! impl TokenSource for Fixed {
+//!     fn token<'a>(&'a self, audience: &'a str) -> TokenFuture<'a> {
+//!         let (token, expires_at) = (Secret::new("abc".into()), Timestamp::now());
+//!         let token = OpTok::new(token, audience, expires_at, 1, Some(self.0.clone()));
+//!         Box::pin(async { token.map(Arc::new) })
+//!     }
+//!     fn reject(&self, _: &OpTok) {}
+//!     fn invalidate(&self, _: &str) -> usize { 0 }
+//! }
+//!
+//! # #[derive(Clone)]
+//! # struct Api;
+//! # impl tower_service::Service<Request<()>> for Api {
+//! #     type Response = Response<&'static str>;
+//! #     type Error = Error;
+//! #     type Future = std::future::Ready<Result<Self::Response, Error>>;
+//! #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Error>> {
+//! #         std::task::Poll::Ready(Ok(()))
+//! #     }
+//! #     fn call(&mut self, request: Request<()>) -> Self::Future {
+//! #         assert_eq!(request.headers()["authorization"], "DPoP abc");
+//! #         assert!(request.headers().contains_key("dpop"));
+//! #         std::future::ready(Ok(Response::new("hello")))
+//! #     }
+//! # }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let tokens = Tokens::new(Fixed(Arc::new(DpopKey::generate())));
+//! let mut api = AuthorizeLayer::new(tokens, "scanner", &Uri::from_static("https://api.example")).layer(Api);
+//! let answer = api.call(Request::get("https://api.example/greeting").body(())?).await?;
+//! assert_eq!(answer.into_body(), "hello");
 //! # Ok(())
 //! # }
-//! # fn without_discovery(inner: HttpService) -> HttpService {
-//! #     HttpService::new(tower::service_fn(move |request: Request<Bytes>| {
-//! #         let mut inner = inner.clone();
-//! #         async move {
-//! #             if request.uri().path().starts_with("/.well-known/") {
-//! #                 return Ok(Response::builder().status(404).body(Bytes::new())?);
-//! #             }
-//! #             inner.call(request).await
-//! #         }
-//! #     }))
-//! # }
+//! # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+//! # assert!(matches!(std::pin::pin!(example()).poll(&mut cx), std::task::Poll::Ready(Ok(()))));
 //! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "client")]
 mod authority;
 mod authorize;
+#[cfg(feature = "client")]
 mod cache_dir;
+#[cfg(feature = "client")]
 mod control;
 mod dpop;
 mod encoding;
 mod error;
+#[cfg(feature = "client")]
+mod moment;
 mod nonce;
+#[cfg(feature = "client")]
 mod runtime;
+mod skew;
+mod small_file;
 mod target_uri;
 mod token;
+#[cfg(feature = "client")]
 mod transport;
 pub mod verify;
 
+#[cfg(feature = "client")]
 pub use self::authority::Authority;
-pub use self::authorize::{Authorize, AuthorizeLayer};
+pub use self::authorize::{Authorize, AuthorizeLayer, Authorizer, Exchange, Verdict};
+#[cfg(feature = "client")]
 pub use self::control::{Invalidation, invalidate_op_token};
-pub use self::dpop::{DpopKey, ProofRequest};
+pub use self::dpop::{DpopKey, ProofRequest, ProofSigner, SignerError};
 pub use self::error::Error;
+#[cfg(feature = "client")]
 pub use self::runtime::RuntimeCore;
-pub use self::token::{OpTok, TokenSource, Tokens};
+pub use self::token::{OpTok, TokenFuture, TokenSource, Tokens};
+#[cfg(feature = "client")]
 pub use self::transport::{TransportOptions, https};

@@ -29,8 +29,52 @@ pub(crate) fn normalise(text: &str) -> Option<String> {
 
 /// The normal form of a request's own URI; one that has none is given back as it is.
 pub(crate) fn of(uri: &http::Uri) -> String {
-    let text = uri.to_string();
-    normalise(&text).unwrap_or_else(|| text.split(['?', '#']).next().unwrap_or_default().to_owned())
+    let mut text = String::new();
+    push(&mut text, uri);
+    text
+}
+
+/// Appends what [`of`] gives. Nearly every URI is in normal form already, and is not copied twice.
+pub(crate) fn push(out: &mut String, uri: &http::Uri) {
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) if is_normal(scheme, authority.as_str(), uri.path()) => {
+            for part in [scheme, "://", authority.as_str(), uri.path()] {
+                out.push_str(part);
+            }
+        }
+        _ => {
+            let text = uri.to_string();
+            let given = || text.split(['?', '#']).next().unwrap_or_default().to_owned();
+            out.push_str(&normalise(&text).unwrap_or_else(given));
+        }
+    }
+}
+
+/// Whether it surely is: false is said of a few that are.
+fn is_normal(scheme: &str, authority: &str, path: &str) -> bool {
+    let default_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return false,
+    };
+    let plain = |byte: u8| !byte.is_ascii_uppercase() && !matches!(byte, b'%' | b'@');
+    authority.bytes().all(plain)
+        && !authority.is_empty()
+        && !authority.ends_with(':')
+        && !authority.ends_with(default_port)
+        && path.starts_with('/')
+        && !path.contains('%')
+        && !path.contains("/.")
+}
+
+/// Whether the URI's scheme, host and port are those of the normal form `origin`.
+pub(crate) fn is_within(uri: &http::Uri, normal: &str) -> bool {
+    // The usual spelling first: it needs no memory.
+    let same = uri.scheme_str().zip(uri.authority()).is_some_and(|(scheme, authority)| {
+        let rest = normal.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+        rest == Some(authority.as_str())
+    });
+    same || origin(uri).is_some_and(|origin| origin == normal)
 }
 
 /// Scheme, host and port in normal form: whom a token or a nonce belongs to.
@@ -91,6 +135,11 @@ mod tests {
     fn check(given: &str, expected: &str) {
         assert_eq!(normalise(given).as_deref(), Some(expected), "{given}");
         assert_eq!(normalise(expected).as_deref(), Some(expected), "{expected} is stable");
+        // A fragment is no part of a request's URI; all else goes the short way to the same end.
+        let uri: http::Uri = given.parse().unwrap();
+        assert_eq!(of(&uri), expected, "{given}");
+        let origin = origin(&uri).unwrap();
+        assert!(is_within(&uri, &origin) && is_within(&expected.parse().unwrap(), &origin));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! An HTTP client that is finished: TLS, time-out, body bound, client certificate.
 
-mod identity;
+pub(crate) mod identity;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,18 +14,25 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use zastava_core::http_service::{BoxError, HttpService};
 
-use self::identity::Identity;
+use self::identity::{Certified, Identity};
 use crate::error::Error;
 use crate::target_uri;
 
 /// Servers close idle connections too; ours go first, so that a request seldom meets a closed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-const IDLE_CONNECTIONS_MAX: usize = 8;
+const IDLE_CONNECTIONS_MAX: usize = 32;
+
+/// In a request's extensions: the certificate to show, by thumbprint. Without it the newest is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate(pub(crate) Arc<str>);
+
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// How [`https`] connects.
 #[derive(Clone, Debug)]
@@ -64,49 +71,62 @@ impl Default for TransportOptions {
 /// # Errors
 /// [`Error::File`], [`Error::Certificate`], [`Error::NoRoots`] or [`Error::Tls`].
 pub fn https(options: &TransportOptions) -> Result<HttpService, Error> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(options.request_timeout));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls_config(options)?)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .retry_canceled_requests(false)
-        .build(connector);
-    let transport = Transport {
-        client,
+    let identity = options.client_identity.clone();
+    let identity = identity.map(|(chain, key)| Identity::load(chain, key).map(Arc::new)).transpose()?;
+    https_with(options, identity)
+}
+
+/// As [`https`], with a certificate that several clients share: all change it at the same time.
+pub(crate) fn https_with(
+    options: &TransportOptions,
+    identity: Option<Arc<Identity>>,
+) -> Result<HttpService, Error> {
+    let transport = Arc::new(Transport {
+        tls: tls_config(options)?,
+        identity,
+        clients: Mutex::default(),
         request_timeout: options.request_timeout,
         body_bytes_max: options.body_bytes_max,
         allow_http: options.allow_http,
-    };
+    });
     Ok(HttpService::new(tower::service_fn(move |request| {
-        let transport = transport.clone();
+        let transport = Arc::clone(&transport);
         async move { transport.send(request).await.map_err(BoxError::from) }
     })))
 }
 
+fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(connect_timeout));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .retry_canceled_requests(false)
+        .build(connector)
+}
+
+/// Given explicitly wherever it is needed: a library must not set the process's default.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
 fn tls_config(options: &TransportOptions) -> Result<ClientConfig, Error> {
-    // Given explicitly: a library must not set the process's default.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Tls(Arc::new(error)))?
-        .with_root_certificates(match &options.ca_bundle_path {
-            Some(path) => bundle_roots(path)?,
-            None => system_roots()?,
-        });
-    let Some((chain, key)) = &options.client_identity else { return Ok(builder.with_no_client_auth()) };
-    let identity = Identity::load(chain.clone(), key.clone(), provider)?;
-    let mut config = builder.with_client_cert_resolver(Arc::new(identity));
-    // A resumed session would go on under the certificate that it began with.
-    config.resumption = Resumption::disabled();
-    Ok(config)
+        .map_err(|error| Error::Tls(Arc::new(error)))?;
+    let roots = match &options.ca_bundle_path {
+        Some(path) => bundle_roots(path)?,
+        None => system_roots()?,
+    };
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn bundle_roots(path: &Path) -> Result<RootCertStore, Error> {
@@ -134,9 +154,12 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     }
 }
 
-#[derive(Clone)]
 struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    tls: ClientConfig,
+    identity: Option<Arc<Identity>>,
+    /// One for each certificate in use, the newest first: a connection belongs to the certificate
+    /// that it began with. Without an identity there is one client, under no thumbprint.
+    clients: Mutex<Vec<(Arc<str>, HttpsClient)>>,
     request_timeout: Duration,
     body_bytes_max: usize,
     allow_http: bool,
@@ -155,7 +178,8 @@ impl Transport {
     }
 
     async fn exchange(&self, request: Request<Bytes>, origin: String) -> Result<Response<Bytes>, Error> {
-        let answer = match self.client.request(request.map(Full::new)).await {
+        let client = self.client_for(request.extensions().get());
+        let answer = match client.request(request.map(Full::new)).await {
             Ok(answer) => answer,
             Err(error) => return Err(Error::Unreachable { origin, source: Arc::new(error) }),
         };
@@ -167,5 +191,31 @@ impl Transport {
             }
             Err(error) => Err(Error::Unreachable { origin, source: error.into() }),
         }
+    }
+
+    fn client_for(&self, wanted: Option<&Certificate>) -> HttpsClient {
+        let certified = self.identity.as_ref().map(|identity| {
+            let known = wanted.and_then(|Certificate(thumbprint)| identity.find(thumbprint));
+            known.unwrap_or_else(|| identity.current())
+        });
+        let thumbprint = certified.as_ref().map_or_else(|| "".into(), |known| Arc::clone(&known.thumbprint));
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == thumbprint) {
+            return client.clone();
+        }
+        let client = client(self.tls_with(certified), self.request_timeout);
+        clients.insert(0, (thumbprint, client.clone()));
+        clients.truncate(identity::CERTIFICATES_MAX);
+        client
+    }
+
+    fn tls_with(&self, certified: Option<Arc<Certified>>) -> ClientConfig {
+        let mut tls = self.tls.clone();
+        if let Some(certified) = certified {
+            tls.client_auth_cert_resolver = certified;
+            // A resumed session would go on under the certificate that it began with.
+            tls.resumption = Resumption::disabled();
+        }
+        tls
     }
 }

@@ -12,17 +12,19 @@
 //! let nonce = verifier.nonce(now);
 //!
 //! let request = ProofRequest { method, uri, access_token: None, nonce: Some(&nonce), issued_at: now };
-//! let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop"), key.proof(&request).parse().unwrap())]);
+//! let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop"), key.proof(&request).unwrap().parse().unwrap())]);
 //! let received = ReceivedProof { method, uri, headers: &headers, access_token: None, thumbprint: None };
 //! assert_eq!(verifier.verify(&received, now).unwrap().thumbprint, key.thumbprint());
 //! // The same proof a second time is a replay.
 //! assert!(verifier.verify(&received, now).is_err());
 //! ```
 
+mod access;
 mod error;
 mod nonce;
 mod proof;
 mod replay;
+mod signature;
 mod token_key;
 
 use std::fmt;
@@ -32,12 +34,13 @@ use http::{HeaderMap, Method, Uri};
 use p256::elliptic_curve::subtle::ConstantTimeEq as _;
 use zastava_core::clock::Timestamp;
 
+pub use self::access::{Confirmation, Denial, ReceivedRequest, certificate_thumbprint};
 pub use self::error::ProofError;
 pub use self::nonce::NonceIssuer;
 use self::proof::Proof;
 use self::replay::Replays;
 pub use self::token_key::TokenKey;
-use crate::dpop::access_token_hash;
+use crate::dpop::AccessTokenHash;
 use crate::target_uri;
 
 /// What a [`Verifier`] takes.
@@ -91,6 +94,13 @@ impl Verifier {
         Self { options, nonces, replays }
     }
 
+    /// A verifier whose nonces others issue and take, too: several processes that are one server.
+    /// How long they are good is the issuer's to say.
+    #[must_use]
+    pub fn with_nonces(options: VerifierOptions, nonces: NonceIssuer) -> Self {
+        Self { nonces, ..Self::new(options) }
+    }
+
     /// The value for a `DPoP-Nonce` header. It changes several times within its life.
     #[must_use]
     pub fn nonce(&self, now: Timestamp) -> String {
@@ -109,11 +119,29 @@ impl Verifier {
     /// # Errors
     /// The first check that failed.
     pub fn verify(&self, request: &ReceivedProof<'_>, now: Timestamp) -> Result<VerifiedProof, ProofError> {
+        let verified = self.check(request, now)?;
+        self.replays.insert(&verified.thumbprint, &verified.jti, now)?;
+        Ok(verified)
+    }
+
+    /// As [`Verifier::verify`], but for the memory: that is the caller's. Several processes that are
+    /// one server need a common one, which must refuse a pair of `thumbprint` and `jti` that it has
+    /// seen, atomically, until `acceptable_until`.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn check(&self, request: &ReceivedProof<'_>, now: Timestamp) -> Result<VerifiedProof, ProofError> {
         let proof = Proof::read(request.headers)?;
         self.check_request(&proof, request, now)?;
         check_token(&proof, request)?;
-        self.replays.insert(&proof.thumbprint, &proof.claims.jti, now)?;
-        Ok(VerifiedProof { thumbprint: proof.thumbprint, jti: proof.claims.jti })
+        let issued_at = Timestamp::from_unix_seconds(proof.claims.iat);
+        // One second more, since `iat` has whole seconds only.
+        let acceptable = self.options.proof_age_max.saturating_add(Duration::from_secs(1));
+        Ok(VerifiedProof {
+            thumbprint: proof.thumbprint,
+            jti: proof.claims.jti,
+            acceptable_until: issued_at.saturating_add(acceptable),
+        })
     }
 
     fn check_request(
@@ -146,7 +174,7 @@ impl Verifier {
 fn check_token(proof: &Proof, request: &ReceivedProof<'_>) -> Result<(), ProofError> {
     if let Some(token) = request.access_token {
         let given = proof.claims.ath.as_deref().unwrap_or_default();
-        if !bool::from(access_token_hash(token).as_bytes().ct_eq(given.as_bytes())) {
+        if !bool::from(AccessTokenHash::of(token).as_str().as_bytes().ct_eq(given.as_bytes())) {
             return Err(ProofError::AccessTokenHash);
         }
     }
@@ -192,4 +220,6 @@ pub struct VerifiedProof {
     pub thumbprint: String,
     /// Its identifier.
     pub jti: String,
+    /// After this it would be refused anyway.
+    pub acceptable_until: Timestamp,
 }

@@ -99,6 +99,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// This instant.
     fn now(&self) -> Timestamp;
+
+    /// Time since a fixed point in the past that nobody can set back, in which sleep of the machine
+    /// counts. By default the wall time, for clocks that know no other.
+    fn since_boot(&self) -> Duration {
+        self.now().saturating_since(Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// The system's wall clock.

@@ -7,12 +7,15 @@
 //!   its place. [`options`]: the settings that every part needs, already valid.
 //! * [`scanner`]: a client of Scanner over any tower HTTP service.
 //! * [`telemetry`]: the metric and log-scope names that operators know.
+//! * [`clock`] and [`secret`]: time as a value, text that is not printed. With default features off
+//!   these two are all there is.
 //! * `program` (feature): what the two programs need around the library.
 //!
 //! Nothing here opens a socket, reads a file or needs an async runtime unless the feature
 //! `program` is on. Kubernetes, containers and ELF are unknown here.
 //!
 //! ```
+//! # #[cfg(feature = "platform")] {
 //! use zastava_core::config::{Config, Origin};
 //! use zastava_core::options::RuntimeOptions;
 //!
@@ -20,18 +23,26 @@
 //! config.set("zastava.runtime.tenant", "acme", &Origin::Flag("tenant".into()));
 //! let faults = config.read(|root| RuntimeOptions::read(&root.section("runtime"))).unwrap_err();
 //! assert!(faults.to_string().contains("zastava.runtime.authority.issuer: missing"));
+//! # }
 //! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod clock;
+#[cfg(feature = "platform")]
 pub mod config;
+#[cfg(feature = "platform")]
 pub mod contract;
+#[cfg(feature = "platform")]
 pub mod http_service;
+#[cfg(feature = "platform")]
 pub mod image;
+#[cfg(feature = "platform")]
 pub mod options;
 #[cfg(feature = "program")]
 pub mod program;
+#[cfg(feature = "platform")]
 pub mod scanner;
 pub mod secret;
+#[cfg(feature = "platform")]
 pub mod telemetry;

@@ -92,7 +92,7 @@ impl Files {
         write(&self.client_certificate, &client.certificate)?;
         write(&self.webhook_key, webhook.key.expose())?;
         write(&self.webhook_certificate, &webhook.certificate)?;
-        write(&self.dpop_key, DpopKey::generate().to_pem().expose())?;
+        write(&self.dpop_key, DpopKey::generate_pem().expose())?;
         Ok(authority)
     }
 }

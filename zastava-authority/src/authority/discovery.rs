@@ -20,10 +20,20 @@ pub(super) fn documents(issuer: &Uri) -> [String; 2] {
     ]
 }
 
-/// The token endpoint of an issuer that publishes no metadata.
-pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Uri, Error> {
+/// What is to be known about an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) token_endpoint: Uri,
+    /// Its name for itself, to the letter.
+    pub(super) issuer: String,
+}
+
+/// An issuer that publishes no metadata.
+pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Found, Error> {
     let url = format!("{}{token_path}", base(issuer));
-    url.parse().map_err(|_| Error::Malformed { reason: "the token path makes no URL" })
+    let token_endpoint =
+        url.parse().map_err(|_| Error::Malformed { reason: "the token path makes no URL" })?;
+    Ok(Found { token_endpoint, issuer: base(issuer) })
 }
 
 /// The issuer as text without a slash at its end.
@@ -57,12 +67,7 @@ struct RawAliases {
 
 /// The token endpoint that the document names: with a client certificate the alias for mutual TLS,
 /// if there is one (RFC 8705 section 5).
-pub(super) fn token_endpoint(
-    document: &[u8],
-    issuer: &Uri,
-    mutual_tls: bool,
-    dpop: bool,
-) -> Result<Uri, Error> {
+pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) -> Result<Found, Error> {
     let metadata: RawMetadata =
         serde_json::from_slice(document).map_err(|_| Error::Malformed { reason: "no authority metadata" })?;
     check_issuer(&metadata.issuer, issuer)?;
@@ -72,14 +77,14 @@ pub(super) fn token_endpoint(
         return Err(Error::Malformed { reason: "it takes no DPoP proofs with ES256" });
     }
     let alias = metadata.mtls_endpoint_aliases.token_endpoint.filter(|_| mutual_tls);
-    let endpoint: Uri = alias
+    let token_endpoint: Uri = alias
         .unwrap_or(metadata.token_endpoint)
         .parse()
         .map_err(|_| Error::Malformed { reason: "its token endpoint is no URL" })?;
-    if endpoint.host().is_none() || endpoint.scheme().is_none() {
+    if token_endpoint.host().is_none() || token_endpoint.scheme().is_none() {
         return Err(Error::Malformed { reason: "its token endpoint is no absolute URL" });
     }
-    Ok(endpoint)
+    Ok(Found { token_endpoint, issuer: metadata.issuer })
 }
 
 /// Character for character, else the document is thrown away (RFC 8414 section 3.3). An issuer
@@ -104,7 +109,11 @@ mod tests {
             ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server");
         assert_eq!(of("https://a:1"), [format!("https://a:1{openid}"), format!("https://a:1{oauth}")]);
         assert_eq!(of("https://a/t/1/"), [format!("https://a/t/1{openid}"), format!("https://a{oauth}/t/1")]);
-        assert_eq!(fallback(&"https://a/t/".parse().unwrap(), "/token").unwrap(), "https://a/t/token");
+        let found = fallback(&"https://a/t/".parse().unwrap(), "/token").unwrap();
+        assert_eq!(
+            (found.token_endpoint.to_string().as_str(), found.issuer.as_str()),
+            ("https://a/t/token", "https://a/t")
+        );
     }
 
     #[test]
@@ -121,8 +130,12 @@ mod tests {
         ];
         for (issuer, found, expected) in rows {
             let document = format!(r#"{{"issuer":"{found}","token_endpoint":"https://a/token"}}"#);
-            let outcome = token_endpoint(document.as_bytes(), &issuer.parse().unwrap(), false, true);
-            assert_eq!(outcome.is_ok(), expected, "{issuer} {found}: {outcome:?}");
+            let outcome = read(document.as_bytes(), &issuer.parse().unwrap(), false, true);
+            assert_eq!(
+                outcome.ok().map(|known| known.issuer).as_deref(),
+                expected.then_some(found),
+                "{issuer}"
+            );
         }
     }
 
@@ -130,9 +143,10 @@ mod tests {
     fn the_alias_serves_mutual_tls() {
         let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
             "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.a/token"}}"#;
-        let endpoint = |mutual_tls| token_endpoint(document, &"https://a".parse().unwrap(), mutual_tls, true);
-        assert_eq!(endpoint(true).unwrap(), "https://mtls.a/token");
-        assert_eq!(endpoint(false).unwrap(), "https://a/token");
+        let issuer = "https://a".parse().unwrap();
+        let endpoint = |mutual_tls| read(document, &issuer, mutual_tls, true).unwrap().token_endpoint;
+        assert_eq!(endpoint(true), "https://mtls.a/token");
+        assert_eq!(endpoint(false), "https://a/token");
     }
 
     #[test]
@@ -140,7 +154,7 @@ mod tests {
         let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
             "dpop_signing_alg_values_supported":["RS256"]}"#;
         let issuer = "https://a".parse().unwrap();
-        assert!(token_endpoint(document, &issuer, false, true).is_err());
-        assert!(token_endpoint(document, &issuer, false, false).is_ok());
+        assert!(read(document, &issuer, false, true).is_err());
+        assert!(read(document, &issuer, false, false).is_ok());
     }
 }

@@ -8,10 +8,9 @@ use zastava_core::clock::Timestamp;
 use zastava_core::options::{StaticTokenOptions, StaticTokenSource};
 use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_FALLBACK, Telemetry, scope};
-use zeroize::Zeroizing;
 
-use crate::encoding::is_token68;
 use crate::error::Error;
+use crate::small_file;
 use crate::token::OpTok;
 
 /// The file is read this often at most.
@@ -94,19 +93,13 @@ impl Fallback {
             StaticTokenSource::Value(value) => (value.clone(), self.started),
             StaticTokenSource::Path(path) => {
                 let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
-                let text = fs::read_to_string(path).map(Zeroizing::new).ok()?;
+                let text = small_file::read(path).ok()?;
                 (Secret::new(text.trim().to_owned()), modified.into())
             }
         };
-        is_token68(text.expose()).then(|| {
-            Arc::new(OpTok {
-                token: text,
-                audience: self.audience.clone(),
-                expires_at: since.saturating_add(self.options.age_max),
-                thumbprint: None,
-                generation: 0,
-                is_static: true,
-            })
-        })
+        let expires_at = since.saturating_add(self.options.age_max);
+        let mut token = OpTok::new(text, &self.audience, expires_at, 0, None).ok()?;
+        token.is_static = true;
+        Some(Arc::new(token))
     }
 }

@@ -1,6 +1,6 @@
 //! What a resource server asks for with `WWW-Authenticate` (RFC 9110 section 11.6.1).
 
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -8,18 +8,21 @@ pub(super) enum Challenge {
     Nonce,
     /// Another token (RFC 6750 section 3.1).
     InvalidToken,
+    /// Another proof: it was wrong, perhaps about the time (RFC 9449 section 7.1).
+    InvalidProof,
 }
 
 /// Servers differ in whether a nonce challenge is a 401 or a 400; both are understood.
-pub(super) fn read<R>(answer: &Response<R>) -> Option<Challenge> {
-    if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST) {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Challenge> {
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST) {
         return None;
     }
-    let values = answer.headers().get_all(header::WWW_AUTHENTICATE);
+    let values = headers.get_all(header::WWW_AUTHENTICATE);
     let mut errors = values.iter().filter_map(|value| value.to_str().ok()).flat_map(errors);
     errors.find_map(|error| match error.as_str() {
         "use_dpop_nonce" => Some(Challenge::Nonce),
-        "invalid_token" if answer.status() == StatusCode::UNAUTHORIZED => Some(Challenge::InvalidToken),
+        "invalid_token" if status == StatusCode::UNAUTHORIZED => Some(Challenge::InvalidToken),
+        "invalid_dpop_proof" => Some(Challenge::InvalidProof),
         _ => None,
     })
 }
@@ -75,8 +78,8 @@ mod tests {
     use super::*;
 
     fn check(status: u16, header: &str, expected: Option<Challenge>) {
-        let answer = Response::builder().status(status).header("www-authenticate", header).body(()).unwrap();
-        assert_eq!(read(&answer), expected, "{status} {header}");
+        let headers = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, header.parse().unwrap())]);
+        assert_eq!(read(StatusCode::from_u16(status).unwrap(), &headers), expected, "{status} {header}");
     }
 
     #[test]
@@ -89,7 +92,7 @@ mod tests {
         check(401, r#"Bearer realm="a, b", DPoP error = "invalid_token""#, invalid);
         check(401, r#"Bearer error="invalid\_token""#, invalid);
         check(401, r#"DPoP error_description="say error=\"invalid_token\", please""#, None);
-        check(401, r#"DPoP error="invalid_dpop_proof""#, None);
+        check(401, r#"DPoP error="invalid_dpop_proof""#, Some(Challenge::InvalidProof));
         check(400, r#"Bearer error="invalid_token""#, None);
         check(403, r#"DPoP error="insufficient_scope""#, None);
         check(200, r#"DPoP error="use_dpop_nonce""#, None);

@@ -1,6 +1,7 @@
 //! P-256 keys as JWK (RFC 7517, RFC 7518 section 6.2).
 
-use p256::ecdsa::{SigningKey, VerifyingKey};
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use p256::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -16,10 +17,9 @@ pub(crate) struct PublicJwk {
 }
 
 impl PublicJwk {
-    pub(crate) fn of(key: &VerifyingKey) -> Self {
-        let point = key.to_sec1_point(false);
-        // 0x04, then two coordinates of 32 bytes.
-        let (x, y) = point.as_bytes()[1..].split_at(32);
+    /// Of a point: two coordinates of 32 bytes.
+    pub(crate) fn of(point: &[u8; 64]) -> Self {
+        let (x, y) = point.split_at(32);
         Self { crv: "P-256", kty: "EC", x: base64url(x), y: base64url(y) }
     }
 
@@ -67,13 +67,16 @@ pub(crate) struct RawJwk<'a> {
     x5u: Present,
     #[serde(default)]
     x5c: Present,
+    #[serde(default)]
+    jku: Present,
 }
 
 impl RawJwk<'_> {
-    /// The key, if it is a P-256 point and holds nothing that has no place in a public key.
-    pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
+    /// The two coordinates, if it says that it is a key of P-256 and holds nothing that has no place
+    /// in a public key. Whether they are a point of the curve is another question.
+    pub(crate) fn point(&self) -> Option<[u8; 64]> {
         let private = [&self.d, &self.k, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth];
-        let foreign = [&self.x5u, &self.x5c];
+        let foreign = [&self.x5u, &self.x5c, &self.jku];
         if private.into_iter().chain(foreign).any(|member| member.0)
             || self.kty != "EC"
             || self.crv != "P-256"
@@ -81,11 +84,10 @@ impl RawJwk<'_> {
         {
             return None;
         }
-        let (x, y) = (coordinate(self.x)?, coordinate(self.y)?);
-        let mut point = [4; 65];
-        point[1..33].copy_from_slice(&x);
-        point[33..].copy_from_slice(&y);
-        VerifyingKey::from_sec1_bytes(&point).ok()
+        let mut point = [0; 64];
+        point[..32].copy_from_slice(&coordinate(self.x)?);
+        point[32..].copy_from_slice(&coordinate(self.y)?);
+        Some(point)
     }
 }
 
@@ -113,19 +115,39 @@ struct RawPrivateJwk {
     x: Option<String>,
     #[serde(default)]
     y: Option<String>,
-    d: String,
+    d: Scalar,
+    #[serde(default)]
+    kid: Option<String>,
 }
 
-/// A private key; public members that contradict it are a fault.
-pub(super) fn parse_private(text: &str) -> Option<SigningKey> {
+/// Cleared on drop, also when what follows it is malformed.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Scalar(Zeroizing<String>);
+
+impl From<String> for Scalar {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+/// A private key with its `kid`; public members that contradict it are a fault.
+pub(super) fn parse_private(text: &str) -> Option<(SecretKey, Option<String>)> {
     let raw: RawPrivateJwk = serde_json::from_str(text).ok()?;
-    let encoded = Zeroizing::new(raw.d);
-    let scalar = Zeroizing::new(base64url_decode(&encoded)?);
+    let scalar = Zeroizing::new(base64url_decode(&raw.d.0)?);
     if raw.kty != "EC" || raw.crv != "P-256" || scalar.len() != 32 {
         return None;
     }
-    let key = SigningKey::from_slice(&scalar).ok()?;
-    let public = PublicJwk::of(key.verifying_key());
-    let agrees = |given: &Option<String>, own: &str| given.as_deref().is_none_or(|given| given == own);
-    (agrees(&raw.x, &public.x) && agrees(&raw.y, &public.y)).then_some(key)
+    let key = SecretKey::from_slice(&scalar).ok()?;
+    let PublicJwk { x, y, .. } = PublicJwk::of(&point_of(&key.public_key()));
+    let agrees = |given: Option<String>, own: String| given.is_none_or(|given| given == own);
+    (agrees(raw.x, x) && agrees(raw.y, y)).then_some((key, raw.kid))
+}
+
+/// Its two coordinates.
+pub(crate) fn point_of(key: &PublicKey) -> [u8; 64] {
+    let mut point = [0; 64];
+    // 0x04 goes before them.
+    point.copy_from_slice(&key.to_sec1_point(false).as_bytes()[1..]);
+    point
 }

@@ -24,10 +24,17 @@ pub struct NonceIssuer {
 }
 
 impl NonceIssuer {
-    /// Nonces that are good for `lifetime`, at least ten seconds.
+    /// Nonces that are good for `lifetime`, at least ten seconds, under a random key.
     #[must_use]
     pub fn new(lifetime: Duration) -> Self {
-        Self { key: Mutex::new(Zeroizing::new(random())), step_seconds: (lifetime.as_secs() / STEPS).max(1) }
+        Self::with_key(random(), lifetime)
+    }
+
+    /// As [`NonceIssuer::new`], under a key that several processes share: each takes the nonces of
+    /// all. It must be random.
+    #[must_use]
+    pub fn with_key(key: [u8; 32], lifetime: Duration) -> Self {
+        Self { key: Mutex::new(Zeroizing::new(key)), step_seconds: (lifetime.as_secs() / STEPS).max(1) }
     }
 
     /// The nonce of this moment.

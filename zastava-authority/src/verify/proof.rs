@@ -1,11 +1,9 @@
 //! A proof as it came in: parsed, its key and signature checked.
 
 use http::HeaderMap;
-use p256::ecdsa::Signature;
-use p256::ecdsa::signature::Verifier as _;
 use serde::Deserialize;
 
-use super::ProofError;
+use super::{ProofError, signature};
 use crate::dpop::{Present, PublicJwk, RawJwk};
 use crate::encoding::base64url_decode;
 
@@ -41,6 +39,10 @@ struct RawHeader<'a> {
     jwk: RawJwk<'a>,
     #[serde(default)]
     crit: Present,
+    #[serde(default)]
+    jku: Present,
+    #[serde(default)]
+    x5u: Present,
 }
 
 impl Proof {
@@ -68,20 +70,23 @@ impl Proof {
             // RFC 7515 section 4.1.11: we know no extension, so none may be critical.
             return Err(ProofError::Malformed);
         }
+        if header.jku.0 || header.x5u.0 {
+            // Keys come from nowhere else but `jwk`.
+            return Err(ProofError::Key);
+        }
         if header.typ != "dpop+jwt" {
             return Err(ProofError::Type);
         }
         if header.alg != "ES256" {
             return Err(ProofError::Algorithm);
         }
-        let key = header.jwk.verifying_key().ok_or(ProofError::Key)?;
-        let signature = Signature::from_slice(&signature).map_err(|_| ProofError::Signature)?;
-        key.verify(signed.as_bytes(), &signature).map_err(|_| ProofError::Signature)?;
+        let point = header.jwk.point().ok_or(ProofError::Key)?;
+        signature::check(&point, signed.as_bytes(), &signature)?;
 
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProofError::Malformed)?;
         if claims.jti.is_empty() {
             return Err(ProofError::Malformed);
         }
-        Ok(Self { thumbprint: PublicJwk::of(&key).thumbprint(), claims })
+        Ok(Self { thumbprint: PublicJwk::of(&point).thumbprint(), claims })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::dpop::{Present, PublicJwk, encode_segment, sign_compact};
-use crate::encoding::base64url_decode;
+use crate::dpop::{Present, PublicJwk, encode_segment, point_of};
+use crate::encoding::{base64url, base64url_decode};
 
 /// Tokens have about 600 bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -36,7 +36,7 @@ impl TokenKey {
     #[must_use]
     pub fn generate() -> Self {
         let key = SigningKey::generate();
-        let id = PublicJwk::of(key.verifying_key()).thumbprint();
+        let id = PublicJwk::of(&point_of(&key.verifying_key().into())).thumbprint();
         let header = encode_segment(&json!({"typ": "at+jwt", "alg": "ES256", "kid": id})) + ".";
         Self { key, id, header }
     }
@@ -44,7 +44,9 @@ impl TokenKey {
     /// A signed token with these claims.
     #[must_use]
     pub fn sign(&self, claims: &Map<String, Value>) -> String {
-        sign_compact(&self.key, &self.header, claims)
+        let signed = format!("{}{}", self.header, encode_segment(claims));
+        let signature: Signature = self.key.sign(signed.as_bytes());
+        format!("{signed}.{}", base64url(signature.to_bytes()))
     }
 
     /// The claims of a token that this key signed; `None` for all others.
@@ -70,7 +72,7 @@ impl TokenKey {
     /// Never: a public key has a JSON form.
     #[must_use]
     pub fn jwk(&self) -> Value {
-        let mut jwk = json!(PublicJwk::of(self.key.verifying_key()));
+        let mut jwk = json!(PublicJwk::of(&point_of(&self.key.verifying_key().into())));
         jwk["kid"] = self.id.as_str().into();
         jwk["alg"] = "ES256".into();
         jwk["use"] = "sig".into();

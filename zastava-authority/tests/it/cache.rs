@@ -4,12 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use zastava_authority::{DpopKey, Tokens, invalidate_op_token};
+use zastava_authority::{Authority, DpopKey, Tokens, invalidate_op_token};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Server, authority_with_key, mode_of};
+use crate::support::{Server, authority_with_key, mode_of, options};
 
 /// A key file and a cache directory beside it.
 struct Place(TempDir);
@@ -17,7 +18,7 @@ struct Place(TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+        fs::write(place.key(), DpopKey::generate_pem().expose()).unwrap();
         place
     }
 
@@ -37,9 +38,15 @@ impl Place {
         Tokens::new(authority_with_key(server, &[&own, settings].concat(), key, &Telemetry::detached()))
     }
 
-    /// The one file in the cache.
+    /// The tokens in the cache.
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().unwrap() != "lock").collect()
+    }
+
+    /// The one token in the cache.
     fn file(&self) -> PathBuf {
-        let files: Vec<_> = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files = self.files();
         let [file] = files.as_slice() else { panic!("{files:?}") };
         file.clone()
     }
@@ -99,7 +106,7 @@ async fn tokens_of_another_key_client_or_scope_are_ignored() {
     place.start(&server, &[("clientId", "other")]).token("scanner").await.unwrap();
     place.start(&server, &[("scopes", "less")]).token("scanner").await.unwrap();
     place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
-    fs::write(place.key(), DpopKey::generate().to_pem().expose()).unwrap();
+    fs::write(place.key(), DpopKey::generate_pem().expose()).unwrap();
     place.start(&server, &[("issuer", "https://authority.test/other")]).token("scanner").await.unwrap();
     assert_eq!(server.count(), 5);
 }
@@ -108,7 +115,7 @@ async fn tokens_of_another_key_client_or_scope_are_ignored() {
 async fn an_ended_token_is_ignored() {
     let (place, server) = (Place::new(), Server::issuing(1));
     place.start(&server, &[]).token("scanner").await.unwrap();
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     let text = fs::read_to_string(place.file()).unwrap();
     // Each process's clock starts anew, so the file is made older.
     fs::write(place.file(), text.replace("2027-01-15T08:00:0", "2027-01-15T07:00:0")).unwrap();
@@ -133,10 +140,27 @@ async fn refused_and_invalidated_tokens_leave_the_disk() {
     let tokens = place.start(&server, &[]);
     let token = tokens.token("scanner").await.unwrap();
     tokens.reject(&token);
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
     tokens.token("scanner").await.unwrap();
     assert_eq!(tokens.invalidate("scanner"), 2);
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
+}
+
+/// Times are written with microseconds, and the system's clock has more digits.
+#[tokio::test]
+async fn a_refused_token_leaves_the_disk_whatever_the_time_is() {
+    let (place, server) = (Place::new(), Server::issuing(120).with_latency(Duration::ZERO));
+    let (key_path, cache) = (place.key(), place.cache());
+    let settings = [("dpopKeyPath", key_path.to_str().unwrap()), ("cacheDir", cache.to_str().unwrap())];
+    let (options, telemetry) = (options(&settings), Telemetry::detached());
+    for number in 1..=20 {
+        let key = Arc::new(DpopKey::from_file(&key_path).unwrap());
+        let tokens = Tokens::new(Authority::new(&options, server.service(), key, &telemetry));
+        let token = tokens.token("scanner").await.unwrap();
+        assert_eq!(token.expose(), format!("token-{number}"));
+        tokens.reject(&token);
+        assert_eq!(place.files(), [] as [PathBuf; 0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,5 +191,5 @@ async fn the_command_works_without_any_process() {
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let done = invalidate_op_token(&place.cache(), "scanner").await.unwrap();
     assert_eq!((done.processes, done.tokens), (0, 1));
-    assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 0);
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
 }

@@ -17,8 +17,9 @@ use zastava_authority::verify::{ReceivedProof, Verifier, VerifierOptions};
 use zastava_authority::{AuthorizeLayer, DpopKey, Error, Tokens};
 use zastava_core::clock::Timestamp;
 use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Answer, Server, status, tokens, with_header};
+use crate::support::{Answer, Server, authority_with_key, status, tokens, with_header};
 
 const URL: &str = "https://api.test/v1/events?x=1";
 
@@ -34,12 +35,9 @@ impl Bench {
     fn new(api: Server) -> Self {
         let authority = Server::issuing(120);
         let key = Arc::new(DpopKey::generate());
-        let layer = AuthorizeLayer::new(
-            tokens(&authority, &[]),
-            Arc::clone(&key),
-            "scanner",
-            &Uri::from_static("https://API.test:443/ignored"),
-        );
+        let tokens =
+            Tokens::new(authority_with_key(&authority, &[], Arc::clone(&key), &Telemetry::detached()));
+        let layer = AuthorizeLayer::new(tokens, "scanner", &Uri::from_static("https://API.test:443/ignored"));
         let http = HttpService::new(layer.layer(api.service()));
         Self { api, authority, key, http }
     }
@@ -208,9 +206,8 @@ async fn a_bearer_token_goes_without_a_proof() {
     let authority = Server::new(|_| status(503));
     let settings = [("allowStaticTokenFallback", "true"), ("staticTokenValue", "static-token")];
     let api = Server::new(|_| status(200));
-    let key = Arc::new(DpopKey::generate());
     let origin = Uri::from_static("https://api.test");
-    let layer = AuthorizeLayer::new(tokens(&authority, &settings), key, "scanner", &origin);
+    let layer = AuthorizeLayer::new(tokens(&authority, &settings), "scanner", &origin);
     layer.layer(api.service()).oneshot(Request::get(URL).body(Bytes::new()).unwrap()).await.unwrap();
     let request = &api.requests()[0];
     assert_eq!(request.headers()["authorization"], "Bearer static-token");
@@ -273,9 +270,8 @@ async fn fast_rotating_nonces_lose_no_request() {
 #[tokio::test(start_paused = true)]
 async fn any_cloneable_body_will_do() {
     let authority = Server::issuing(120);
-    let key = Arc::new(DpopKey::generate());
     let tokens: Tokens = tokens(&authority, &[]);
-    let layer = AuthorizeLayer::new(tokens, key, "scanner", &Uri::from_static("https://api.test"));
+    let layer = AuthorizeLayer::new(tokens, "scanner", &Uri::from_static("https://api.test"));
     let echo = tower::service_fn(|request: Request<Vec<u8>>| async move {
         Ok::<_, std::convert::Infallible>(Response::new(request.into_body().len()))
     });

@@ -119,13 +119,15 @@ fn our_own_proofs_pass_with_token_and_nonce() {
     let (key, verifier) = (DpopKey::generate(), Verifier::new(VerifierOptions::default()));
     let nonce = verifier.nonce(now());
     let (method, uri) = (&Method::POST, &uri());
-    let proof = key.proof(&ProofRequest {
-        method,
-        uri,
-        access_token: Some(TOKEN),
-        nonce: Some(&nonce),
-        issued_at: now(),
-    });
+    let proof = key
+        .proof(&ProofRequest {
+            method,
+            uri,
+            access_token: Some(TOKEN),
+            nonce: Some(&nonce),
+            issued_at: now(),
+        })
+        .unwrap();
     let received = ReceivedProof {
         method,
         uri,
@@ -142,7 +144,7 @@ fn the_target_uri_is_normal_whatever_the_request_wrote() {
     let uri = &"HTTPS://API.test:443/v1/./x/../events?page=1".parse().unwrap();
     let request =
         ProofRequest { method: &Method::POST, uri, access_token: None, nonce: None, issued_at: now() };
-    let proof = key.proof(&request);
+    let proof = key.proof(&request).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(proof.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!(claims["htu"], "https://api.test/v1/events");
@@ -155,7 +157,7 @@ fn no_two_proofs_are_equal() {
     let uri = &uri();
     let request =
         ProofRequest { method: &Method::GET, uri, access_token: None, nonce: None, issued_at: now() };
-    let proofs: HashSet<_> = (0..1000).map(|_| key.proof(&request)).collect();
+    let proofs: HashSet<_> = (0..1000).map(|_| key.proof(&request).unwrap()).collect();
     assert_eq!(proofs.len(), 1000);
 }
 
@@ -195,6 +197,8 @@ fn every_fault_in_the_header_is_refused() {
     header_refused("crit", json!(["exp"]), ProofError::Malformed);
     header_refused("crit", json!(null), ProofError::Malformed);
     header_refused("jwk", json!("key"), ProofError::Malformed);
+    header_refused("jku", json!("https://evil.test/keys"), ProofError::Key);
+    header_refused("x5u", json!("https://evil.test/certificate"), ProofError::Key);
     for member in ["typ", "alg", "jwk"] {
         let expected = match member {
             "typ" => ProofError::Type,
@@ -207,7 +211,7 @@ fn every_fault_in_the_header_is_refused() {
 
 #[test]
 fn every_fault_in_the_key_is_refused() {
-    for private in ["d", "k", "p", "q", "dp", "dq", "qi", "oth", "x5u", "x5c"] {
+    for private in ["d", "k", "p", "q", "dp", "dq", "qi", "oth", "x5u", "x5c", "jku"] {
         key_refused(private, json!("AQAB"));
         key_refused(private, json!(null));
     }
@@ -323,6 +327,47 @@ fn a_proof_of_the_future_is_remembered_as_long_as_it_is_acceptable() {
     verify_at(&verifier, &proof, now()).unwrap();
     assert_eq!(verify_at(&verifier, &proof, later(70)), Err(ProofError::Replayed));
     assert_eq!(verify_at(&verifier, &proof, later(71)), Err(ProofError::IssuedAt));
+}
+
+#[test]
+fn whoever_remembers_proofs_elsewhere_is_told_for_how_long() {
+    let verifier = verifier();
+    let proof = Draft::new().sign();
+    let (method, uri, headers) = (&Method::POST, &uri(), &headers(&[&proof]));
+    let received = ReceivedProof { method, uri, headers, access_token: None, thumbprint: None };
+    for _ in 0..2 {
+        let verified = verifier.check(&received, now()).unwrap();
+        assert_eq!((verified.jti.as_str(), verified.acceptable_until), ("one", later(61)));
+    }
+    assert_eq!(verifier.check(&received, later(61)), Err(ProofError::IssuedAt));
+}
+
+#[test]
+fn processes_that_share_a_key_take_each_others_nonces() {
+    let verifier = |key| {
+        let nonces = NonceIssuer::with_key([key; 32], Duration::from_secs(300));
+        Verifier::with_nonces(VerifierOptions::default(), nonces)
+    };
+    let mut draft = Draft::new();
+    draft.claims["nonce"] = json!(verifier(1).nonce(now()));
+    verify_at(&verifier(1), &draft.sign(), now()).unwrap();
+    assert_eq!(verify_at(&verifier(2), &draft.sign(), now()), Err(ProofError::NonceMissingOrOld));
+}
+
+#[test]
+fn a_claim_that_stands_there_twice_is_refused() {
+    let good = Draft::new();
+    let twice = |json: String| json.replacen('{', r#"{"jti":"two","typ":"dpop+jwt","#, 1);
+    let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
+    for (header, claims) in [
+        (twice(good.header.to_string()), good.claims.to_string()),
+        (good.header.to_string(), twice(good.claims.to_string())),
+    ] {
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        let signature: Signature = good.key.sign(signed.as_bytes());
+        let proof = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+        assert_eq!(verify_at(&verifier(), &proof, now()), Err(ProofError::Malformed));
+    }
 }
 
 #[test]

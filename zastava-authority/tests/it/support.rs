@@ -191,6 +191,8 @@ pub(crate) struct Pki {
 impl Pki {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
+        // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let pki = Self { dir: tempfile::tempdir().unwrap(), issuer };
@@ -209,6 +211,13 @@ impl Pki {
         std::fs::write(path("chain"), chain).unwrap();
         std::fs::write(path("key"), key).unwrap();
         (path("chain"), path("key"))
+    }
+
+    /// Chain and key files of a server's certificate.
+    pub(crate) fn server(&self, name: &str) {
+        let (chain, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        std::fs::write(self.dir.path().join("server-chain.pem"), chain).unwrap();
+        std::fs::write(self.dir.path().join("server-key.pem"), key).unwrap();
     }
 
     fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
@@ -297,4 +306,20 @@ pub(crate) fn debug_of(value: &impl std::fmt::Debug) -> String {
 pub(crate) fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// RFC 9110 section 5.6.7, for a day in January 2027.
+pub(crate) fn http_date(time: Timestamp) -> String {
+    let (day, rest) = (time.unix_seconds() / 86_400, time.unix_seconds() % 86_400);
+    // 2027-01-01, a Friday.
+    let since = day - 20_819;
+    assert!((0..31).contains(&since));
+    let weekday = ["Fri", "Sat", "Sun", "Mon", "Tue", "Wed", "Thu"][usize::try_from(since % 7).unwrap()];
+    format!(
+        "{weekday}, {:02} Jan 2027 {:02}:{:02}:{:02} GMT",
+        since + 1,
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }

@@ -40,6 +40,8 @@ pub struct AuthorityOptions {
     pub client_key_path: Option<PathBuf>,
     /// File that holds the client secret, where mutual TLS is not required.
     pub client_secret_path: Option<PathBuf>,
+    /// PEM or JWK file of the P-256 key that signs client assertions (`private_key_jwt`).
+    pub client_assertion_key_path: Option<PathBuf>,
     /// PEM file of the authorities that servers are checked against; `None`: the system's.
     pub ca_bundle_path: Option<PathBuf>,
     /// How long one request to Authority may take.
@@ -75,6 +77,7 @@ impl AuthorityOptions {
             client_certificate_path: section.optional("clientCertificatePath"),
             client_key_path: section.optional("clientKeyPath"),
             client_secret_path: section.optional("clientSecretPath"),
+            client_assertion_key_path: section.optional("clientAssertionKeyPath"),
             ca_bundle_path: section.optional("caBundlePath"),
             request_timeout: section.checked(
                 "requestTimeoutSeconds",
@@ -91,6 +94,9 @@ impl AuthorityOptions {
     fn check(&self, section: &Section<'_>) {
         if self.issuer.scheme_str() == Some("http") && !self.allow_insecure_http {
             section.conflict("issuer", "must be https; allowInsecureHttp takes http in a lab");
+        }
+        if self.client_secret_path.is_some() && self.client_assertion_key_path.is_some() {
+            section.conflict("clientSecretPath", "clientAssertionKeyPath is set too; one of them must go");
         }
         let certificate = self.client_certificate_path.is_some();
         if certificate != self.client_key_path.is_some() {

@@ -103,6 +103,16 @@ fn a_section_given_as_a_word_is_a_fault() {
 }
 
 #[test]
+fn a_client_proves_itself_in_one_way() {
+    check_faults(
+        "zastava:\n  runtime:\n    tenant: acme\n    authority:\n      issuer: https://a.example\n      requireMutualTls: false\n      clientSecretPath: /s\n      clientAssertionKeyPath: /k\n",
+        &[
+            "zastava.yaml:7: zastava.runtime.authority.clientSecretPath: clientAssertionKeyPath is set too; one of them must go",
+        ],
+    );
+}
+
+#[test]
 fn variables_win_over_the_file_and_flags_over_both() {
     let mut config = parse(MINIMAL);
     config.overlay_environment(

@@ -85,7 +85,7 @@ impl Bench {
         nonce: Option<&str>,
     ) -> String {
         let issued_at = self.clock.now();
-        key.proof(&ProofRequest { method, uri, access_token: token, nonce, issued_at })
+        key.proof(&ProofRequest { method, uri, access_token: token, nonce, issued_at }).unwrap()
     }
 
     /// Sends with the client certificate.

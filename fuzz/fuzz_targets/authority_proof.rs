@@ -2,11 +2,15 @@
 //! for foreign URIs and nonces pass whatever those are.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use libfuzzer_sys::fuzz_target;
 use zastava_authority::verify::{ProofError, ReceivedProof, Verifier, VerifierOptions};
 use zastava_authority::{DpopKey, ProofRequest};
 use zastava_core::clock::Timestamp;
+
+static KEY: LazyLock<DpopKey> = LazyLock::new(DpopKey::generate);
 
 fuzz_target!(|data: &[u8]| {
     let verifier = Verifier::new(VerifierOptions { require_nonce: false, ..VerifierOptions::default() });
@@ -35,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         nonce: Some(&nonce),
         issued_at: now,
     };
-    let proof = HeaderValue::try_from(DpopKey::generate().proof(&about)).expect("a proof is ASCII");
+    let proof = HeaderValue::try_from(KEY.proof(&about).expect("it signs")).expect("a proof is ASCII");
     let headers = HeaderMap::from_iter([(HeaderName::from_static("dpop"), proof)]);
     // A URI that is no target (a user, a broken triplet, no host) is refused, for that reason only.
     let outcome = verify(&headers, &uri);

@@ -1,0 +1,117 @@
+//! What Authority answers to a token request: RFC 6749 sections 5.1 and 5.2.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use zastava_core::clock::Timestamp;
+use zastava_core::scanner::retry_after;
+use zastava_core::secret::Secret;
+
+use crate::encoding::is_token68;
+use crate::error::Error;
+
+/// The life of a token whose answer does not tell (`expires_in` is optional, RFC 6749 section 5.1).
+const LIFE_DEFAULT: Duration = Duration::from_secs(120);
+/// Longer lives are cut: nobody needs an OpTok of yesterday.
+const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longer words of a server are not repeated in errors.
+const CODE_CHARS_MAX: usize = 64;
+const WORD_CHARS_MAX: usize = 16;
+
+/// The token, if it is of the type that is expected, and how long it lives.
+pub(super) fn read(
+    answer: &Response<Bytes>,
+    expected: &'static str,
+    now: Timestamp,
+) -> Result<(Secret, Duration), Error> {
+    if !answer.status().is_success() {
+        return Err(refusal(answer, now));
+    }
+    let raw: RawToken = serde_json::from_slice(answer.body())
+        .map_err(|_| Error::Malformed { reason: "no token in its answer" })?;
+    let token = Secret::new(raw.access_token);
+    if !raw.token_type.eq_ignore_ascii_case(expected) {
+        return Err(Error::TokenType { expected, found: shown_word(&raw.token_type) });
+    }
+    if !is_token68(token.expose()) {
+        return Err(Error::Malformed { reason: "its token cannot stand in a header" });
+    }
+    Ok((token, raw.expires_in.map_or(Ok(LIFE_DEFAULT), RawLife::duration)?.min(LIFE_MAX)))
+}
+
+/// The code is kept, the description is not: a server may repeat what it was sent.
+pub(super) fn refusal(answer: &Response<Bytes>, now: Timestamp) -> Error {
+    let raw: RawRefusal = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let is_code = |code: &String| {
+        (1..=CODE_CHARS_MAX).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let retry_after = retry_after(answer.headers(), now);
+    Error::Refused { status: answer.status(), code: raw.error.filter(is_code), retry_after }
+}
+
+#[derive(Deserialize)]
+struct RawToken {
+    access_token: String,
+    #[serde(default)]
+    token_type: String,
+    #[serde(default)]
+    expires_in: Option<RawLife>,
+}
+
+/// Some servers write the number as a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawLife {
+    Number(u64),
+    Text(String),
+}
+
+impl RawLife {
+    fn duration(self) -> Result<Duration, Error> {
+        let seconds = match self {
+            Self::Number(seconds) => Some(seconds),
+            Self::Text(text) => text.parse().ok(),
+        };
+        match seconds {
+            None => Err(Error::Malformed { reason: "its expires_in is no number of seconds" }),
+            Some(0) => Err(Error::Malformed { reason: "its token has no life" }),
+            Some(seconds) => Ok(Duration::from_secs(seconds)),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct RawRefusal {
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// RFC 9449 section 8: 400 at a token endpoint; 401 is seen too.
+pub(super) fn is_nonce_challenge(error: &Error) -> bool {
+    error.oauth_code() == Some("use_dpop_nonce")
+}
+
+/// What a server says to a proof or an assertion of another time.
+pub(super) fn is_time_trouble(error: &Error) -> bool {
+    matches!(error.oauth_code(), Some("invalid_dpop_proof" | "invalid_client"))
+}
+
+pub(super) fn result_name(error: &Error) -> &'static str {
+    match error {
+        error if is_nonce_challenge(error) => "nonce",
+        Error::Refused { status: StatusCode::TOO_MANY_REQUESTS, .. } => "limited",
+        Error::Refused { status, .. } if status.is_server_error() => "failed",
+        Error::Refused { .. } => "refused",
+        Error::TokenType { .. } | Error::Issuer { .. } | Error::Malformed { .. } => "malformed",
+        _ => "unreachable",
+    }
+}
+
+/// A word that could be a type. Anything else may be what the server was sent.
+fn shown_word(text: &str) -> String {
+    let is_word = text.len() <= WORD_CHARS_MAX && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_word { text.to_owned() } else { "…".to_owned() }
+}

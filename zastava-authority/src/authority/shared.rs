@@ -1,0 +1,123 @@
+//! What all handles and tasks of one authority share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zastava_core::clock::{Clock, Timestamp};
+use zastava_core::options::AuthorityOptions;
+use zastava_core::secret::Secret;
+use zastava_core::telemetry::{Gauge, scope};
+
+use super::endpoint::Endpoint;
+use super::fallback::Fallback;
+use super::keys::{Bound, Keys};
+use super::slot::Slot;
+use crate::cache_dir::{self, TokenCache};
+use crate::encoding::random;
+use crate::error::Error;
+use crate::moment::Moment;
+use crate::token::OpTok;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) slots: Mutex<HashMap<String, Arc<watch::Sender<Slot>>>>,
+    pub(super) endpoint: Endpoint,
+    pub(super) fallback: Option<Fallback>,
+    pub(super) cache: Option<TokenCache>,
+    pub(super) keys: Keys,
+    pub(super) require_dpop: bool,
+    pub(super) request_timeout: Duration,
+    pub(super) refresh_skew: Duration,
+    pub(super) generation: AtomicU64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) expiry: Gauge,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Moment {
+        Moment::now(&*self.clock)
+    }
+
+    /// Drops what was requested until then.
+    pub(crate) fn invalidate(&self, audience: &str, until: Timestamp) -> usize {
+        let slot = self.slots().get(audience).cloned();
+        let mut in_memory = false;
+        if let Some(slot) = slot {
+            slot.send_modify(|slot| in_memory = slot.invalidate(until));
+        }
+        let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove_until(audience, until));
+        tracing::info!(
+            scope = scope::TOKEN_INVALIDATE,
+            audience,
+            in_memory,
+            on_disk,
+            "OpToks were invalidated"
+        );
+        usize::from(in_memory) + usize::from(on_disk)
+    }
+
+    pub(super) fn reload(&self) -> bool {
+        let changed = self.keys.reload();
+        if changed {
+            self.slots().values().for_each(|slot| slot.send_modify(Slot::renew));
+        }
+        changed
+    }
+
+    /// The static token instead of `error`, where that is allowed and Authority never answered.
+    pub(super) fn fall_back(
+        &self,
+        audience: &str,
+        slot: &watch::Sender<Slot>,
+        error: Error,
+    ) -> Result<Arc<OpTok>, Error> {
+        match &self.fallback {
+            Some(fallback) if !slot.borrow().succeeded => {
+                fallback.token(audience, &error, self.clock.now()).ok_or(error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    pub(super) fn op_tok(
+        &self,
+        audience: &str,
+        token: Secret,
+        expires_at: Timestamp,
+        bound: Bound,
+    ) -> Result<OpTok, Error> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
+        let key = self.require_dpop.then_some(bound.dpop);
+        let mut token = OpTok::new(token, audience, expires_at, generation, key)?;
+        token.certificate = bound.certificate;
+        Ok(token)
+    }
+
+    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<String, Arc<watch::Sender<Slot>>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without the directory everything works but restarts cost a request.
+pub(super) fn open_cache(options: &AuthorityOptions, has_identity: bool) -> Option<TokenCache> {
+    let lasting = if options.require_dpop { options.dpop_key_path.is_some() } else { has_identity };
+    if !lasting {
+        return None;
+    }
+    match cache_dir::prepare(&options.cache_dir) {
+        Ok(()) => Some(TokenCache::new(options)),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "OpToks are not cached on disk");
+            None
+        }
+    }
+}
+
+/// A random number from 0 to 1, for jitter.
+pub(super) fn random_fraction() -> f64 {
+    f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX)
+}

@@ -1,0 +1,175 @@
+//! Whether a request for a protected resource may be served: the token, what it is bound to, and
+//! the proof (RFC 9449 section 7, RFC 8705 section 3).
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use zastava_core::clock::Timestamp;
+
+use super::{ProofError, ReceivedProof, Verifier};
+use crate::encoding::{base64url, sha256};
+
+/// What a token is bound to: the members of its `cnf` claim, or of an introspection's answer
+/// (RFC 9449 section 6, RFC 8705 section 3). Without any it is a bearer token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the two bindings that there are")]
+pub struct Confirmation {
+    /// `jkt`
+    pub key: Option<String>,
+    /// `x5t#S256`
+    pub certificate: Option<String>,
+}
+
+/// A request for a protected resource, as its server knows it.
+#[derive(Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "all that counts of a request")]
+pub struct ReceivedRequest<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's external URI: scheme and host come from the server's configuration.
+    pub uri: &'a Uri,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The client's certificate (DER) by the server's own TLS, or by a proxy that nobody can go
+    /// around and that removes what clients write in its header (RFC 8705 section 6.5).
+    pub client_certificate: Option<&'a [u8]>,
+}
+
+impl fmt::Debug for ReceivedRequest<'_> {
+    /// Without the headers, which hold the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedRequest").field("method", self.method).finish_non_exhaustive()
+    }
+}
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Denial {
+    /// There are no credentials.
+    #[error("a token is required")]
+    NoCredentials,
+    /// There is more than one `Authorization`, or it is malformed.
+    #[error("there must be one Authorization header, with a token")]
+    Malformed,
+    /// The token is none of ours, has ended, or is for somebody else.
+    #[error("the token is not valid here")]
+    Token,
+    /// The token is bound to a key and came as `Bearer`, or the other way around.
+    #[error("the token's binding needs another scheme")]
+    Scheme,
+    /// The token is bound to another certificate than the client has.
+    #[error("the token is bound to another certificate")]
+    Certificate,
+    /// The proof is wrong.
+    #[error("the proof is refused")]
+    Proof(#[source] ProofError),
+}
+
+impl Denial {
+    /// 401, or 400 for a request that nobody could serve.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// The value of `WWW-Authenticate`. Without credentials it has no error code: nothing was done
+    /// wrong yet (RFC 6750 section 3.1).
+    #[must_use]
+    pub fn challenge(self) -> String {
+        let code = match self {
+            Self::NoCredentials => return r#"DPoP algs="ES256""#.to_owned(),
+            Self::Proof(error) => return error.challenge(),
+            Self::Malformed => "invalid_request",
+            Self::Token | Self::Scheme | Self::Certificate => "invalid_token",
+        };
+        // The descriptions above need no escapes.
+        format!(r#"DPoP error="{code}", error_description="{self}", algs="ES256""#)
+    }
+}
+
+impl Verifier {
+    /// Checks the credentials of a request for a protected resource.
+    ///
+    /// `read_token` checks the token by itself (signature or introspection, issuer, audience, end)
+    /// and tells what it is bound to, together with whatever the caller wants to know of it. The
+    /// proof is used up only when all else is good.
+    ///
+    /// # Errors
+    /// Why the request is not served.
+    pub fn authorize<T>(
+        &self,
+        request: &ReceivedRequest<'_>,
+        now: Timestamp,
+        read_token: impl FnOnce(&str) -> Option<(Confirmation, T)>,
+    ) -> Result<T, Denial> {
+        let (scheme, token) = credentials(request.headers)?;
+        let (bound, read) = read_token(token).ok_or(Denial::Token)?;
+        // RFC 9449 section 7.2: a bound token must not pass as a bearer token.
+        let expected = if bound.key.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        if scheme != expected {
+            return Err(Denial::Scheme);
+        }
+        if let Some(expected) = &bound.certificate
+            && request.client_certificate.map(certificate_thumbprint).as_ref() != Some(expected)
+        {
+            return Err(Denial::Certificate);
+        }
+        if bound.key.is_some() {
+            let received = ReceivedProof {
+                method: request.method,
+                uri: request.uri,
+                headers: request.headers,
+                access_token: Some(token),
+                thumbprint: bound.key.as_deref(),
+            };
+            self.verify(&received, now).map_err(Denial::Proof)?;
+        }
+        Ok(read)
+    }
+
+    /// Puts the nonce of this moment into an answer, and forbids to store the answer
+    /// (RFC 9449 section 8.2).
+    pub fn set_nonce(&self, headers: &mut HeaderMap, now: Timestamp) {
+        if let Ok(nonce) = HeaderValue::from_str(&self.nonce(now)) {
+            headers.insert("dpop-nonce", nonce);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
+}
+
+/// Base64url of the SHA-256 of a certificate (DER): what `x5t#S256` of a token that is bound to it
+/// says (RFC 8705 section 3.1).
+#[must_use]
+pub fn certificate_thumbprint(der: &[u8]) -> String {
+    base64url(sha256(&[der]))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Dpop,
+    Bearer,
+}
+
+fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Denial> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Denial::NoCredentials)?;
+    if values.next().is_some() {
+        return Err(Denial::Malformed);
+    }
+    let (scheme, token) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Denial::Malformed)?;
+    // RFC 9110 section 11.4: schemes are matched in any case, and spaces may follow.
+    let token = token.trim_start_matches(' ');
+    if token.is_empty() || token.contains([' ', ',']) {
+        return Err(Denial::Malformed);
+    }
+    match scheme {
+        _ if scheme.eq_ignore_ascii_case("dpop") => Ok((Scheme::Dpop, token)),
+        _ if scheme.eq_ignore_ascii_case("bearer") => Ok((Scheme::Bearer, token)),
+        _ => Err(Denial::NoCredentials),
+    }
+}
