@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zastava_authority::RuntimeCore;
 use zastava_core::contract::AdmissionDecisionEnvelope;
@@ -21,9 +22,13 @@ pub struct App {
     certificates: Arc<Certificates>,
     endpoint: Endpoint,
     ready: Check,
-    /// Keeps tokens fresh while the webhook serves.
-    core: Option<RuntimeCore>,
+    /// Keeps tokens for an audience fresh while the webhook serves.
+    core: Option<(RuntimeCore, String)>,
 }
+
+/// How long the first token is waited for before reviews are asked for: the first of them would wait
+/// else. Not for ever: without Authority there are still verdicts in the cache and open namespaces.
+const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl App {
     /// A webhook that asks Scanner. `decisions` gets every decision and must not block. Called
@@ -40,8 +45,9 @@ impl App {
         let core = RuntimeCore::connect(&options.runtime, &options.backend, telemetry)?;
         let status = core.clone();
         health.status("authority", move || status.status());
+        let audience = options.runtime.authority.audience.clone();
         let app = Self::with_source(options, core.scanner(), telemetry, health, decisions).await?;
-        Ok(Self { core: Some(core), ..app })
+        Ok(Self { core: Some((core, audience)), ..app })
     }
 
     /// A webhook that asks something else; the options' `runtime` and `backend` are not used.
@@ -71,8 +77,14 @@ impl App {
     /// Serves until the shutdown has begun and every review in flight is answered.
     pub async fn run(self, shutdown: Shutdown) {
         tracing::info!(listen = %self.local_addr(), "reviews are taken");
+        let first_token = async {
+            if let Some((core, audience)) = &self.core {
+                // Whatever comes of it is logged where it happens.
+                let _ = tokio::time::timeout(FIRST_TOKEN_TIMEOUT, core.tokens().token(audience)).await;
+            }
+        };
         tokio::select! {
-            () = self.server.serve(self.endpoint, &self.ready, shutdown) => {}
+            () = self.server.serve(self.endpoint, &self.ready, first_token, shutdown) => {}
             () = self.certificates.watch() => {}
         }
         drop(self.core);

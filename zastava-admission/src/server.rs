@@ -68,8 +68,15 @@ impl Server {
         self.address
     }
 
-    /// Serves until the shutdown has begun and every review in flight is answered.
-    pub(crate) async fn serve(self, endpoint: Endpoint, ready: &Check, shutdown: Shutdown) {
+    /// Serves until the shutdown has begun and every review in flight is answered. Reviews are
+    /// answered from the start, and asked for (`ready`) once `warm` is.
+    pub(crate) async fn serve(
+        self,
+        endpoint: Endpoint,
+        ready: &Check,
+        warm: impl Future<Output = ()>,
+        shutdown: Shutdown,
+    ) {
         let connections = self.limits.connections_max;
         let permits = Arc::new(Semaphore::new(connections));
         let connection = Connection {
@@ -83,7 +90,8 @@ impl Server {
             ready.fails("shutting down");
             tokio::time::sleep(self.drain).await;
         });
-        ready.holds();
+        let mut warm = pin!(warm);
+        let mut is_warm = false;
         loop {
             let next = async {
                 let permit = Arc::clone(&permits).acquire_owned().await;
@@ -91,6 +99,13 @@ impl Server {
             };
             let (permit, accepted) = tokio::select! {
                 next = next => next,
+                () = &mut warm, if !is_warm => {
+                    is_warm = true;
+                    if !shutdown.has_begun() {
+                        ready.holds();
+                    }
+                    continue;
+                }
                 () = &mut drained => break,
             };
             let Ok((stream, _)) = accepted else {
