@@ -169,7 +169,8 @@ impl Slot {
             let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
             drops.add(kind, reason, count);
         }
-        if cursor.is_possible() { Self::Intact(cursor) } else { Self::Damaged }
+        let is_believed = cursor.is_possible() || planted(Mistake::OneCursorSlot);
+        if is_believed { Self::Intact(cursor) } else { Self::Damaged }
     }
 }
 

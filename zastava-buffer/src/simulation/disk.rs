@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::Random;
 use crate::store::{Removal, Store, StoredFile};
 
-const SECTOR_BYTES: usize = 512;
+/// Smaller than any real one, so that small structures are torn too.
+const SECTOR_BYTES: usize = 64;
 const PAGE_BYTES: usize = 4096;
 
 #[derive(Clone, Debug)]

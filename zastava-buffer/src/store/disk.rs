@@ -115,14 +115,9 @@ impl Store for Disk {
         self.check_free(reserve_bytes)?;
         let path = self.directory.join(name);
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(&path)?;
-        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&file, keep_size, 0, reserve_bytes) {
-            // Some file systems cannot. Then room runs out in the middle of a write, which is survived too.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-            Err(error) => {
-                let _ = fs::remove_file(&path);
-                return Err(error.into());
-            }
+        if let Err(error) = reserve(&file, reserve_bytes) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
         }
         self.keep(name, file);
         Ok(())
@@ -194,6 +189,18 @@ fn list(directory: &Path, aside: bool, found: &mut Vec<StoredFile>) -> io::Resul
 }
 
 /// A new directory survives a power cut only when its parent is synced, and so on upwards.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    if bytes == 0 {
+        // fallocate(2) takes no length of nothing.
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes) {
+        // Some file systems cannot. Then room runs out in the middle of a write, which is survived too.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn create_durably(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
