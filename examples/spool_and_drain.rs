@@ -1,4 +1,5 @@
 //! Events that survive their process: append, crash, recover, drain.
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
 use std::process::{Command, abort};
 use std::time::Duration;
