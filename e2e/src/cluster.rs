@@ -86,13 +86,17 @@ impl Cluster {
     /// # Errors
     /// When something is missing on this machine, or the nodes do not get ready.
     pub fn start(options: &ClusterOptions, lifetime: Lifetime) -> Result<Self, Error> {
+        Self::check_machine()?;
         let tools = Tools::locate(&options.versions)?;
-        check_machine(&tools)?;
+        tools.program("kube-apiserver")?;
         Self::remove(&options.directory)?;
         make_directory(&options.directory)?;
         let directory = options.directory.canonicalize().map_err(Error::file(&options.directory))?;
         if let Some(mask) = MASKED.into_iter().find(|mask| directory.starts_with(mask)) {
             return Err(Error::Masked { path: directory, mask });
+        }
+        if directory.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_whitespace) {
+            return Err(Error::Blank { path: directory });
         }
         let layout = Layout { directory };
         let nodes: Vec<String> = (1..=options.nodes).map(|number| format!("n{number}")).collect();
@@ -112,6 +116,34 @@ impl Cluster {
         write_archive(&busybox_image(PAUSE_IMAGE, &["sleep", "infinity"])?, &archive)?;
         cluster.import_image(&archive)?;
         Ok(cluster)
+    }
+
+    /// Whether clusters can be started here at all.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], with what to do about it.
+    pub fn check_machine() -> Result<(), Error> {
+        if !rustix::process::geteuid().is_root() {
+            let remedy = "namespaces and mounts need it".to_owned();
+            return Err(Error::Missing { what: "root".to_owned(), remedy });
+        }
+        let packages = Tools::missing_packages();
+        if !packages.is_empty() {
+            let remedy = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+            return Err(Error::Missing { what: "a Debian package".to_owned(), remedy });
+        }
+        Ok(())
+    }
+
+    /// Lets the cluster live on without this handle, as [`Lifetime::Machine`].
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        if let Some((mut guard, _)) = self.guard.take() {
+            // It only waits, and holds nothing.
+            let _ = guard.kill();
+            let _ = guard.wait();
+        }
+        self
     }
 
     /// The cluster that runs in a directory.
@@ -309,21 +341,6 @@ fn spawn_apart(mut command: Command, log: &Path) -> Result<Child, Error> {
     command.stdout(file).stderr(other).process_group(0);
     let program = command.get_program().to_string_lossy().into_owned();
     command.spawn().map_err(|source| Error::Start { program, source })
-}
-
-fn check_machine(tools: &Tools) -> Result<(), Error> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::Missing {
-            what: "root".to_owned(),
-            remedy: "namespaces and mounts need it".to_owned(),
-        });
-    }
-    let packages = Tools::missing_packages();
-    if !packages.is_empty() {
-        let remedy = format!("apt-get install --no-install-recommends {}", packages.join(" "));
-        return Err(Error::Missing { what: "a Debian package".to_owned(), remedy });
-    }
-    tools.program("kube-apiserver").map(|_| ())
 }
 
 /// The first process of the cluster in `directory`: known by its command line and by being number

@@ -62,6 +62,18 @@ pub enum Error {
     /// An image could not be made.
     #[error("cannot make an image")]
     Image(#[source] xtask::Error),
+    /// A cluster runs there already.
+    #[error("a cluster runs in {directory} already; `down` ends it")]
+    Running {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// The directory's name cannot stand in a command line.
+    #[error("{path:?} has a space in its name, which the cluster's programs are not asked to bear")]
+    Blank {
+        /// The cluster's directory.
+        path: PathBuf,
+    },
     /// The directory lies where a node has mounts of its own.
     #[error("{path} lies below {mask}, which every node replaces by its own; choose another directory")]
     Masked {

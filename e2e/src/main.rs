@@ -31,6 +31,14 @@ enum Action {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
         nodes: u8,
     },
+    /// Loads image archives (OCI layouts as tar) into every node
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// Such as those of `cargo xtask images`
+        #[arg(required = true)]
+        archives: Vec<PathBuf>,
+    },
     /// Ends the cluster and removes what it left, also after a crash
     Down(Place),
     /// Opens a shell in the cluster, with kubectl and helm
@@ -103,11 +111,20 @@ fn run(action: Action) -> Result<(), Error> {
         Action::Up { place, versions, nodes } => {
             let mut options = ClusterOptions::new(place.directory);
             (options.nodes, options.versions) = (nodes.into(), versions.into());
+            Cluster::check_machine()?;
+            if Cluster::find(&options.directory).is_ok() {
+                return Err(Error::Running { directory: options.directory });
+            }
             Tools::build(&options.versions, say)?;
             say("starting");
-            let cluster = Cluster::start(&options, Lifetime::Machine)?;
+            // Whatever ends this before the cluster is whole removes it.
+            let cluster = Cluster::start(&options, Lifetime::Handle)?.keep();
             say(&guide(&cluster));
             Ok(())
+        }
+        Action::Import { place, archives } => {
+            let cluster = Cluster::find(&place.directory)?;
+            archives.iter().try_for_each(|archive| cluster.import_image(archive))
         }
         Action::Down(place) => Cluster::remove(&place.directory),
         Action::Guard(place) => {
@@ -146,13 +163,18 @@ fn replace_by(command: &mut std::process::Command) -> Result<(), Error> {
 fn guide(cluster: &Cluster) -> String {
     let (nodes, directory) = (cluster.nodes().join(", "), cluster.directory().display());
     let program = "cargo run --quiet -p zastava-e2e --";
+    let place = match cluster.directory() == default_directory() {
+        true => String::new(),
+        false => format!(" --directory {directory}"),
+    };
     let entering = cluster.entering();
     format!(
         "Ready: {nodes}. Logs are in {directory}/logs.
 
-  {program} kubectl get pods -A
-  {program} shell
-  {program} down
+  {program} kubectl{place} get pods -A
+  {program} shell{place}
+  {program} import{place} target/images/*.tar    # made by cargo xtask images
+  {program} down{place}
 
 Without cargo: {entering} kubectl get pods -A"
     )

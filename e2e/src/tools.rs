@@ -168,6 +168,9 @@ impl Tools {
             for entry in fs::read_dir(directory).map_err(Error::file(directory))? {
                 let target = entry.map_err(Error::file(directory))?.path();
                 let link = links.join(target.file_name().unwrap_or_default());
+                if fs::read_link(&link).is_ok_and(|old| old == target) {
+                    continue;
+                }
                 let _ = fs::remove_file(&link);
                 std::os::unix::fs::symlink(&target, &link).map_err(Error::file(&link))?;
             }
@@ -209,13 +212,13 @@ impl Module {
 
     /// Builds beside the place and moves the whole there, so that half a build is never found.
     fn build(&self, version: &str, directory: &Path) -> Result<(), Error> {
-        let unfinished = directory.with_extension("unfinished");
+        let unfinished = beside(directory, "unfinished");
         let _ = fs::remove_dir_all(&unfinished);
         make_directory(&unfinished)?;
         let source = if version == self.pinned_version()? {
             self.pinned()
         } else {
-            self.write_module(version, &directory.with_extension("module"))?
+            self.write_module(version, &beside(directory, "module"))?
         };
         let mut command = go(&source);
         command.env("CGO_ENABLED", if self.cgo { "1" } else { "0" });
@@ -282,6 +285,13 @@ fn pin_siblings(place: &Path, module: &str, version: &str) -> Result<(), Error> 
         }
     }
     output(&mut edit).map(|_| ())
+}
+
+/// `kubernetes-1.36.2` and its kin: the patch number is no extension.
+fn beside(directory: &Path, suffix: &str) -> PathBuf {
+    let mut path = directory.as_os_str().to_owned();
+    path.push(format!(".{suffix}"));
+    path.into()
 }
 
 fn go(directory: &Path) -> Command {

@@ -227,7 +227,7 @@ impl TokenSource for Authority {
         });
         if dropped {
             if let Some((cache, until)) = shared.cache.as_ref().zip(until) {
-                cache.remove_until(token.audience(), until);
+                cache.remove_until(token.audience(), until, shared.clock.now());
             }
             let (audience, generation) = (token.audience(), token.generation());
             tracing::warn!(

@@ -151,10 +151,11 @@ impl TokenCache {
     }
 
     /// Deletes the audience's token if it was requested until `until`; true when there was one.
-    pub(crate) fn remove_until(&self, audience: &str, until: Timestamp) -> bool {
+    pub(crate) fn remove_until(&self, audience: &str, until: Timestamp, now: Timestamp) -> bool {
         let path = path_of(&self.dir, audience, "json");
         let newer = read_private(&path).is_ok_and(|text| {
-            serde_json::from_str::<RawFile<'_>>(&text).is_ok_and(|raw| is_later(raw.issued_at, until))
+            serde_json::from_str::<RawFile<'_>>(&text)
+                .is_ok_and(|raw| is_later(raw.issued_at, until) && !is_later(raw.issued_at, now))
         });
         !newer && remove_token(&self.dir, audience)
     }

@@ -34,12 +34,12 @@ fn it_fails_closed_soon_and_without_side_effects() {
 }
 
 #[test]
-fn its_own_namespace_is_always_out_and_names_cannot_be_changed() {
+fn its_own_namespace_and_kube_system_are_always_out_and_names_cannot_be_changed() {
     let Some(chart) = Chart::open() else { return };
     for (excluded, expected) in [
         (None, json!(["kube-system", "stellaops"])),
-        (Some(json!([])), json!(["stellaops"])),
-        (Some(json!(["stellaops", "a"])), json!(["a", "stellaops"])),
+        (Some(json!([])), json!(["kube-system", "stellaops"])),
+        (Some(json!(["stellaops", "a"])), json!(["a", "kube-system", "stellaops"])),
     ] {
         let values =
             excluded.map(|names| json!({"webhook": {"registration": {"excludedNamespaces": names}}}));

@@ -1,5 +1,7 @@
 //! A cluster with Zastava's images, a platform to speak to, and the ways to look at both.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -28,6 +30,8 @@ pub(crate) struct Lab {
     /// Where the runbook's commands are run: the repository's root, but for files of one's own.
     pub(crate) desk: PathBuf,
     runbook: Vec<Block>,
+    /// The sections whose commands were run.
+    run: RefCell<BTreeSet<String>>,
     started: Instant,
 }
 
@@ -58,7 +62,16 @@ impl Lab {
             busybox_image(&reference, &["sleep", "100000"]).expect("is made")
         };
         let (signed, unsigned) = (workload("signed"), workload("unsigned"));
-        let lab = Self { cluster, images, signed, unsigned, desk, runbook: blocks(&runbook), started };
+        let lab = Self {
+            cluster,
+            images,
+            signed,
+            unsigned,
+            desk,
+            runbook: blocks(&runbook),
+            run: RefCell::default(),
+            started,
+        };
         lab.load_images(&output);
         Some(lab)
     }
@@ -140,7 +153,9 @@ impl Lab {
     pub(crate) fn runbook(&self, section: &str) -> Vec<String> {
         let blocks: Vec<&Block> = self.runbook.iter().filter(|block| block.section == section).collect();
         assert!(!blocks.is_empty(), "the runbook has no commands in section {section}");
-        blocks.into_iter().map(|block| self.block(block)).collect()
+        let written = blocks.into_iter().map(|block| self.block(block)).collect();
+        self.run.borrow_mut().insert(section.to_owned());
+        written
     }
 
     #[track_caller]
@@ -165,11 +180,11 @@ impl Lab {
         written
     }
 
-    /// The sections that hold commands.
-    pub(crate) fn sections(&self) -> Vec<&str> {
-        let mut sections: Vec<&str> = self.runbook.iter().map(|block| block.section.as_str()).collect();
-        sections.dedup();
-        sections
+    /// The sections that hold commands and were not run.
+    pub(crate) fn sections_left_out(&self) -> Vec<&str> {
+        let run = self.run.borrow();
+        let sections = self.runbook.iter().map(|block| block.section.as_str());
+        sections.filter(|section| !run.contains(*section)).collect()
     }
 
     /// What Scanner answers at one of the sandbox's own paths.

@@ -28,11 +28,5 @@ fn an_installation_lives_as_the_runbook_says() {
     operate::incidents_and_symbols(&lab);
     leave::way_out_and_uninstall(&lab);
     leave::lab_in_one_command(&lab);
-    every_section_was_run(&lab);
-}
-
-/// A section that is added to the runbook must be run somewhere above.
-fn every_section_was_run(lab: &Lab) {
-    let run = ["2.1", "2.2", "2.3", "3", "4.1", "4.2", "4.3", "5", "6", "7", "8", "9"];
-    assert_eq!(lab.sections(), run, "sections of the runbook with commands");
+    assert_eq!(lab.sections_left_out(), [""; 0], "sections of the runbook that no part of the story runs");
 }

@@ -149,6 +149,11 @@ impl Keeper {
             Err(error) => return self.note_failure(error, cause),
         };
         let life = Life::new(requested_at, expires_at, self.shared.refresh_skew);
+        if self.shared.now().since(requested_at) >= life.usable_for() {
+            // Asked for again at once, it would come too late again: this is a failure, with its pause.
+            let reason = "its token had ended before it came";
+            return self.note_failure(Error::Malformed { reason }, cause);
+        }
         let installed = self.put(&token, life, Some(epoch), keys);
         tracing::info!(
             scope = scope::TOKEN_ISSUE,
@@ -168,7 +173,7 @@ impl Keeper {
             cache.store(&token, requested_at.wall);
             // An invalidation in between found no file yet.
             if self.slot.borrow().epoch != epoch {
-                cache.remove_until(audience, requested_at.wall);
+                cache.remove_until(audience, requested_at.wall, self.shared.clock.now());
             }
         }
     }

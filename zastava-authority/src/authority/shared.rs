@@ -43,12 +43,12 @@ impl Shared {
 
     /// Drops what was requested until then.
     pub(crate) fn invalidate(&self, audience: &str, until: Timestamp) -> usize {
-        let slot = self.slots().get(audience).cloned();
+        let (slot, now) = (self.slots().get(audience).cloned(), self.clock.now());
         let mut in_memory = false;
         if let Some(slot) = slot {
-            slot.send_modify(|slot| in_memory = slot.invalidate(until));
+            slot.send_modify(|slot| in_memory = slot.invalidate(until, now));
         }
-        let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove_until(audience, until));
+        let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove_until(audience, until, now));
         tracing::info!(
             scope = scope::TOKEN_INVALIDATE,
             audience,

@@ -197,13 +197,15 @@ impl Slot {
     }
 
     /// Drops a token that was requested until `until`, gives up waiting after a failure, and
-    /// disowns a request on its way.
-    pub(super) fn invalidate(&mut self, until: Timestamp) -> bool {
+    /// disowns a request on its way. One that was requested later than `now` is dropped too: the
+    /// clock was set back, and nobody knows which of the two came first.
+    pub(super) fn invalidate(&mut self, until: Timestamp, now: Timestamp) -> bool {
         self.epoch += 1;
         self.failure = None;
         self.strikes = 0;
         self.dropped_at = Some(until);
-        let dropped = self.current.take_if(|current| current.requested_at.wall <= until).is_some();
+        let counts = |requested: Timestamp| requested <= until || requested > now;
+        let dropped = self.current.take_if(|current| counts(current.requested_at.wall)).is_some();
         if self.current.is_none() {
             self.due = Cause::Invalidated;
         }
@@ -380,8 +382,8 @@ mod tests {
     fn invalidation_requests_at_once_even_after_failures() {
         let mut slot = slot(120, 60, 0.0);
         slot.failed(Error::Timeout { after: seconds(1) }, at(60), 1.0);
-        assert!(slot.invalidate(wall(60)));
-        assert!(!slot.invalidate(wall(60)));
+        assert!(slot.invalidate(wall(60), wall(60)));
+        assert!(!slot.invalidate(wall(60), wall(60)));
         assert_eq!((serves(&slot, 60), slot.next(at(60))), ('w', Next::Fetch(Cause::Invalidated)));
         assert_eq!(slot.epoch, 2);
     }
@@ -389,8 +391,15 @@ mod tests {
     #[test]
     fn an_invalidation_spares_what_was_requested_after_it() {
         let mut slot = slot(120, 60, 0.0);
-        assert!(!slot.invalidate(wall(-1)));
+        assert!(!slot.invalidate(wall(-1), wall(5)));
         assert_eq!((serves(&slot, 0), slot.next(at(60))), ('u', Next::Fetch(Cause::Refresh)));
+    }
+
+    #[test]
+    fn an_invalidation_counts_when_the_clock_was_set_back() {
+        let mut slot = slot(120, 60, 0.0);
+        assert!(slot.invalidate(wall(-3600), wall(-3600)));
+        assert_eq!((serves(&slot, 0), slot.next(at(0))), ('w', Next::Fetch(Cause::Invalidated)));
     }
 
     #[test]

@@ -45,9 +45,10 @@ pub(crate) struct Certified {
     pub(crate) thumbprint: Arc<str>,
 }
 
-/// What changes when a file is written or replaced: inode, seconds, nanoseconds, length. Links are
-/// followed, so Kubernetes' swap of `..data` is seen.
-pub(crate) type Stamp = Option<(u64, i64, i64, u64)>;
+/// What changes when a file is written, replaced or made readable: inode, length, and the seconds and
+/// nanoseconds of the last change of its content and of its inode. Links are followed, so Kubernetes'
+/// swap of `..data` is seen.
+pub(crate) type Stamp = Option<(u64, u64, [i64; 4])>;
 
 impl Identity {
     pub(crate) fn load(chain: PathBuf, key: PathBuf) -> Result<Self, Error> {
@@ -128,7 +129,8 @@ impl fmt::Debug for Certified {
 
 pub(crate) fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len()))
+    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+    Some((metadata.ino(), metadata.len(), times))
 }
 
 /// The chain and the key, which must belong together.

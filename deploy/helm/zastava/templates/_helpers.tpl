@@ -161,20 +161,20 @@ readinessProbe:
 {{- define "zastava.secretVolumes" -}}
 {{- with .Values.secrets.authorityMtls }}
 - name: authority-mtls
-  secret: {secretName: {{ . }}, defaultMode: 0400}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0400}
 {{- end }}
 {{- with .Values.secrets.authorityDpop }}
 - name: authority-dpop
-  secret: {secretName: {{ . }}, defaultMode: 0400}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0400}
 {{- end }}
 {{- with .Values.secrets.authorityClientSecret }}
 - name: authority-client-secret
-  secret: {secretName: {{ . }}, defaultMode: 0400}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0400}
 {{- end }}
 {{- with .Values.secrets.authorityStaticToken }}
 # Deleted once Authority is reachable; the pods go on without it.
 - name: authority-static-token
-  secret: {secretName: {{ . }}, defaultMode: 0400, optional: true}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0400, optional: true}
 {{- end }}
 {{- if .Values.caBundle.configMapName }}
 - name: ca-bundle
@@ -182,7 +182,7 @@ readinessProbe:
 {{- else if .Values.caBundle.secretName }}
 - name: ca-bundle
   # The authority alone: a key that may lie beside it is not for here.
-  secret: {secretName: {{ .Values.caBundle.secretName }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
+  secret: {secretName: {{ .Values.caBundle.secretName | quote }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
 {{- end }}
 {{- end -}}
 

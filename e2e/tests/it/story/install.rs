@@ -112,7 +112,7 @@ fn write_operators_files(lab: &Lab) {
         "webhook": {
             "certificate": {"source": "secret"},
             // Scanner could not be started again without itself.
-            "registration": {"excludedNamespaces": ["kube-system", PLATFORM]},
+            "registration": {"excludedNamespaces": [PLATFORM]},
         },
         "tests": {"signedImage": lab.signed.pinned(), "unsignedImage": lab.unsigned.pinned()},
     });
