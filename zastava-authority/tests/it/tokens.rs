@@ -235,6 +235,16 @@ async fn a_server_that_hangs_costs_its_time_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_ends_on_its_way_is_a_failure_with_a_pause() {
+    let server = Server::issuing(2).with_latency(seconds(3));
+    let tokens = tokens(&server, &[]);
+    let error = timeout(seconds(10), tokens.token("scanner")).await.expect("is told").unwrap_err();
+    assert!(error.to_string().contains("no valid token"), "{error}");
+    advance(seconds(60)).await;
+    assert!(server.count() <= 10, "{} requests in a minute", server.count());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_rejection_of_a_replaced_token_does_nothing() {
     let server = Server::issuing(120);
     let tokens = tokens(&server, &[]);
