@@ -22,6 +22,9 @@ fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("needs root".to_owned());
     }
+    if ["/run", "/var/lib", "/var/log"].iter().any(|mask| workspace().starts_with(mask)) {
+        return Some(format!("{} lies where nodes mount directories of their own", workspace().display()));
+    }
     let packages = Tools::missing_packages();
     if !packages.is_empty() {
         return Some(format!("needs the Debian packages {}", packages.join(" ")));
