@@ -29,6 +29,9 @@ const INIT_COMMAND: &str = "init-control-plane";
 /// Where every node mounts directories of its own.
 const MASKED: [&str; 3] = ["/run", "/var/lib", "/var/log"];
 
+/// What `unshare` is told for every set of namespaces.
+pub(crate) const OWN_NAMESPACES: &str = "--pid --mount --net --uts --fork --mount-proc --propagation private";
+
 /// What a cluster is to be.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -313,16 +316,7 @@ impl Drop for Cluster {
 
 fn spawn_init(layout: &Layout, options: &ClusterOptions, nodes: &[String]) -> Result<Child, Error> {
     let mut command = Command::new("unshare");
-    command.args([
-        "--pid",
-        "--mount",
-        "--net",
-        "--uts",
-        "--fork",
-        "--mount-proc",
-        "--propagation",
-        "private",
-    ]);
+    command.args(OWN_NAMESPACES.split(' '));
     command.arg("--").arg(&options.program).arg(INIT_COMMAND).arg("--directory").arg(&layout.directory);
     command.args(options.versions.arguments()).args(nodes).stdin(Stdio::null());
     spawn_apart(command, &layout.log("control-plane-init"))

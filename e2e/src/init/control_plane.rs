@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::services::Services;
 use crate::Error;
 use crate::cgroups;
-use crate::cluster::Layout;
 use crate::cluster::network::{BRIDGE, CONTROL_PLANE, POD_RANGE, SERVICE_RANGE, node_address, pod_range};
+use crate::cluster::{Layout, OWN_NAMESPACES};
 use crate::command::{line, wait_for, write};
 use crate::tools::{Tools, Versions};
 
@@ -131,20 +131,7 @@ fn start_node(
 ) -> Result<(), Error> {
     let node = &nodes[index];
     let own = std::env::current_exe().map_err(Error::file("/proc/self/exe"))?;
-    let mut arguments = vec![
-        "--pid",
-        "--mount",
-        "--net",
-        "--uts",
-        "--fork",
-        "--mount-proc",
-        "--propagation",
-        "private",
-        "--",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .collect::<Vec<_>>();
+    let mut arguments: Vec<String> = OWN_NAMESPACES.split(' ').chain(["--"]).map(str::to_owned).collect();
     arguments.extend([own.display().to_string(), "init-node".to_owned()]);
     arguments.extend(["--directory".to_owned(), layout.directory.display().to_string()]);
     arguments.extend(versions.arguments());
