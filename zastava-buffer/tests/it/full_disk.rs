@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use zastava_buffer::{Cause, Config, Health, Kind, WhenFull, block_on};
+use zastava_buffer::{Cause, Config, Durability, Health, Kind, WhenFull, block_on};
 
-use crate::support::{close, drain, fill, flush, kind, open, payload, roomy, skip};
+use crate::support::{close, drain, fill, flush, kind, open, payload, recovered, roomy, skip};
 
 /// Unmounted when dropped.
 struct SmallDisk(TempDir);
@@ -47,22 +47,20 @@ fn a_full_disk_keeps_records_in_memory_and_resumes_when_freed() {
     fs::write(&ballast, vec![0; 512 << 10]).expect("there is room");
     let spool = disk.0.path().join("spool");
     let (producer, mut consumer, _) = open(&spool, config(WhenFull::Refuse));
+    // A step at a time, so that what is left in memory fits into the ballast's place.
     let mut seq = 0;
-    while producer.health() == Health::Ok {
-        seq += 1;
+    while block_on(producer.flush(Durability::Process)).is_ok() {
         assert!(seq < 100_000, "it is full some day");
-        fill(&producer, [seq]);
+        fill(&producer, seq + 1..=seq + 100);
+        seq += 100;
     }
     let Health::Degraded { cause, .. } = producer.health() else { panic!("it is full") };
     assert_eq!(cause, Cause::NoSpace);
-    assert!(
-        block_on(producer.flush(zastava_buffer::Durability::Power)).is_err(),
-        "and does not say otherwise"
-    );
+    assert!(block_on(producer.flush(Durability::Power)).is_err(), "and does not say otherwise");
     // It goes on, in memory.
     fill(&producer, seq + 1..=seq + 100);
     fs::remove_file(&ballast).expect("ours");
-    block_on(producer.health_changed(producer.health()));
+    recovered(&producer);
     flush(&producer);
     let drained = drain(&mut consumer);
     drained.assert_genuine();
@@ -143,7 +141,7 @@ fn a_disk_that_turns_read_only_is_drained_and_goes_on_when_it_turns_back() {
         assert_eq!(report.unavailable, Some(Cause::ReadOnly));
         assert!(producer.push(Kind(1), b"in memory").seq().is_some());
         assert!(run("mount", &["-o", "remount,rw"], bind));
-        block_on(producer.health_changed(producer.health()));
+        recovered(&producer);
         assert_eq!(drain(&mut consumer).records.len(), 301);
         close(&producer);
         return;

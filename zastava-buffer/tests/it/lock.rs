@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zastava_buffer::{Buffer, Cause, Durability, Error, Health, Kind, block_on};
 
-use crate::support::{close, drain, fill, flush, open, patient, scratch, small};
+use crate::support::{close, drain, fill, flush, open, patient, recovered, scratch, small};
 
 #[test]
 fn a_second_opener_is_told_at_once_who_holds_it() {
@@ -70,9 +70,7 @@ fn dropping_every_end_writes_what_is_in_memory() {
     // Nobody waits for the thread; the lock is free when it is done.
     let config = patient();
     let (producer, mut consumer, _) = open(directory.path(), config);
-    while producer.health() != Health::Ok {
-        block_on(producer.health_changed(producer.health()));
-    }
+    recovered(&producer);
     assert_eq!(drain(&mut consumer).records.len(), 10);
     assert!(producer.close(Duration::from_secs(600)).0);
 }

@@ -5,7 +5,9 @@ use zastava_buffer::{
     block_on,
 };
 
-use crate::support::{check_disk, close, drain, fill, flush, open, payload, scratch, segments, small};
+use crate::support::{
+    check_disk, close, drain, fill, flush, open, payload, recovered, scratch, segments, small,
+};
 
 const IMPORTANT: Kind = Kind(1);
 const CHATTER: Kind = Kind(2);
@@ -198,7 +200,7 @@ fn gaps_from_memory_are_written_and_survive() {
     let lost = producer.stats().dropped;
     assert!(lost.total() > 300);
     std::fs::remove_file(&directory).expect("ours");
-    block_on(producer.health_changed(producer.health()));
+    recovered(&producer);
     flush(&producer);
     close(&producer);
     let (producer, mut consumer, report) = open(&directory, config);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use zastava_buffer::{
-    Buffer, Commit, Config, Consumer, Durability, Entry, Gap, Kind, OpenReport, Producer, Record, Stats,
-    Unavailable, block_on,
+    Buffer, Commit, Config, Consumer, Durability, Entry, Gap, Health, Kind, OpenReport, Producer, Record,
+    Stats, Unavailable, block_on,
 };
 
 /// A directory in memory where there is one: sweeps open thousands of buffers.
@@ -52,6 +52,15 @@ pub(crate) fn payload(seq: u64) -> Vec<u8> {
 
 pub(crate) fn kind(seq: u64) -> Kind {
     Kind((seq % 3) as u8)
+}
+
+/// Waits until the storage does well. The writer may have been faster than the test: each wait is for a change from
+/// what was last seen.
+pub(crate) fn recovered(producer: &Producer) {
+    let mut seen = producer.health();
+    while seen != Health::Ok {
+        seen = block_on(producer.health_changed(seen));
+    }
 }
 
 /// Pushes the records with these numbers.
