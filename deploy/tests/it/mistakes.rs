@@ -98,6 +98,9 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("zastava.observer.posture.enabled", json!(true), "'/zastava/observer/posture/enabled'"),
         ("zastava.observer.health.listen", json!(":9101"), "'/zastava/observer/health/listen'"),
         ("zastava.observer.health.listen", json!("127.0.0.1:9101"), "'/zastava/observer/health/listen'"),
+        // `null` takes a default away.
+        ("zastava.webhook.listen", json!(null), "'/zastava/webhook': missing property 'listen'"),
+        ("zastava.observer.health", json!(null), "'/zastava/observer': missing property 'health'"),
         ("zastava.webhook.listen", json!("8443"), "'/zastava/webhook/listen'"),
         ("zastava.webhook.listen", json!("127.0.0.1:8443"), "'/zastava/webhook/listen'"),
         ("zastava.webhook.listen", json!("[::1]:8443"), "'/zastava/webhook/listen'"),
@@ -281,6 +284,8 @@ fn what_the_programs_take_is_not_refused() {
         ),
         ("secrets.authorityDpop", json!("123")),
         ("secrets.authorityDpop", json!("a.b-c.1")),
+        ("observer.hostPaths", json!({"proc": null, "scratch": null})),
+        ("secrets", json!({"authorityDpop": null, "authorityStaticToken": null})),
         ("observer.hostPaths.scratch", json!("/var/run/zastava/")),
         ("observer.hostPaths.scratch", json!("/var/lib/containerd-events/..zastava")),
         ("webhook.autoscaling", json!({"minReplicas": 4, "maxReplicas": 4})),

@@ -22,7 +22,7 @@ tells its own: all at once, each by the path of its key.
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- $faults = append $faults (printf "at '/webhook/autoscaling/minReplicas': %d is more than '/webhook/autoscaling/maxReplicas', which is %d: raise that or lower this" (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- end -}}
-{{- if contains "PRIVATE KEY" $webhook.certificate.caBundle -}}
+{{- if contains "PRIVATE KEY" (default "" $webhook.certificate.caBundle) -}}
 {{- $faults = append $faults "at '/webhook/certificate/caBundle': holds a private key, which everybody could read in the webhook's registration: leave the certificates alone in it" -}}
 {{- end -}}
 {{- end -}}
@@ -30,7 +30,7 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults (printf "at '/caBundle': configMapName (%s) and secretName (%s) are both set, and one bundle is mounted: empty one of them" .Values.caBundle.configMapName .Values.caBundle.secretName) -}}
 {{- end -}}
 {{- if .Values.observer.enabled -}}
-{{- $paths := dict "/zastava/observer/procRootPath" .Values.zastava.observer.procRootPath -}}
+{{- $paths := dict "/zastava/observer/procRootPath" (default "" .Values.zastava.observer.procRootPath) -}}
 {{- range $key, $path := .Values.observer.hostPaths -}}
 {{- $_ := set $paths (printf "/observer/hostPaths/%s" $key) $path -}}
 {{- end -}}
@@ -55,7 +55,7 @@ tells its own: all at once, each by the path of its key.
 
 {{/* What is wrong with writing events to `scratch` of the node's paths. */}}
 {{- define "zastava.scratchFault" -}}
-{{- $scratch := .scratch | trimSuffix "/" -}}
+{{- $scratch := get . "scratch" | trimSuffix "/" -}}
 {{- $why := "" -}}
 {{- if has $scratch (list "/home" "/media" "/mnt" "/opt" "/root" "/run" "/srv" "/tmp" "/var" "/var/cache" "/var/lib" "/var/log" "/var/run" "/var/tmp") -}}
 {{- $why = "is shared by all of the node" -}}
@@ -86,7 +86,7 @@ tells its own: all at once, each by the path of its key.
 {{- $faults := list -}}
 {{- $seen := dict -}}
 {{- range $made -}}
-{{- $name := first . -}}
+{{- $name := first . | default "" -}}
 {{- if and $name (hasKey $seen $name) -}}
 {{- $faults = append $faults (printf "at '%s': the chart makes a Secret %s for '%s' already: choose another name" (last .) $name (get $seen $name)) -}}
 {{- end -}}
