@@ -151,6 +151,11 @@ fn the_tests_of_the_release_ask_about_a_signed_and_an_unsigned_image_by_the_serv
     let rendered = chart.render(&[sandbox()]);
     let pod = rendered.object("Pod", "zastava-review-test");
     assert_eq!(pod["metadata"]["annotations"]["helm.sh/hook"], "test");
+    // The first token may come after the test.
+    assert_eq!(
+        (&pod["spec"]["restartPolicy"], &pod["spec"]["activeDeadlineSeconds"]),
+        (&json!("OnFailure"), &json!(60))
+    );
     let containers = pod["spec"]["containers"].as_array().expect("is a list");
     for (container, image, decision) in
         [(&containers[0], "signed", "allow"), (&containers[1], "unsigned", "deny")]
