@@ -162,7 +162,7 @@ impl Reviewer {
             }
             Err(_) => {
                 tracing::warn!(scope = SCOPE, budget_ms = budget.as_millis() as u64, "no verdict in time");
-                format!("scanner did not answer within {} ms", budget.as_millis())
+                format!("no verdict within {} ms", budget.as_millis())
             }
         };
         Err(ImageVerdict::unknown(Rule::NoVerdict, reason))

@@ -71,7 +71,9 @@ impl Rule {
     fn advice(self) -> &'static str {
         match self {
             Self::Policy => "Sign the image or have its policy changed in Scanner, then try again.",
-            Self::NoVerdict => "Try again; if it stays, ask the operators whether Scanner answers.",
+            Self::NoVerdict => {
+                "Try again; if it stays, ask the operators whether Scanner and Authority answer."
+            }
             Self::Unanswerable => "Correct the image references and labels, or split the object.",
             Self::Overload => "Try again in a moment.",
             Self::UnpinnedTag => "Name the image by its digest.",

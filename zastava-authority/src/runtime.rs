@@ -1,6 +1,7 @@
 //! Everything a program needs to talk to Scanner, from its options.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceExt as _};
 use tower_layer::Layer as _;
-use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::http_service::{BoxError, HttpService, NoToken};
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::scanner::ScannerClient;
 use zastava_core::telemetry::Telemetry;
@@ -18,7 +19,7 @@ use crate::authorize::AuthorizeLayer;
 use crate::control;
 use crate::dpop::DpopKey;
 use crate::error::Error;
-use crate::token::Tokens;
+use crate::token::{TokenSource as _, Tokens};
 use crate::transport::TransportOptions;
 
 /// A Scanner client with tokens from Authority; what the runbook calls `AddZastavaRuntimeCore`.
@@ -64,7 +65,8 @@ impl RuntimeCore {
 
         let tokens = Tokens::new(authority.clone());
         let layer = AuthorizeLayer::new(tokens, &options.audience, &backend.base_address);
-        let http = within(backend.request_timeout, HttpService::new(layer.layer(to_scanner)));
+        let service = HttpService::new(layer.layer(to_scanner.map_request(Sent::mark)));
+        let http = within(backend.request_timeout, &authority, &options.audience, service);
         Ok(Self {
             scanner: ScannerClient::new(http, backend, telemetry),
             authority,
@@ -107,15 +109,41 @@ impl RuntimeCore {
     }
 }
 
-/// The time-out holds for a request as a whole: its token, and every attempt.
-fn within(limit: Duration, service: HttpService) -> HttpService {
-    HttpService::new(tower::service_fn(move |request: Request<Bytes>| {
-        let mut service = service.clone();
+/// Whether a request got as far as the connection: what fails before that is no fault of Scanner's.
+#[derive(Clone, Debug, Default)]
+struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    fn mark(request: Request<Bytes>) -> Request<Bytes> {
+        if let Some(Self(sent)) = request.extensions().get() {
+            sent.store(true, Ordering::Relaxed);
+        }
+        request
+    }
+}
+
+/// The time-out holds for a request as a whole: its token, and every attempt. A request that was
+/// never sent for want of a token fails with [`NoToken`].
+fn within(limit: Duration, authority: &Authority, audience: &str, service: HttpService) -> HttpService {
+    let authority = authority.clone();
+    let audience: Arc<str> = audience.into();
+    HttpService::new(tower::service_fn(move |mut request: Request<Bytes>| {
+        let (mut service, authority, audience) = (service.clone(), authority.clone(), Arc::clone(&audience));
+        let sent = Sent::default();
+        request.extensions_mut().insert(sent.clone());
         async move {
             let exchange = async { service.ready().await?.call(request).await };
             let answer: Result<Result<Response<Bytes>, BoxError>, _> =
                 tokio::time::timeout(limit, exchange).await;
-            answer.unwrap_or_else(|_| Err(Error::Timeout { after: limit }.into()))
+            answer.unwrap_or_else(|_| Err(Error::Timeout { after: limit }.into())).map_err(|error| {
+                // One that has a token waits for the first to be answered: by Scanner.
+                let waits_for_token = || authority.at_hand(&audience).is_none();
+                if !sent.0.load(Ordering::Relaxed) && waits_for_token() {
+                    NoToken(error).into()
+                } else {
+                    error
+                }
+            })
         }
     }))
 }

@@ -11,7 +11,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::clock::Timestamp;
 use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, Problem};
-use crate::http_service::{BoxError, HttpService};
+use crate::http_service::{BoxError, HttpService, NoToken};
 use crate::options::BackendOptions;
 use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
 
@@ -69,12 +69,14 @@ impl ScannerClient {
         let started = Instant::now();
         let mut http = self.http.clone();
         let answer = async { http.ready().await?.call(request).await }.await;
+        let answer = answer.map_err(ScannerError::unanswered);
         let status = match &answer {
             Ok(answer) => answer.status().as_str().to_owned(),
+            Err(ScannerError::NoToken(_)) => "no-token".to_owned(),
             Err(_) => "unreachable".to_owned(),
         };
         self.latency.observe_ms(&[endpoint, &status], started.elapsed());
-        let (parts, body) = answer.map_err(ScannerError::Unreachable)?.into_parts();
+        let (parts, body) = answer?.into_parts();
         if parts.status.is_success() {
             return Ok(body);
         }
@@ -103,14 +105,26 @@ pub enum ScannerError {
     /// A success whose body is not what it should be.
     #[error("scanner's answer is malformed")]
     Malformed(#[source] BoxError),
-    /// No answer: connection, TLS, time-out, or no token.
+    /// No answer: connection, TLS or time-out.
     #[error("scanner cannot be reached")]
     Unreachable(#[source] BoxError),
+    /// Scanner was not asked, since Authority gave no token to ask with. The cause is what Authority or
+    /// the way there said.
+    #[error("no token from authority, so scanner was not asked")]
+    NoToken(#[source] BoxError),
 }
 
 impl ScannerError {
     fn malformed(error: serde_json::Error) -> Self {
         Self::Malformed(error.into())
+    }
+
+    /// From the service below.
+    fn unanswered(error: BoxError) -> Self {
+        match error.downcast::<NoToken>() {
+            Ok(no_token) => Self::NoToken(no_token.0),
+            Err(error) => Self::Unreachable(error),
+        }
     }
 
     fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {

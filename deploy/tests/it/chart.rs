@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::tools::{both, find_or_skip, root};
 use crate::yaml;
 
@@ -36,10 +37,18 @@ impl Chart {
     }
 
     fn run(&self, arguments: &[&str], values: &[Value]) -> Output {
+        self.run_in(None, arguments, values)
+    }
+
+    fn run_in(&self, cluster: Option<&Cluster>, arguments: &[&str], values: &[Value]) -> Output {
         let folder = tempfile::tempdir().expect("has a place for files");
         let mut command = Command::new(&self.helm);
         // Nothing of whoever runs the test: no cluster, no cache, no plugins.
-        command.env("HOME", folder.path()).env("KUBECONFIG", folder.path().join("none"));
+        let kubeconfig = folder.path().join("kubeconfig");
+        if let Some(cluster) = cluster {
+            std::fs::write(&kubeconfig, cluster.kubeconfig().to_string()).expect("writes");
+        }
+        command.env("HOME", folder.path()).env("KUBECONFIG", kubeconfig);
         command.args(arguments);
         for (index, values) in values.iter().enumerate() {
             let path = folder.path().join(format!("{index}.yaml"));
@@ -54,11 +63,27 @@ impl Chart {
     }
 
     pub(crate) fn template(&self, values: &[Value]) -> Result<String, String> {
-        let output = self.run(&["template", RELEASE, &Self::path(), "--namespace", NAMESPACE], values);
-        match output.status.success() {
-            true => Ok(String::from_utf8(output.stdout).expect("is text")),
-            false => Err(both(&output)),
-        }
+        told(&self.run(&["template", RELEASE, &Self::path(), "--namespace", NAMESPACE], values))
+    }
+
+    /// As an installation or an upgrade renders, which sees what is there.
+    pub(crate) fn template_in(&self, cluster: &Cluster, values: &[Value]) -> Result<String, String> {
+        let words = ["--namespace", NAMESPACE, "--dry-run=server", "--disable-openapi-validation"];
+        let path = Self::path();
+        let arguments: Vec<&str> = ["template", RELEASE, &path].into_iter().chain(words).collect();
+        told(&self.run_in(Some(cluster), &arguments, values))
+    }
+
+    pub(crate) fn render_in(&self, cluster: &Cluster, values: &[Value]) -> Rendered {
+        let text = self.template_in(cluster, values).unwrap_or_else(|told| panic!("{values:?}\n{told}"));
+        Rendered { objects: yaml::documents(&text) }
+    }
+
+    /// With another name, in another namespace.
+    pub(crate) fn render_as(&self, release: &str, namespace: &str, values: &[Value]) -> Rendered {
+        let output = self.run(&["template", release, &Self::path(), "--namespace", namespace], values);
+        let text = told(&output).unwrap_or_else(|told| panic!("{values:?}\n{told}"));
+        Rendered { objects: yaml::documents(&text) }
     }
 
     pub(crate) fn render(&self, values: &[Value]) -> Rendered {
@@ -86,6 +111,14 @@ impl Chart {
         let output = self.run(&["show", "chart", &Self::path()], &[]);
         assert!(output.status.success(), "{}", both(&output));
         yaml::document(&String::from_utf8(output.stdout).expect("is text"))
+    }
+}
+
+/// Manifests, or why there are none.
+fn told(output: &Output) -> Result<String, String> {
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout.clone()).expect("is text")),
+        false => Err(both(output)),
     }
 }
 
@@ -188,6 +221,28 @@ pub(crate) fn certified() -> Value {
     })
 }
 
+/// Names of digits alone, which Kubernetes takes and YAML takes for numbers.
+pub(crate) fn numbers() -> Value {
+    json!({
+        "secrets": {"authorityMtls": "70001", "authorityDpop": "70002", "authorityStaticToken": "70003",
+            "authorityClientSecret": "70004"},
+        "caBundle": {"configMapName": "70005", "key": "70006"},
+        "imagePullSecrets": ["70007"],
+        "observer": {"priorityClassName": "70008", "serviceAccount": {"name": "70009"}},
+        "webhook": {
+            "registration": {"excludedNamespaces": ["70010"]}, "certificate": {"secretName": "70011"},
+            "priorityClassName": "70012", "serviceAccount": {"name": "70013"},
+        },
+        "sandbox": {"priorityClassName": "70014", "serviceAccount": {"name": "70015"}},
+        "tests": {"namespace": "70016"},
+        "priorityClass": {"create": true, "name": "70017"},
+        "prometheusRule": {"enabled": true, "namespace": "70018"},
+        "dashboard": {"enabled": true, "namespace": "70019"},
+        "serviceMonitor": {"enabled": true, "namespace": "70020"},
+        "networkPolicy": {"enabled": true},
+    })
+}
+
 /// Every set of values that the chart is tried with.
 pub(crate) fn variants() -> Vec<(&'static str, Vec<Value>)> {
     vec![
@@ -197,6 +252,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Vec<Value>)> {
         ("certified", vec![least(), certified()]),
         ("observer alone", vec![least(), json!({"webhook": {"enabled": false}})]),
         ("webhook alone", vec![least(), json!({"observer": {"enabled": false}})]),
+        ("numbers", vec![sandbox(), numbers()]),
         ("sample", vec![yaml::document(&crate::tools::read("values/zastava-runtime.yaml"))]),
     ]
 }

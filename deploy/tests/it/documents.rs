@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::chart::{Chart, RELEASE, certified, everything, least, sandbox, variants};
+use crate::chart::{Chart, RELEASE, certified, everything, least, numbers, sandbox, variants};
 use crate::tools::read;
 
 #[test]
@@ -128,15 +128,23 @@ fn images_are_the_release_s_unless_a_tag_or_a_digest_is_said() {
 }
 
 #[test]
-fn rendering_twice_gives_the_same_but_for_generated_keys() {
+fn rendering_twice_gives_the_same() {
     let Some(chart) = Chart::open() else { return };
     let values = [least(), certified()];
     assert_eq!(chart.template(&values), chart.template(&values));
-    let roll = |rendered: crate::chart::Rendered| -> Vec<_> {
-        rendered.pods().into_iter().map(|(name, pod)| (name, pod.clone())).collect()
-    };
-    let values = [sandbox()];
-    assert_eq!(roll(chart.render(&values)), roll(chart.render(&values)), "new keys alone roll nothing");
+}
+
+#[test]
+fn names_of_digits_stay_text_wherever_they_stand() {
+    let Some(chart) = Chart::open() else { return };
+    let rendered = chart.render_as("70021", "70022", &[sandbox(), numbers()]);
+    let text = serde_json::Value::from(rendered.objects).to_string();
+    for name in 70_001..=70_022 {
+        assert!(text.contains(&name.to_string()), "{name} is not rendered");
+        for before in [":", "[", ","] {
+            assert!(!text.contains(&format!("{before}{name}")), "{name} is a number");
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What `deploy/helm/zastava` and `docs/ops` promise, as far as no cluster is needed to see it.
 
 mod chart;
+mod cluster;
 mod configuration;
+mod contradictions;
 mod documents;
 mod kubernetes;
 mod lab;
+mod looked_up;
 mod mistakes;
 mod monitoring;
 mod observer;

@@ -10,10 +10,14 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("is two levels up")
 }
 
+/// A path from a variable. An empty one is not set: that is how shells say it.
+fn named(value: Option<OsString>) -> Option<PathBuf> {
+    value.filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The program that the variable names, that was built for the cluster tests, or that is on `PATH`.
 pub(crate) fn find(variable: &str, name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os(variable).map(PathBuf::from);
-    if let Some(named) = named {
+    if let Some(named) = named(std::env::var_os(variable)) {
         assert!(named.is_file(), "{variable} names {}, which is no file", named.display());
         return Some(named);
     }
@@ -48,4 +52,11 @@ pub(crate) fn both(output: &Output) -> String {
 pub(crate) fn read(path: &str) -> String {
     let path = root().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn an_empty_variable_names_nothing() {
+    assert_eq!(named(None), None);
+    assert_eq!(named(Some(OsString::new())), None);
+    assert_eq!(named(Some("/usr/bin/helm".into())), Some(PathBuf::from("/usr/bin/helm")));
 }

@@ -3,6 +3,8 @@
 //! each part begins where the one before it ended.
 
 mod admission;
+mod certificate;
+mod client;
 mod install;
 mod leave;
 mod mounts;
@@ -21,6 +23,7 @@ fn an_installation_lives_as_the_runbook_says() {
     admission::signed_runs_and_is_told(&lab);
     operate::upgrade_and_rollback_lose_no_review(&lab);
     operate::guardrails_are_seen(&lab);
+    certificate::certificate_and_ca_change_without_a_gap(&lab);
     mounts::capabilities_are_two(&lab);
     mounts::each_missing_mount_is_named(&lab);
     outage::scanner(&lab);

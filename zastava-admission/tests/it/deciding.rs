@@ -73,7 +73,7 @@ async fn every_kind_of_silence_is_no_verdict() {
     let body = serde_json::to_vec(&pod_review(&[SIGNED])).unwrap();
     for (mood, expected) in [
         (Mood::Refuses, "scanner answered 503"),
-        (Mood::Hangs, "scanner did not answer within 40 ms"),
+        (Mood::Hangs, "no verdict within 40 ms"),
         (Mood::Evades, "scanner's answer leaves the image out"),
         (Mood::Answers, "scanner has no verdict"),
     ] {
@@ -119,7 +119,7 @@ async fn question_gets_the_reviews_budget_and_no_more() {
     let started = tokio::time::Instant::now();
     let (_, response) = review(&reviewer, &pod_review(&[SIGNED])).await;
     assert_eq!(started.elapsed(), BUDGET);
-    assert!(message(&response).contains("did not answer within 5000 ms"));
+    assert!(message(&response).contains("no verdict within 5000 ms"));
     assert!(message(&response).contains("namespace shop fails closed"));
 }
 

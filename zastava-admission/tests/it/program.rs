@@ -148,12 +148,42 @@ async fn scanner_offline_denies_unless_the_namespace_fails_open() {
         installation.sandbox.scanner_offline().await;
         let response = installation.review(SIGNED).await;
         assert_eq!(response["allowed"], allowed, "{response}");
+        assert!(response.to_string().contains("scanner cannot be reached"), "{response}");
         assert_eq!(response["auditAnnotations"].get("failOpen").is_some(), allowed);
         let decision = installation.webhook.decision().await.decision;
         assert_eq!(decision.annotations["source"], if allowed { "fail-open" } else { "fail-closed" });
         installation.sandbox.scanner_online().await.unwrap();
         let response = installation.review(UNSIGNED).await;
         assert_eq!(response["allowed"], false);
+    }
+}
+
+#[tokio::test]
+async fn authority_that_gives_no_token_is_not_called_a_silent_scanner() {
+    let patience = ["webhook.backend", "runtime.authority"]
+        .map(|place| format!("--set=zastava.{place}.requestTimeoutSeconds=1"));
+    for hangs in [false, true] {
+        let mut installation = Installation::start(&patience.each_ref().map(String::as_str)).await;
+        assert_eq!(installation.review(SIGNED).await["allowed"], true);
+        match hangs {
+            true => {
+                let kind = FaultKind::Delay(Duration::from_secs(600));
+                installation.sandbox.misbehave(Fault { route: Route::Token, kind, times: 100 });
+            }
+            false => installation.sandbox.authority_offline().await,
+        }
+        let configuration = installation.sandbox.write_configuration("acme").unwrap();
+        let process = Process::start(&configuration, &["invalidate-op-token", "--audience", "scanner"]);
+        assert_eq!(process.exit_code().await, Some(0));
+        let response = installation.review(WARNED).await;
+        assert_eq!(response["allowed"], false, "{response}");
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(message.contains("no token from authority, so scanner was not asked"), "{message}");
+        assert!(message.contains("(rule no-verdict)"), "{message}");
+        let decision = installation.webhook.decision().await.decision;
+        assert_eq!(decision.images[0].name, SIGNED);
+        let decision = installation.webhook.decision().await.decision;
+        assert_eq!(decision.annotations["source"], "fail-closed");
     }
 }
 
@@ -179,7 +209,7 @@ async fn late_scanner_is_not_waited_for() {
     let mut connection = installation.connect().await;
     let answer = connection.review("/validate?timeout=1s", &pod_review(&[SIGNED])).await.unwrap();
     let message = answer.response()["status"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("did not answer within"), "{message}");
+    assert!(message.contains("no verdict within"), "{message}");
     assert_eq!(installation.webhook.decision().await.decision.annotations["source"], "fail-closed");
 }
 

@@ -173,7 +173,7 @@ async fn caller_is_answered_within_its_own_timeout() {
     let mut connection = webhook.connect().await;
     let answer = connection.review("/validate?timeout=1s", &pod_review(&[SIGNED])).await.unwrap();
     let message = answer.response()["status"]["message"].as_str().unwrap().to_owned();
-    let (_, budget) = message.split_once("did not answer within ").unwrap();
+    let (_, budget) = message.split_once("no verdict within ").unwrap();
     let budget: u64 = budget.split(' ').next().unwrap().parse().unwrap();
     assert!((100..=700).contains(&budget), "{message}");
 }

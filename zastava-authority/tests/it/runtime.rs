@@ -252,9 +252,10 @@ async fn a_missing_key_is_a_fault_of_configuration() {
 }
 
 #[tokio::test]
-async fn without_authority_scanner_is_unreachable_and_says_why() {
+async fn without_authority_it_is_said_that_there_is_no_token() {
     let core = Installation::new("https://localhost:1".to_owned()).connect().unwrap();
     let error = core.scanner().send_events(Bytes::from_static(b"{}")).await.unwrap_err();
+    assert_eq!(error.to_string(), "no token from authority, so scanner was not asked");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "no valid token for \"scanner\"");
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::PolicyRequest;
-use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::http_service::{BoxError, HttpService, NoToken};
 use zastava_core::options::BackendOptions;
 use zastava_core::scanner::{ScannerClient, ScannerError, retry_after};
 use zastava_core::telemetry::Telemetry;
@@ -59,6 +59,23 @@ async fn html_and_silence_are_told_apart() {
     let (silent, _) = client(None);
     let error = silent.policy(&PolicyRequest::default()).await.expect_err("is unreachable");
     assert!(matches!(error, ScannerError::Unreachable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_was_not_sent_for_want_of_a_token_is_no_silence_of_scanner_s() {
+    let http = HttpService::new(tower::service_fn(|_: http::Request<Bytes>| async {
+        Err::<http::Response<Bytes>, _>(BoxError::from(NoToken("authority answered 503".into())))
+    }));
+    let telemetry = Telemetry::detached();
+    let options = BackendOptions::new("https://scanner.internal".parse().expect("is a URL"));
+    let client = ScannerClient::new(http, &options, &telemetry);
+    let error = client.policy(&PolicyRequest::default()).await.expect_err("is not sent");
+    assert_eq!(error.to_string(), "no token from authority, so scanner was not asked");
+    let cause = std::error::Error::source(&error).expect("has a cause");
+    assert_eq!(cause.to_string(), "authority answered 503");
+    let text = telemetry.render();
+    let series = r#"zastava_runtime_backend_latency_ms_count{endpoint="policy",status="no-token"} 1"#;
+    assert!(text.contains(series), "{text}");
 }
 
 #[test]

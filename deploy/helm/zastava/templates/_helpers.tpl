@@ -23,7 +23,7 @@ helm.sh/chart: {{ include "zastava.chart" .root }}
 {{/* What selects a part's pods for the life of its workload. */}}
 {{- define "zastava.selector" -}}
 app.kubernetes.io/name: zastava-{{ .part }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 
 {{/* The image of a part: {root, part, settings}. A digest wins over a tag. */}}
@@ -62,18 +62,18 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 
 {{/* Pod settings that every part has: {root, part, settings}. */}}
 {{- define "zastava.pod" -}}
-serviceAccountName: {{ .settings.serviceAccount.name | default (ternary (printf "zastava-%s" .part) "default" .settings.serviceAccount.create) }}
+serviceAccountName: {{ .settings.serviceAccount.name | default (ternary (printf "zastava-%s" .part) "default" .settings.serviceAccount.create) | quote }}
 # Nothing here asks the API server anything.
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .settings.priorityClassName | default (ternary .root.Values.priorityClass.name "" .root.Values.priorityClass.create) }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .settings.nodeSelector }}
 nodeSelector:
@@ -178,12 +178,29 @@ readinessProbe:
 {{- end }}
 {{- if .Values.caBundle.configMapName }}
 - name: ca-bundle
-  configMap: {name: {{ .Values.caBundle.configMapName }}, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
+  configMap: {name: {{ .Values.caBundle.configMapName | quote }}, items: [{key: {{ .Values.caBundle.key | quote }}, path: {{ .Values.caBundle.key | quote }}}]}
 {{- else if .Values.caBundle.secretName }}
 - name: ca-bundle
   # The authority alone: a key that may lie beside it is not for here.
-  secret: {secretName: {{ .Values.caBundle.secretName | quote }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key }}, path: {{ .Values.caBundle.key }}}]}
+  secret: {secretName: {{ .Values.caBundle.secretName | quote }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key | quote }}, path: {{ .Values.caBundle.key | quote }}}]}
 {{- end }}
+{{- end -}}
+
+{{/*
+The data of a Secret or ConfigMap of the release's namespace: {root, kind, name}. Nothing without a name, without a
+cluster (`helm template`), or when it is not there.
+*/}}
+{{- define "zastava.found" -}}
+{{- $found := dict -}}
+{{- if .name -}}
+{{- $found = (lookup "v1" .kind .root.Release.Namespace .name | default dict).data | default dict -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end -}}
+
+{{/* Checksums of what a program reads at its start only: {root, part}. */}}
+{{- define "zastava.checksums" -}}
+checksum/configuration: {{ include "zastava.configuration" . | sha256sum }}
 {{- end -}}
 
 {{/* What `helm test` asks about; without values, the images that the sandbox's embedded policy knows. */}}

@@ -96,37 +96,53 @@ fn write_operators_files(lab: &Lab) {
         let decoded = run(Command::new("base64").arg("-d").arg(lab.desk.join("encoded")));
         fs::write(lab.desk.join(file), decoded).expect("is written");
     }
-    issue_webhook_certificate(lab);
-    let service = |port: u16| format!("https://zastava-sandbox.{PLATFORM}.svc:{port}");
-    let backend = json!({"baseAddress": service(8441)});
-    let values = json!({
-        "zastava": {
-            "runtime": {
-                "tenant": "acme", "environment": "e2e", "deployment": "e2e",
-                "authority": {"issuer": service(8440)},
-                "metrics": {"commonTags": {"cluster": "e2e"}},
-            },
-            "observer": {"backend": backend}, "webhook": {"backend": backend},
-        },
-        "caBundle": {"secretName": "zastava-authority-mtls"},
-        "webhook": {
-            "certificate": {"source": "secret"},
-            // Scanner could not be started again without itself.
-            "registration": {"excludedNamespaces": [PLATFORM]},
-        },
-        "tests": {"signedImage": lab.signed.pinned(), "unsignedImage": lab.unsigned.pinned()},
-    });
-    fs::write(lab.desk.join("values/zastava-runtime.yaml"), values.to_string()).expect("is written");
+    issue_webhook_certificate(lab, "webhook");
+    let (signed, unsigned) = (lab.signed.pinned(), lab.unsigned.pinned());
+    // As the sample is written: the runbook changes the tag in place.
+    let values = format!(
+        r#"zastava:
+  runtime:
+    tenant: acme
+    environment: e2e
+    deployment: e2e
+    authority:
+      issuer: https://zastava-sandbox.{PLATFORM}.svc:8440
+    metrics:
+      commonTags:
+        cluster: e2e
+  observer:
+    backend:
+      baseAddress: https://zastava-sandbox.{PLATFORM}.svc:8441
+  webhook:
+    backend:
+      baseAddress: https://zastava-sandbox.{PLATFORM}.svc:8441
+image:
+  tag: ""
+caBundle:
+  secretName: zastava-authority-mtls
+webhook:
+  certificate:
+    source: secret
+  registration:
+    # Scanner could not be started again without itself.
+    excludedNamespaces: [{PLATFORM}]
+tests:
+  signedImage: {signed}
+  unsignedImage: {unsigned}
+"#
+    );
+    fs::write(lab.desk.join("values/zastava-runtime.yaml"), values).expect("is written");
 }
 
-/// As an operator's own authority would.
-fn issue_webhook_certificate(lab: &Lab) {
-    let script = "
-        key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
-        openssl req -x509 $key -days 30 -subj /CN=authority -keyout webhook-ca.key -out webhook-ca.crt
-        openssl req -new $key -subj /CN=zastava-webhook -keyout webhook.key -out webhook.csr
-        echo subjectAltName=DNS:zastava-webhook.stellaops.svc >webhook.ext
-        openssl x509 -req -in webhook.csr -CA webhook-ca.crt -CAkey webhook-ca.key -CAcreateserial -days 30 \
-            -extfile webhook.ext -out webhook.crt";
-    run(Command::new("bash").current_dir(&lab.desk).args(["-euc", script]));
+/// As an operator's own authority would: `NAME.crt`, `NAME.key`, and `NAME-ca.crt`.
+pub(super) fn issue_webhook_certificate(lab: &Lab, name: &str) {
+    let script = format!(
+        "key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+        openssl req -x509 $key -days 30 -subj /CN={name}-authority -keyout {name}-ca.key -out {name}-ca.crt
+        openssl req -new $key -subj /CN=zastava-webhook -keyout {name}.key -out {name}.csr
+        echo subjectAltName=DNS:zastava-webhook.stellaops.svc >{name}.ext
+        openssl x509 -req -in {name}.csr -CA {name}-ca.crt -CAkey {name}-ca.key -CAcreateserial -days 30 \
+            -extfile {name}.ext -out {name}.crt"
+    );
+    run(Command::new("bash").current_dir(&lab.desk).args(["-euc", &script]));
 }

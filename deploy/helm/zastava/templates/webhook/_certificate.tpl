@@ -12,8 +12,7 @@ The generated certificate as YAML of base64 fields. An earlier one is kept: API 
 until every pod has taken the new one. The authority's key is not kept at all.
 */}}
 {{- define "zastava.generatedCertificate" -}}
-{{- $secret := lookup "v1" "Secret" .Release.Namespace .Values.webhook.certificate.secretName -}}
-{{- $data := ($secret | default dict).data | default dict -}}
+{{- $data := include "zastava.found" (dict "root" . "kind" "Secret" "name" .Values.webhook.certificate.secretName) | fromYaml -}}
 {{- if and (index $data "ca.crt") (index $data "tls.crt") (index $data "tls.key") -}}
 ca: {{ index $data "ca.crt" }}
 certificate: {{ index $data "tls.crt" }}
@@ -39,10 +38,27 @@ cluster (`helm template`) nothing can be found, and the value alone counts.
 {{- .Values.webhook.certificate.caBundle | trim | printf "%s\n" | b64enc -}}
 {{- else if lookup "v1" "Namespace" "" "kube-system" -}}
 {{- $name := .Values.webhook.certificate.secretName -}}
-{{- $secret := lookup "v1" "Secret" .Release.Namespace $name -}}
-{{- if not $secret -}}
-{{- fail (printf "webhook.certificate: there is no Secret %s/%s: create it with tls.crt, tls.key and ca.crt, or set webhook.certificate.source to generated or cert-manager" .Release.Namespace $name) -}}
+{{- $data := include "zastava.found" (dict "root" . "kind" "Secret" "name" $name) | fromYaml -}}
+{{- $place := printf "at '/webhook/certificate/secretName': the Secret %s/%s" .Release.Namespace $name -}}
+{{- if not $data -}}
+{{- fail (printf "%s is not there, or is empty: create it with tls.crt, tls.key and ca.crt, or set webhook.certificate.source to generated or cert-manager" $place) -}}
 {{- end -}}
-{{- index ($secret.data | default dict) "ca.crt" | required (printf "webhook.certificate.caBundle: the Secret %s/%s has no ca.crt: say here what API servers check the certificate against" .Release.Namespace $name) -}}
+{{- range $key := list "tls.crt" "tls.key" -}}
+{{- if not (get $data $key) -}}
+{{- fail (printf "%s has no %s, which the webhook serves with" $place $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $bundle := get $data "ca.crt" -}}
+{{- if not $bundle -}}
+{{- fail (printf "%s has no ca.crt: put there, or into webhook.certificate.caBundle, what API servers check the certificate against" $place) -}}
+{{- end -}}
+{{- $text := b64dec $bundle -}}
+{{- if contains "PRIVATE KEY" $text -}}
+{{- fail (printf "%s has a private key in its ca.crt, which everybody could read in the webhook's registration: leave the certificates alone in it" $place) -}}
+{{- end -}}
+{{- if not (regexMatch "-----BEGIN CERTIFICATE-----\\s+[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----" $text) -}}
+{{- fail (printf "%s holds no certificate in PEM in its ca.crt: put there, encoded once, what begins with -----BEGIN CERTIFICATE-----" $place) -}}
+{{- end -}}
+{{- $bundle -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,112 @@
+//! Mistakes in two values at once, or that take words to explain: each is refused, and the message names the key, says what
+//! is wrong and what would be right.
+
+use serde_json::{Value, json};
+
+use crate::chart::{Chart, least, sandbox};
+
+/// What somebody wrote, and how the chart answers.
+fn contradictions() -> Vec<(Value, &'static str)> {
+    let listen = |review: &str, health: &str| json!({"listen": review, "health": {"listen": health}});
+    let scratch = |path: &str| json!({"observer": {"hostPaths": {"scratch": path}}});
+    vec![
+        (
+            json!({"zastava": {"webhook": listen("0.0.0.0:8443", "[::]:8443")}}),
+            "'/zastava/webhook/health/listen': port 8443 is that of '/zastava/webhook/listen'",
+        ),
+        (
+            json!({"zastava": {"webhook": listen("0.0.0.0:10250", "0.0.0.0:9102")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/listen': on the node's network (webhook.hostNetwork) port 10250 is the kubelet's",
+        ),
+        (
+            json!({"zastava": {"webhook": listen("0.0.0.0:8443", "0.0.0.0:10256")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/health/listen': on the node's network (webhook.hostNetwork) port 10256 is the kube-proxy's",
+        ),
+        (
+            json!({"webhook": {"autoscaling": {"minReplicas": 8}}}),
+            "'/webhook/autoscaling/minReplicas': 8 is more than '/webhook/autoscaling/maxReplicas', which is 6",
+        ),
+        (
+            json!({"caBundle": {"configMapName": "a", "secretName": "b"}}),
+            "'/caBundle': configMapName (a) and secretName (b) are both set",
+        ),
+        (
+            json!({"webhook": {"certificate": {"caBundle":
+                "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n-----END CERTIFICATE-----\n"}}}),
+            "'/webhook/certificate/caBundle': holds a private key",
+        ),
+        (scratch("/"), "'/observer/hostPaths/scratch': / is the root"),
+        (scratch("//"), "'/observer/hostPaths/scratch': // is the root"),
+        (
+            scratch("/var/../etc"),
+            "'/observer/hostPaths/scratch': /var/../etc is written in a roundabout way: say /etc",
+        ),
+        (scratch("/etc"), "'/observer/hostPaths/scratch': /etc belongs to the node's system"),
+        (scratch("/proc/"), "'/observer/hostPaths/scratch': /proc belongs to the node's system"),
+        (scratch("/usr/share/zastava"), "'/observer/hostPaths/scratch': /usr/share/zastava belongs"),
+        (scratch("/var/lib/kubelet/pods"), "'/observer/hostPaths/scratch': /var/lib/kubelet/pods belongs"),
+        (scratch("/var/lib"), "'/observer/hostPaths/scratch': /var/lib is shared by all of the node"),
+        (
+            json!({"observer": {"hostPaths": {"containerdState": "/data/containerd", "scratch": "/data"}}}),
+            "'/observer/hostPaths/scratch': /data and '/observer/hostPaths/containerdState' (/data/containerd) are one in the other",
+        ),
+        (
+            json!({"observer": {"hostPaths": {"containerdState": "/"}}}),
+            "'/observer/hostPaths/containerdState': / is the root",
+        ),
+        (
+            json!({"zastava": {"observer": {"procRootPath": "/."}}}),
+            "'/zastava/observer/procRootPath': /. is the root",
+        ),
+        (
+            json!({"sandbox": {"enabled": true}, "secrets": {"authorityDpop": "zastava-authority-mtls"}}),
+            "'/secrets/authorityDpop': the chart makes a Secret zastava-authority-mtls for '/secrets/authorityMtls' already",
+        ),
+        (
+            json!({"sandbox": {"enabled": true}, "webhook": {"certificate": {"secretName": "zastava-sandbox-tls"}}}),
+            "'/webhook/certificate/secretName': the chart makes a Secret zastava-sandbox-tls for '/sandbox/createSecrets' already",
+        ),
+    ]
+}
+
+#[test]
+fn each_is_refused_by_the_path_of_its_key_with_a_way_out() {
+    let Some(chart) = Chart::open() else { return };
+    for (values, place) in contradictions() {
+        match chart.template(&[least(), values.clone()]) {
+            Ok(_) => panic!("{values} was taken"),
+            Err(told) => {
+                assert!(told.contains(&format!("\n- at {place}")), "{values}: expected {place} in\n{told}")
+            }
+        }
+    }
+}
+
+#[test]
+fn all_of_them_are_told_at_once() {
+    let Some(chart) = Chart::open() else { return };
+    let wrong = json!({
+        "caBundle": {"configMapName": "a", "secretName": "b"},
+        "observer": {"hostPaths": {"scratch": "/dev/shm"}},
+        "webhook": {"autoscaling": {"minReplicas": 3, "maxReplicas": 1}},
+    });
+    let told = chart.template(&[sandbox(), wrong]).expect_err("is refused");
+    for place in ["/caBundle", "/observer/hostPaths/scratch", "/webhook/autoscaling/minReplicas"] {
+        assert!(told.contains(&format!("\n- at '{place}'")), "{place} not in\n{told}");
+    }
+}
+
+#[test]
+fn what_is_turned_off_contradicts_nothing() {
+    let Some(chart) = Chart::open() else { return };
+    for values in [
+        json!({"observer": {"enabled": false, "hostPaths": {"scratch": "/etc"}}}),
+        json!({"webhook": {"autoscaling": {"enabled": false, "minReplicas": 8}}}),
+        json!({"webhook": {"enabled": false}, "zastava": {"webhook": {"listen": "0.0.0.0:9102"}}}),
+        json!({"zastava": {"webhook": {"listen": "0.0.0.0:10250"}}}),
+    ] {
+        if let Err(told) = chart.template(&[least(), values.clone()]) {
+            panic!("{values} was refused\n{told}");
+        }
+    }
+}
