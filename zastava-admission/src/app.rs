@@ -29,6 +29,8 @@ pub struct App {
 /// How long the first token is waited for before reviews are asked for: the first of them would wait
 /// else. Not for ever: without Authority there are still verdicts in the cache and open namespaces.
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between looks for it when the failure does not say when the next one is worth it.
+const TOKEN_RETRY: Duration = Duration::from_millis(250);
 
 impl App {
     /// A webhook that asks Scanner. `decisions` gets every decision and must not block. Called
@@ -80,7 +82,7 @@ impl App {
         let first_token = async {
             if let Some((core, audience)) = &self.core {
                 // Whatever comes of it is logged where it happens.
-                let _ = tokio::time::timeout(FIRST_TOKEN_TIMEOUT, core.tokens().token(audience)).await;
+                let _ = tokio::time::timeout(FIRST_TOKEN_TIMEOUT, first_token(core, audience)).await;
             }
         };
         tokio::select! {
@@ -88,5 +90,13 @@ impl App {
             () = self.certificates.watch() => {}
         }
         drop(self.core);
+    }
+}
+
+/// A failure is no end: installed together, Authority may be there a second later.
+async fn first_token(core: &RuntimeCore, audience: &str) {
+    let tokens = core.tokens();
+    while let Err(error) = tokens.token(audience).await {
+        tokio::time::sleep(error.retry_after().unwrap_or(TOKEN_RETRY)).await;
     }
 }

@@ -77,8 +77,13 @@ async fn invalidate(options: &WebhookOptions, audience: &str) -> Result<ExitStat
         scope = scope::TOKEN_INVALIDATE,
         audience,
         processes = dropped.processes,
+        unanswered = dropped.unanswered,
         tokens = dropped.tokens,
-        "dropped cached OpToks"
+        "dropped cached OpToks; whoever copied one can use it until it ends"
     );
-    Ok(if dropped.tokens == 0 { ExitStatus::NothingToDo } else { ExitStatus::Success })
+    Ok(match (dropped.unanswered, dropped.tokens) {
+        (1.., _) => ExitStatus::Failure,
+        (0, 0) => ExitStatus::NothingToDo,
+        (0, _) => ExitStatus::Success,
+    })
 }

@@ -33,7 +33,7 @@ use self::shared::{open_cache, random_fraction};
 use self::slot::{Serve, Slot};
 use crate::dpop::DpopKey;
 use crate::error::Error;
-use crate::moment::SystemClocks;
+use crate::moment::{Moment, SystemClocks};
 use crate::token::{OpTok, TokenFuture, TokenSource};
 use crate::transport::identity::Identity;
 use crate::transport::{TransportOptions, https_with};
@@ -126,7 +126,8 @@ impl Authority {
             require_dpop: options.require_dpop,
             request_timeout: options.request_timeout,
             endpoint: Endpoint::new(options, http, Arc::clone(&clock), telemetry),
-            fallback: fallback.map(|token| Fallback::new(token, &options.audience, clock.now(), telemetry)),
+            fallback: fallback
+                .map(|token| Fallback::new(token, &options.audience, Moment::now(&*clock), telemetry)),
             refresh_skew: options.refresh_skew,
             generation: AtomicU64::new(1),
             clock,

@@ -52,7 +52,7 @@ const NONCE_RETRIES_MAX: u8 = 2;
 ///
 /// It keeps the newest nonce of the origin, and the distance of its clock from ours. It answers a
 /// nonce challenge up to two times, an `invalid_token` once, with a new token, and an
-/// `invalid_dpop_proof` once, if the very answer shows that our clock was wrong. Every other answer
+/// `invalid_dpop_proof` once, by the other clock, if ours and the server's differ. Every other answer
 /// is the caller's. Requests for another origin are refused before a token is touched. A token that
 /// is not bound to a key goes out as `Bearer`, without a proof.
 ///
@@ -221,8 +221,8 @@ impl Exchange {
                 !std::mem::replace(&mut self.token_retried, true)
             }
             Some(Challenge::InvalidProof) => {
-                let moved = terms.skew.seconds() != attempt.skew_seconds;
-                moved && !std::mem::replace(&mut self.skew_retried, true)
+                !std::mem::replace(&mut self.skew_retried, true)
+                    && terms.skew.reconsider(attempt.skew_seconds)
             }
             None => false,
         };

@@ -25,6 +25,8 @@ const DRAFT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the directory, or checks that it is ours and closes it to others.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
+    // A slash at its end would follow a link.
+    let dir: &Path = &dir.components().collect::<PathBuf>();
     let prepared = || -> io::Result<()> {
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent)?;

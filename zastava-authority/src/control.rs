@@ -6,11 +6,13 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 use zastava_core::clock::Timestamp;
 
 use crate::authority::{Authority, Shared};
@@ -23,6 +25,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// This many sockets of one process, or of processes that share its number across containers.
 const SOCKETS_MAX: usize = 64;
+/// This many askers are listened to at the same time.
+const ASKERS_MAX: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
@@ -44,13 +48,14 @@ struct Answer {
 pub struct Invalidation {
     /// Processes that answered.
     pub processes: usize,
+    /// Processes that live and did not answer in time: they may go on with their token.
+    pub unanswered: usize,
     /// Copies of tokens that were dropped, in memory and on disk.
     pub tokens: usize,
 }
 
 /// Drops cached tokens for the audience: the file on disk, and the token in each live process that
-/// shares this cache directory. Each gets a new token at once. Takes about a second at most, more
-/// only when several processes hang.
+/// shares this cache directory. Each gets a new token at once. Takes about a second at most.
 ///
 /// Tokens are JWTs: whoever copied one can use it until it ends.
 ///
@@ -58,23 +63,36 @@ pub struct Invalidation {
 /// [`Error::File`] when the directory exists but cannot be read.
 pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Invalidation, Error> {
     // The file goes first: a process writes its new token there.
-    let mut done = Invalidation { processes: 0, tokens: cache_dir::remove_token(cache_dir, audience).into() };
-    let question = Question { invalidate: audience.to_owned(), until: Timestamp::now() };
+    let tokens = cache_dir::remove_token(cache_dir, audience).into();
+    let mut done = Invalidation { tokens, ..Invalidation::default() };
+    let question = Arc::new(Question { invalidate: audience.to_owned(), until: Timestamp::now() });
+    let mut asked = JoinSet::new();
     for socket in sockets(cache_dir).map_err(|error| Error::file(cache_dir, error))? {
-        match tokio::time::timeout(ANSWER_TIMEOUT, ask(&socket, &question)).await {
-            Ok(Ok(answer)) => {
+        let question = Arc::clone(&question);
+        asked.spawn(async move {
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(&socket, &question)).await;
+            (socket, answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+        });
+    }
+    for (socket, answer) in asked.join_all().await {
+        match answer {
+            Ok(answer) => {
                 done.processes += 1;
                 done.tokens += answer.tokens;
             }
             // Nobody listens: its process is gone.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let _ = fs::remove_file(&socket);
+            Err(error) if is_gone(&error) => drop(fs::remove_file(&socket)),
+            Err(error) => {
+                done.unanswered += 1;
+                tracing::warn!(socket = %socket.display(), %error, "a process did not answer");
             }
-            Ok(Err(error)) => tracing::warn!(socket = %socket.display(), %error, "a process did not answer"),
-            Err(_) => tracing::warn!(socket = %socket.display(), "a process did not answer in time"),
         }
     }
     Ok(done)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
 fn sockets(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -107,7 +125,7 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
                 tokio::select! {
                     // Nothing is ever sent: this is the end.
                     _ = alive.changed() => {}
-                    () = socket.serve(&shared) => {}
+                    () = socket.serve(shared) => {}
                 }
             });
         }
@@ -152,12 +170,18 @@ impl Socket {
         Ok(socket)
     }
 
-    /// One asker after the other: each has half a second.
-    async fn serve(&self, shared: &Shared) {
+    /// Each asker has half a second, and none waits for another.
+    async fn serve(&self, shared: Arc<Shared>) {
+        let mut askers = JoinSet::new();
         loop {
-            match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept(), if askers.len() < ASKERS_MAX => accepted,
+                Some(_) = askers.join_next() => continue,
+            };
+            match accepted {
                 Ok((stream, _)) => {
-                    let _ = tokio::time::timeout(QUESTION_TIMEOUT, answer(stream, shared)).await;
+                    let answered = answer(stream, Arc::clone(&shared));
+                    askers.spawn(tokio::time::timeout(QUESTION_TIMEOUT, answered));
                 }
                 // Out of descriptors, most likely: do not spin.
                 Err(_) => tokio::time::sleep(QUESTION_TIMEOUT).await,
@@ -172,7 +196,7 @@ impl Drop for Socket {
     }
 }
 
-async fn answer(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
     let question: Question = read_line(&mut stream).await?;
     let tokens = shared.invalidate(&question.invalidate, question.until);
     write_line(&mut stream, &Answer { tokens }).await

@@ -23,7 +23,7 @@ impl Moment {
         self.wall.saturating_since(earlier.wall).max(self.boot.saturating_sub(earlier.boot))
     }
 
-    /// The moment, before this one, at which the wall clock showed this.
+    /// The moment, not after this one, at which the wall clock showed this.
     pub(crate) fn at_wall(self, wall: Timestamp) -> Self {
         Self { wall, boot: self.boot.saturating_sub(self.wall.saturating_since(wall)) }
     }

@@ -1,7 +1,9 @@
 //! How far our clock is from a server's, by the `Date` of its answers.
 //!
 //! A proof says when it was made, and a server refuses those that are too old or of the future. A
-//! wrong clock is the usual reason; the server tells the right time with every answer.
+//! wrong clock is the usual reason; the server tells the right time with every answer, unless it is
+//! the server's own `Date` that is wrong. So what is learned is a guess, and given up when a proof
+//! that was made by it is refused.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +18,8 @@ const SAMPLES: usize = 5;
 const TOLERATED_MS: i64 = 2_000;
 /// No server may move our proofs further than this.
 const OFFSET_MS_MAX: i64 = 300_000;
+/// Nor at all when it is so far off: moved by five minutes a proof would still be of another time.
+const BELIEVED_MS_MAX: i64 = 2 * OFFSET_MS_MAX;
 /// An answer that took longer tells nothing about the clock.
 const EXCHANGE_MAX: Duration = Duration::from_secs(10);
 
@@ -25,7 +29,16 @@ pub(crate) struct Skew(Mutex<Samples>);
 #[derive(Debug, Default)]
 struct Samples {
     newest: VecDeque<i64>,
-    applied: i64,
+    /// In seconds.
+    measured: i64,
+    /// The server refused proofs that were corrected.
+    disbelieved: bool,
+}
+
+impl Samples {
+    fn applied(&self) -> i64 {
+        if self.disbelieved { 0 } else { self.measured }
+    }
 }
 
 impl Skew {
@@ -37,7 +50,26 @@ impl Skew {
 
     /// What is added to our clock: zero while the two agree.
     pub(crate) fn seconds(&self) -> i64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).applied
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).applied()
+    }
+
+    /// Whether another attempt is worth it after the server refused the time of a proof that was
+    /// corrected by `seconds`. The very answer may have taught another correction. Else the `Date`
+    /// is what may be wrong, and proofs follow our clock until they are refused as well.
+    pub(crate) fn reconsider(&self, seconds: i64) -> bool {
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.applied() != seconds {
+            return true;
+        }
+        if samples.measured == 0 {
+            return false;
+        }
+        samples.disbelieved = !samples.disbelieved;
+        tracing::warn!(
+            offset_seconds = samples.applied(),
+            "the server refuses the time of proofs; they follow the other clock"
+        );
+        true
     }
 
     /// Takes the `Date` of an answer to a request that was sent and answered at these times. One
@@ -69,12 +101,12 @@ impl Skew {
         let mut sorted: Vec<_> = samples.newest.iter().copied().collect();
         sorted.sort_unstable();
         let median = sorted[sorted.len() / 2];
-        let offset =
-            if median.abs() > TOLERATED_MS { median.clamp(-OFFSET_MS_MAX, OFFSET_MS_MAX) } else { 0 };
+        let is_plausible = (TOLERATED_MS + 1..=BELIEVED_MS_MAX).contains(&median.abs());
+        let offset = if is_plausible { median.clamp(-OFFSET_MS_MAX, OFFSET_MS_MAX) } else { 0 };
         let seconds = offset / 1000;
         // A second more or less is rounding, and no news.
-        if seconds.abs_diff(samples.applied) > 1 || (seconds == 0) != (samples.applied == 0) {
-            samples.applied = seconds;
+        if seconds.abs_diff(samples.measured) > 1 || (seconds == 0) != (samples.measured == 0) {
+            (samples.measured, samples.disbelieved) = (seconds, false);
             tracing::warn!(
                 offset_seconds = seconds,
                 "our clock and the server's differ; proofs follow the server's"
@@ -99,8 +131,18 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_minutes_off_is_corrected_and_a_good_one_is_left_alone() {
-        for (off, expected) in [(0, 0), (2, 0), (-1, 0), (240, -239), (-240, 240), (3600, -300), (-3600, 300)]
-        {
+        let rows = [
+            (0, 0),
+            (2, 0),
+            (-1, 0),
+            (240, -239),
+            (-240, 240),
+            (590, -300),
+            (-590, 300),
+            (3600, 0),
+            (-3600, 0),
+        ];
+        for (off, expected) in rows {
             let skew = Skew::default();
             learn(&skew, NOW + off, NOW + off);
             assert_eq!(skew.seconds(), expected, "{off}");
@@ -120,6 +162,21 @@ mod tests {
         assert_eq!(skew.seconds(), 300);
         (0..3).for_each(|_| learn(&skew, NOW, NOW));
         assert_eq!(skew.seconds(), 0);
+    }
+
+    #[test]
+    fn a_date_whose_proofs_are_refused_is_given_up() {
+        let skew = Skew::default();
+        assert!(!skew.reconsider(0), "there is no other clock");
+        learn(&skew, NOW - 240, NOW - 240);
+        assert!(skew.reconsider(0), "the answer taught another time");
+        assert_eq!(skew.seconds(), 240);
+        assert!(skew.reconsider(240));
+        learn(&skew, NOW - 240, NOW - 240);
+        assert_eq!(skew.seconds(), 0);
+        assert!(skew.reconsider(240), "somebody else found out meanwhile");
+        assert!(skew.reconsider(0), "our own clock is refused too");
+        assert_eq!(skew.seconds(), 240);
     }
 
     #[test]

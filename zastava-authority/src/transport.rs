@@ -1,6 +1,8 @@
 //! An HTTP client that is finished: TLS, time-out, body bound, client certificate.
 
 pub(crate) mod identity;
+mod roots;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,20 +15,23 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use zastava_core::http_service::{BoxError, HttpService};
 
 use self::identity::{Certified, Identity};
+use self::roots::Roots;
 use crate::error::Error;
+use crate::small_file;
 use crate::target_uri;
 
 /// Servers close idle connections too; ours go first, so that a request seldom meets a closed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_CONNECTIONS_MAX: usize = 32;
+/// Every authority that browsers know takes about 300 KiB.
+const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// In a request's extensions: the certificate to show, by thumbprint. Without it the newest is shown.
 #[derive(Clone, Debug)]
@@ -37,7 +42,8 @@ type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// How [`https`] connects.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
-    /// PEM file of the authorities that servers are checked against; `None`: the system's.
+    /// PEM file of the authorities that servers are checked against, read again when it changes;
+    /// `None`: the system's, which are read once.
     pub ca_bundle_path: Option<PathBuf>,
     /// PEM files of the client certificate chain and its key, for servers that ask for one. Read
     /// again when they change.
@@ -65,8 +71,8 @@ impl Default for TransportOptions {
 
 /// An HTTP/1.1 client over TLS (rustls with aws-lc-rs, TLS 1.2 and 1.3).
 ///
-/// Redirects come back as they are: following one could take a token to another origin. A request
-/// is sent once: a silent repetition would replay its proof. Errors are [`Error`] in a box.
+/// Redirects come back as they are: following one could take a token to another origin. Nothing of
+/// a request is sent twice: that would replay its proof. Errors are [`Error`] in a box.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Certificate`], [`Error::NoRoots`] or [`Error::Tls`].
@@ -81,8 +87,12 @@ pub(crate) fn https_with(
     options: &TransportOptions,
     identity: Option<Arc<Identity>>,
 ) -> Result<HttpService, Error> {
+    let tls = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Tls(Arc::new(error)))?;
     let transport = Arc::new(Transport {
-        tls: tls_config(options)?,
+        tls,
+        roots: Roots::load(options.ca_bundle_path.clone())?,
         identity,
         clients: Mutex::default(),
         request_timeout: options.request_timeout,
@@ -109,7 +119,6 @@ fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .retry_canceled_requests(false)
         .build(connector)
 }
 
@@ -118,36 +127,10 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn tls_config(options: &TransportOptions) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Tls(Arc::new(error)))?;
-    let roots = match &options.ca_bundle_path {
-        Some(path) => bundle_roots(path)?,
-        None => system_roots()?,
-    };
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn bundle_roots(path: &Path) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots.add(certificate).map_err(|error| Error::certificate(path, error))?;
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    // Systems hold a few certificates that nobody can parse; they are left out.
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 { Err(Error::NoRoots) } else { Ok(roots) }
-}
-
 /// At least one certificate.
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match certificates {
+    let text = small_file::read_bytes(path, PEM_BYTES_MAX)?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(found) if found.is_empty() => Err(Error::certificate(path, "no certificate in the file")),
         Ok(found) => Ok(found),
         Err(error) => Err(Error::certificate(path, error)),
@@ -155,14 +138,31 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
 }
 
 struct Transport {
-    tls: ClientConfig,
+    tls: ConfigBuilder<ClientConfig, WantsVerifier>,
+    roots: Roots,
     identity: Option<Arc<Identity>>,
-    /// One for each certificate in use, the newest first: a connection belongs to the certificate
-    /// that it began with. Without an identity there is one client, under no thumbprint.
-    clients: Mutex<Vec<(Arc<str>, HttpsClient)>>,
+    /// One for each certificate in use, the newest first.
+    clients: Mutex<Vec<Pool>>,
     request_timeout: Duration,
     body_bytes_max: usize,
     allow_http: bool,
+}
+
+/// Connections that began with the same authorities and certificate, and go on with them. TLS
+/// sessions are not taken over from one to another: rustls resumes none under other credentials.
+struct Pool {
+    roots: Arc<RootCertStore>,
+    certified: Option<Arc<Certified>>,
+    client: HttpsClient,
+}
+
+impl Pool {
+    fn has(&self, certified: Option<&Arc<Certified>>) -> bool {
+        match (&self.certified, certified) {
+            (Some(own), Some(wanted)) => Arc::ptr_eq(own, wanted),
+            (own, wanted) => own.is_none() && wanted.is_none(),
+        }
+    }
 }
 
 impl Transport {
@@ -198,24 +198,24 @@ impl Transport {
             let known = wanted.and_then(|Certificate(thumbprint)| identity.find(thumbprint));
             known.unwrap_or_else(|| identity.current())
         });
-        let thumbprint = certified.as_ref().map_or_else(|| "".into(), |known| Arc::clone(&known.thumbprint));
+        let roots = self.roots.current();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == thumbprint) {
-            return client.clone();
+        // An authority that was withdrawn is not trusted on old connections either.
+        clients.retain(|pool| Arc::ptr_eq(&pool.roots, &roots));
+        if let Some(pool) = clients.iter().find(|pool| pool.has(certified.as_ref())) {
+            return pool.client.clone();
         }
-        let client = client(self.tls_with(certified), self.request_timeout);
-        clients.insert(0, (thumbprint, client.clone()));
+        let client = client(self.tls_with(&roots, certified.as_ref()), self.request_timeout);
+        clients.insert(0, Pool { roots, certified, client: client.clone() });
         clients.truncate(identity::CERTIFICATES_MAX);
         client
     }
 
-    fn tls_with(&self, certified: Option<Arc<Certified>>) -> ClientConfig {
-        let mut tls = self.tls.clone();
-        if let Some(certified) = certified {
-            tls.client_auth_cert_resolver = certified;
-            // A resumed session would go on under the certificate that it began with.
-            tls.resumption = Resumption::disabled();
+    fn tls_with(&self, roots: &Arc<RootCertStore>, certified: Option<&Arc<Certified>>) -> ClientConfig {
+        let tls = self.tls.clone().with_root_certificates(Arc::clone(roots));
+        match certified {
+            Some(certified) => tls.with_client_cert_resolver(Arc::clone(certified) as _),
+            None => tls.with_no_client_auth(),
         }
-        tls
     }
 }

@@ -74,7 +74,17 @@ async fn serve(options: ObserverOptions, writer: &LineWriter) -> Result<ExitStat
 async fn invalidate(options: &ObserverOptions, audience: &str) -> Result<ExitStatus, Failure> {
     let cache = &options.runtime.authority.cache_dir;
     let dropped = zastava_authority::invalidate_op_token(cache, audience).await?;
-    let (processes, tokens) = (dropped.processes, dropped.tokens);
-    tracing::info!(scope = scope::TOKEN_INVALIDATE, audience, processes, tokens, "dropped cached OpToks");
-    Ok(if dropped.tokens == 0 { ExitStatus::NothingToDo } else { ExitStatus::Success })
+    tracing::info!(
+        scope = scope::TOKEN_INVALIDATE,
+        audience,
+        processes = dropped.processes,
+        unanswered = dropped.unanswered,
+        tokens = dropped.tokens,
+        "dropped cached OpToks; whoever copied one can use it until it ends"
+    );
+    Ok(match (dropped.unanswered, dropped.tokens) {
+        (1.., _) => ExitStatus::Failure,
+        (0, 0) => ExitStatus::NothingToDo,
+        (0, _) => ExitStatus::Success,
+    })
 }

@@ -61,11 +61,11 @@ struct RawToken {
     expires_in: Option<RawLife>,
 }
 
-/// Some servers write the number as a string.
+/// Some servers write the number as a string, or with a fraction.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawLife {
-    Number(u64),
+    Number(f64),
     Text(String),
 }
 
@@ -76,9 +76,10 @@ impl RawLife {
             Self::Text(text) => text.parse().ok(),
         };
         match seconds {
-            None => Err(Error::Malformed { reason: "its expires_in is no number of seconds" }),
-            Some(0) => Err(Error::Malformed { reason: "its token has no life" }),
-            Some(seconds) => Ok(Duration::from_secs(seconds)),
+            // Rounded down, and so far that a duration can hold it.
+            Some(seconds) if seconds >= 1.0 => Ok(Duration::from_secs(seconds as u64)),
+            Some(0.0..1.0) => Err(Error::Malformed { reason: "its token has no life" }),
+            _ => Err(Error::Malformed { reason: "its expires_in is no number of seconds" }),
         }
     }
 }

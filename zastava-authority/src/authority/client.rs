@@ -1,5 +1,6 @@
 //! How the client proves who it is: RFC 6749 section 2.3, RFC 7523, RFC 8705 section 2.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -73,6 +74,9 @@ impl Authentication {
 /// RFC 6749 section 2.3.1: both parts are form-encoded first.
 fn basic_credentials(client_id: &str, path: &Path) -> Result<Zeroizing<String>, Error> {
     let secret = small_file::read(path)?;
+    if secret.trim().is_empty() {
+        return Err(Error::file(path, io::Error::new(io::ErrorKind::InvalidData, "it is empty")));
+    }
     let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
     super::form::encode_onto(&mut pair, client_id);
     pair.push(':');

@@ -1,6 +1,7 @@
 //! Where Authority issues tokens: its metadata, or the configured path.
 
-use http::{StatusCode, Uri};
+use bytes::Bytes;
+use http::{Response, StatusCode, Uri, header};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -47,6 +48,12 @@ pub(super) fn is_absent(status: StatusCode) -> bool {
     status.is_client_error()
         && status != StatusCode::TOO_MANY_REQUESTS
         && status != StatusCode::REQUEST_TIMEOUT
+}
+
+/// A page for people, which some servers have for every path that they do not know.
+pub(super) fn is_page(answer: &Response<Bytes>) -> bool {
+    let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 #[derive(Deserialize)]

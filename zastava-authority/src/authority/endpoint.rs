@@ -1,5 +1,6 @@
 //! One token from Authority: discovery, client authentication, proof, nonce. No cache, no waiting.
 
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ use crate::skew::Skew;
 use crate::target_uri;
 use crate::transport::Certificate;
 
-/// A challenge is answered this often, and only with a nonce that was not sent yet, or after the
-/// answer showed that our clock was wrong.
+/// A challenge is answered this often, and only with a nonce that was not sent yet, or once by
+/// another clock than before.
 const RETRIES_MAX: usize = 2;
 /// A document that named the token endpoint is believed this long.
 const DISCOVERY_LIFETIME: Duration = Duration::from_secs(600);
@@ -93,7 +94,7 @@ impl Endpoint {
 
     async fn issue_at(&self, found: &Found, audience: &str, bound: Bound) -> Result<Issued, Error> {
         let origin = target_uri::origin(&found.token_endpoint).unwrap_or_default();
-        let mut retries = 0;
+        let (mut retries, mut skew_retried) = (0, false);
         loop {
             let nonce = self.nonce.next(&origin);
             let (requested_at, skew) = (Moment::now(&*self.clock), self.skew.seconds());
@@ -108,9 +109,11 @@ impl Endpoint {
                 Ok((token, expires_at)) => return Ok(Issued { token, bound, requested_at, expires_at }),
                 Err(error) => error,
             };
-            let news = is_nonce_challenge(&error) && new_nonce
-                || is_time_trouble(&error) && self.skew.seconds() != skew;
-            if !news || retries == RETRIES_MAX {
+            let is_worth_it = is_nonce_challenge(&error) && new_nonce
+                || is_time_trouble(&error)
+                    && !mem::replace(&mut skew_retried, true)
+                    && self.skew.reconsider(skew);
+            if !is_worth_it || retries == RETRIES_MAX {
                 return Err(error);
             }
             retries += 1;
@@ -206,11 +209,11 @@ impl Endpoint {
                 document.parse().map_err(|_| Error::Malformed { reason: "the issuer makes no URL" })?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
             let answer = self.send(&origin, bound, request).await?;
-            if answer.status().is_success() {
+            if answer.status().is_success() && !discovery::is_page(&answer) {
                 let certificate = self.options.client_certificate_path.is_some();
                 return discovery::read(answer.body(), issuer, certificate, self.options.require_dpop);
             }
-            if !discovery::is_absent(answer.status()) {
+            if !answer.status().is_success() && !discovery::is_absent(answer.status()) {
                 return Err(answer::refusal(&answer, self.clock.now()));
             }
         }
@@ -223,5 +226,53 @@ impl Endpoint {
         let (token, life) = answer::read(answer, expected, self.clock.now())?;
         // Counted from the start of the request: Authority's clock started somewhere within it.
         Ok((token, requested_at.wall.saturating_add(life)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zastava_core::clock::SystemClock;
+    use zastava_core::config::{Config, Origin};
+    use zastava_core::http_service::BoxError;
+
+    use super::*;
+    use crate::dpop::DpopKey;
+    use crate::transport::identity::Identity;
+
+    /// A certificate may be renewed between two requests: both go out under the one that the token
+    /// will be said to be bound to.
+    #[tokio::test]
+    async fn every_request_names_the_certificate_that_it_is_made_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let certified = rcgen::generate_simple_self_signed(["client.test".to_owned()]).unwrap();
+        std::fs::write(path("chain"), certified.cert.pem()).unwrap();
+        std::fs::write(path("key"), certified.signing_key.serialize_pem()).unwrap();
+        let identity = Arc::new(Identity::load(path("chain"), path("key")).unwrap());
+        let thumbprint = Arc::clone(&identity.current().thumbprint);
+
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        let http = HttpService::new(tower::service_fn(move |request: Request<Bytes>| {
+            let named = request.extensions().get().map(|Certificate(name)| Arc::clone(name));
+            log.lock().unwrap().push((request.uri().path().to_owned(), named));
+            let mut answer = Response::new(Bytes::new());
+            *answer.status_mut() = http::StatusCode::NOT_FOUND;
+            async { Ok::<_, BoxError>(answer) }
+        }));
+        let mut config = Config::empty();
+        for (name, value) in [("issuer", "https://authority.test"), ("requireMutualTls", "false")] {
+            config.set(&format!("zastava.{name}"), value, &Origin::Flag("test".into()));
+        }
+        let options = config.read(AuthorityOptions::read).unwrap().0;
+        let keys = Keys::new(Arc::new(DpopKey::generate()), None, Some(identity));
+        let endpoint = Endpoint::new(&options, http, Arc::new(SystemClock), &Telemetry::detached());
+        endpoint.issue("scanner", &keys).await.unwrap_err();
+
+        let seen = seen.lock().unwrap();
+        let paths: Vec<_> = seen.iter().map(|(path, _)| path.as_str()).collect();
+        let documents = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+        assert_eq!(paths, [documents[0], documents[1], "/token"]);
+        assert!(seen.iter().all(|(_, named)| named.as_ref() == Some(&thumbprint)), "{seen:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! The static token: serves until Authority first answers, where that is allowed.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_FALLBACK, Telemetry, scope};
 
 use crate::error::Error;
+use crate::moment::Moment;
 use crate::small_file;
 use crate::token::OpTok;
+use crate::transport::watch::{Stamp, stamp};
 
-/// The file is read this often at most.
-const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// The file is looked at this often at most.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Each use is counted, but logged this often at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -23,23 +26,26 @@ pub(super) struct Fallback {
     options: StaticTokenOptions,
     /// The one audience that it is for.
     audience: String,
-    started: Timestamp,
+    started: Moment,
     uses: Counter,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    read_at: Option<Timestamp>,
-    token: Option<Arc<OpTok>>,
-    logged_at: Option<Timestamp>,
+    looked_at: Option<Moment>,
+    /// Of the file that the token was read from.
+    stamp: Stamp,
+    /// The token, and since when it is there.
+    token: Option<(Arc<OpTok>, Moment)>,
+    logged_at: Option<Moment>,
 }
 
 impl Fallback {
     pub(super) fn new(
         options: StaticTokenOptions,
         audience: &str,
-        started: Timestamp,
+        started: Moment,
         telemetry: &Telemetry,
     ) -> Self {
         let uses = telemetry.counter(TOKEN_FALLBACK);
@@ -47,17 +53,15 @@ impl Fallback {
     }
 
     /// The static token, if it is for this audience and not too old; `error` says why it is needed.
-    pub(super) fn token(&self, audience: &str, error: &Error, now: Timestamp) -> Option<Arc<OpTok>> {
+    pub(super) fn token(&self, audience: &str, error: &Error, now: Moment) -> Option<Arc<OpTok>> {
         if audience != self.audience {
             return None;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.read_at.is_none_or(|at| now.saturating_since(at) >= READ_INTERVAL) {
-            state.read_at = Some(now);
-            state.token = self.read();
-        }
-        let token = state.token.clone().filter(|token| now < token.expires_at());
-        let log = state.logged_at.is_none_or(|at| now.saturating_since(at) >= LOG_INTERVAL);
+        self.look(&mut state, now);
+        let young = state.token.as_ref().filter(|(_, since)| now.since(*since) < self.options.age_max);
+        let token = young.map(|(token, _)| Arc::clone(token));
+        let log = state.logged_at.is_none_or(|at| now.since(at) >= LOG_INTERVAL);
         if log {
             state.logged_at = Some(now);
         }
@@ -69,6 +73,41 @@ impl Fallback {
             self.uses.add(&[audience], 1);
         }
         token
+    }
+
+    /// Reads the token if that was not done yet, or if its file changed.
+    fn look(&self, state: &mut State, now: Moment) {
+        if state.looked_at.is_some_and(|at| now.since(at) < LOOK_INTERVAL) {
+            return;
+        }
+        state.looked_at = Some(now);
+        match &self.options.source {
+            StaticTokenSource::Value(value) if state.token.is_none() => {
+                state.token = self.make(value.clone(), self.started);
+            }
+            StaticTokenSource::Value(_) => {}
+            StaticTokenSource::Path(path) => {
+                let found = stamp(path);
+                if found != state.stamp || state.token.is_none() {
+                    (state.stamp, state.token) = (found, self.read(path, now));
+                }
+            }
+        }
+    }
+
+    /// As old as its file says, and no younger than when it was first seen: a time in the future
+    /// would keep it young.
+    fn read(&self, path: &Path, now: Moment) -> Option<(Arc<OpTok>, Moment)> {
+        let modified: Timestamp = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?.into();
+        let text = small_file::read(path).ok()?;
+        self.make(Secret::new(text.trim().to_owned()), now.at_wall(modified.min(now.wall)))
+    }
+
+    fn make(&self, text: Secret, since: Moment) -> Option<(Arc<OpTok>, Moment)> {
+        let expires_at = since.wall.saturating_add(self.options.age_max);
+        let mut token = OpTok::new(text, &self.audience, expires_at, 0, None).ok()?;
+        token.is_static = true;
+        Some((Arc::new(token), since))
     }
 
     fn audit(&self, token: Option<&OpTok>, error: &Error) {
@@ -86,20 +125,5 @@ impl Fallback {
                 "static token cannot serve: it is missing, malformed or too old"
             ),
         }
-    }
-
-    fn read(&self) -> Option<Arc<OpTok>> {
-        let (text, since) = match &self.options.source {
-            StaticTokenSource::Value(value) => (value.clone(), self.started),
-            StaticTokenSource::Path(path) => {
-                let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
-                let text = small_file::read(path).ok()?;
-                (Secret::new(text.trim().to_owned()), modified.into())
-            }
-        };
-        let expires_at = since.saturating_add(self.options.age_max);
-        let mut token = OpTok::new(text, &self.audience, expires_at, 0, None).ok()?;
-        token.is_static = true;
-        Some(Arc::new(token))
     }
 }

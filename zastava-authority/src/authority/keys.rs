@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dpop::DpopKey;
-use crate::transport::identity::{Identity, Stamp, stamp};
+use crate::transport::identity::Identity;
+use crate::transport::watch::FileWatch;
 
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -16,9 +17,8 @@ pub(crate) struct Keys {
 #[derive(Debug)]
 struct State {
     dpop: Arc<DpopKey>,
-    /// Of the key's file when it was last read; none at first, so that a change since the program
-    /// read it is seen.
-    stamp: Stamp,
+    /// Of the key's file. Its first look finds a change, so that one since the program read it is seen.
+    watch: FileWatch,
     /// The certificate at the last look.
     certificate: Option<Arc<str>>,
 }
@@ -33,7 +33,8 @@ pub(super) struct Bound {
 impl Keys {
     pub(super) fn new(dpop: Arc<DpopKey>, path: Option<PathBuf>, identity: Option<Arc<Identity>>) -> Self {
         let certificate = identity.as_ref().map(|identity| Arc::clone(&identity.current().thumbprint));
-        Self { path, state: Mutex::new(State { dpop, stamp: None, certificate }), identity }
+        let watch = FileWatch::new(path.clone());
+        Self { path, state: Mutex::new(State { dpop, watch, certificate }), identity }
     }
 
     pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
@@ -62,12 +63,12 @@ impl Keys {
 
     fn reload_key(&self, state: &mut State) -> bool {
         let Some(path) = &self.path else { return false };
-        let found = stamp(path);
-        if found == state.stamp {
+        if !state.watch.look() {
             return false;
         }
-        state.stamp = found;
-        match state.dpop.successor(path) {
+        let found = state.dpop.successor(path);
+        state.watch.outcome(found.is_ok());
+        match found {
             Ok(key) if key.thumbprint() == state.dpop.thumbprint() => false,
             Ok(key) => {
                 tracing::info!(path = %path.display(), jkt = key.thumbprint(), "DPoP key was reloaded");

@@ -1,11 +1,8 @@
 //! A client certificate that follows its files.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
@@ -15,11 +12,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
 
 use super::read_certificates;
+use super::watch::FileWatch;
 use crate::encoding::{base64url, sha256};
 use crate::error::Error;
+use crate::small_file;
 
-/// The files are looked at this often at most.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The newest certificates that are kept: tokens of the one before are still in use.
 pub(super) const CERTIFICATES_MAX: usize = 2;
 
@@ -34,8 +31,7 @@ pub(crate) struct Identity {
 struct State {
     /// The newest first.
     certificates: Vec<Arc<Certified>>,
-    stamps: [Stamp; 2],
-    checked: Instant,
+    watch: FileWatch,
 }
 
 /// A certificate chain with its key.
@@ -45,24 +41,20 @@ pub(crate) struct Certified {
     pub(crate) thumbprint: Arc<str>,
 }
 
-/// What changes when a file is written, replaced or made readable: inode, length, and the seconds and
-/// nanoseconds of the last change of its content and of its inode. Links are followed, so Kubernetes'
-/// swap of `..data` is seen.
-pub(crate) type Stamp = Option<(u64, u64, [i64; 4])>;
-
 impl Identity {
     pub(crate) fn load(chain: PathBuf, key: PathBuf) -> Result<Self, Error> {
         let provider = super::provider();
-        let stamps = [stamp(&chain), stamp(&key)];
+        let mut watch = FileWatch::new([chain.clone(), key.clone()]);
+        watch.look();
         let certificates = vec![Arc::new(read(&chain, &key, &provider)?)];
-        let state = Mutex::new(State { certificates, stamps, checked: Instant::now() });
+        let state = Mutex::new(State { certificates, watch });
         Ok(Self { chain, key, provider, state })
     }
 
     /// The newest.
     pub(crate) fn current(&self) -> Arc<Certified> {
         let mut state = self.state();
-        if state.checked.elapsed() >= CHECK_INTERVAL {
+        if state.watch.is_due() {
             self.check(&mut state);
         }
         Arc::clone(&state.certificates[0])
@@ -79,17 +71,17 @@ impl Identity {
     }
 
     fn check(&self, state: &mut State) {
-        state.checked = Instant::now();
-        // Taken before reading: what changes meanwhile is seen the next time.
-        let stamps = [stamp(&self.chain), stamp(&self.key)];
-        if stamps == state.stamps {
+        if !state.watch.look() {
             return;
         }
-        state.stamps = stamps;
-        match read(&self.chain, &self.key, &self.provider) {
-            Ok(certified) if certified.thumbprint == state.certificates[0].thumbprint => {}
+        let found = read(&self.chain, &self.key, &self.provider);
+        state.watch.outcome(found.is_ok());
+        match found {
+            Ok(certified) if certified.key.cert == state.certificates[0].key.cert => {}
             Ok(certified) => {
                 tracing::info!(certificate = %self.chain.display(), "client certificate was reloaded");
+                // The same certificate behind other intermediates takes its own place.
+                state.certificates.retain(|known| known.thumbprint != certified.thumbprint);
                 state.certificates.insert(0, Arc::new(certified));
                 state.certificates.truncate(CERTIFICATES_MAX);
             }
@@ -127,17 +119,13 @@ impl fmt::Debug for Certified {
     }
 }
 
-pub(crate) fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-    Some((metadata.ino(), metadata.len(), times))
-}
-
 /// The chain and the key, which must belong together.
 fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified, Error> {
     let certificates = read_certificates(chain)?;
     let thumbprint = base64url(sha256(&[&certificates[0]])).into();
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| Error::certificate(key, error))?;
+    let text = small_file::read(key)?;
+    let private =
+        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| Error::certificate(key, error))?;
     let key = CertifiedKey::from_der(certificates, private, provider)
         .map(Arc::new)
         .map_err(|error| Error::certificate(key, error))?;

@@ -67,11 +67,12 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// 401, or 400 for a request that nobody could serve.
+    /// 401; 400 for a request that nobody could serve; 503 when too many proofs are in use.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Proof(error) => error.status(),
             _ => StatusCode::UNAUTHORIZED,
         }
     }

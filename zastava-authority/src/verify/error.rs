@@ -1,5 +1,7 @@
 //! Why a proof is refused.
 
+use http::StatusCode;
+
 /// The check that a proof failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -52,11 +54,21 @@ pub enum ProofError {
 }
 
 impl ProofError {
-    /// The OAuth error code: `use_dpop_nonce` or `invalid_dpop_proof`.
+    /// 503 when it is the verifier that cannot serve, else 401.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// The OAuth error code: `use_dpop_nonce`, `invalid_dpop_proof`, or `temporarily_unavailable`.
     #[must_use]
     pub fn oauth_code(self) -> &'static str {
         match self {
             Self::NonceMissingOrOld => "use_dpop_nonce",
+            Self::Busy => "temporarily_unavailable",
             _ => "invalid_dpop_proof",
         }
     }

@@ -42,7 +42,9 @@ impl Replays {
         fingerprint.copy_from_slice(&hash[..16]);
         let shard = &self.shards[usize::from(hash[31]) % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.forget_before(now);
+        // One second more, since `iat` has whole seconds only.
+        let end = now.saturating_add(self.remembered).saturating_add(Duration::from_secs(1));
+        shard.forget(now, end);
         if shard.seen.contains(&fingerprint) {
             return Err(ProofError::Replayed);
         }
@@ -50,16 +52,18 @@ impl Replays {
             return Err(ProofError::Busy);
         }
         shard.seen.insert(fingerprint);
-        // One second more, since `iat` has whole seconds only.
-        let end = now.saturating_add(self.remembered).saturating_add(Duration::from_secs(1));
         shard.ends.push_back((end, fingerprint));
         Ok(())
     }
 }
 
 impl Shard {
-    fn forget_before(&mut self, now: Timestamp) {
-        while let Some((_, fingerprint)) = self.ends.pop_front_if(|(end, _)| *end < now) {
+    /// Whose end has come; and whose end is later than `latest`, that of a proof of now. Those came
+    /// before the clock was set back, would stay for as long as that was, and are of the future now,
+    /// which is refused anyway.
+    fn forget(&mut self, now: Timestamp, latest: Timestamp) {
+        let is_over = |(end, _): &mut (Timestamp, Fingerprint)| *end < now || *end > latest;
+        while let Some((_, fingerprint)) = self.ends.pop_front_if(is_over) {
             self.seen.remove(&fingerprint);
         }
     }

@@ -77,6 +77,61 @@ async fn a_file_that_others_could_read_or_write_is_not_believed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_or_directory_of_somebody_else_is_not_believed() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("SKIP: giving files away needs root");
+    }
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+    assert_eq!(requests_after(give).await, 2);
+    // Its owner could put any token there.
+    let (place, server) = (Place::new(), Server::issuing(120));
+    fs::create_dir_all(place.cache()).unwrap();
+    give(&place.cache());
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(place.files(), [] as [PathBuf; 0]);
+}
+
+/// A slash at its end would follow the link.
+#[tokio::test(start_paused = true)]
+async fn a_link_is_no_cache_directory() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    let target = tempfile::tempdir().unwrap();
+    let link = place.0.path().join("link");
+    std::os::unix::fs::symlink(target.path(), &link).unwrap();
+    for end in ["", "/", "/."] {
+        let cache = format!("{}{end}", link.to_str().unwrap());
+        place.start(&server, &[("cacheDir", &cache)]).token("scanner").await.unwrap();
+        assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0, "{end:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_the_future_is_ignored() {
+    let set = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(
+            path,
+            text.replace(r#""issuedAt":"2027-01-15T08:00:0"#, r#""issuedAt":"2027-01-15T08:01:0"#),
+        )
+        .unwrap();
+    };
+    assert_eq!(requests_after(set).await, 2);
+}
+
+/// A process that hangs may write its token long after that was refused.
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_comes_back_to_the_disk_is_not_taken() {
+    let (place, server) = (Place::new(), Server::issuing(120));
+    let tokens = place.start(&server, &[]);
+    let token = tokens.token("scanner").await.unwrap();
+    let (path, text) = (place.file(), fs::read(place.file()).unwrap());
+    tokens.reject(&token);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_that_are_none_are_ignored() {
     let write = |bytes: &'static [u8]| move |path: &Path| fs::write(path, bytes).unwrap();
     assert_eq!(requests_after(write(b"")).await, 2);

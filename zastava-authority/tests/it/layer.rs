@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _};
@@ -19,7 +16,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Answer, Server, authority_with_key, status, tokens, with_header};
+use crate::support::{Answer, Server, authority_with_key, claim, http_date, status, tokens, with_header};
 
 const URL: &str = "https://api.test/v1/events?x=1";
 
@@ -50,12 +47,6 @@ impl Bench {
     async fn status(&self) -> u16 {
         self.call(URL).await.unwrap().status().as_u16()
     }
-}
-
-fn claim(request: &Request<Bytes>, name: &str) -> Value {
-    let proof = request.headers()["dpop"].to_str().unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(proof.split('.').nth(1).unwrap()).unwrap();
-    serde_json::from_slice::<Value>(&claims).unwrap()[name].take()
 }
 
 fn challenge(error: &str) -> Answer {
@@ -148,6 +139,31 @@ async fn the_same_nonce_again_is_not_answered() {
     assert_eq!((bench.status().await, bench.api.count()), (401, 2));
     let bench = Bench::new(Server::new(|_| challenge("use_dpop_nonce")));
     assert_eq!((bench.status().await, bench.api.count()), (401, 1));
+}
+
+/// Some gateway stamps answers by a clock that is five minutes ahead of the one that checks proofs.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
+    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+    let verifier = Verifier::new(options);
+    let bench = Bench::new(Server::new(move |request| {
+        let received = ReceivedProof {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            access_token: None,
+            thumbprint: None,
+        };
+        let now = Timestamp::now();
+        let answer = match verifier.verify(&received, now) {
+            Ok(_) => status(200),
+            Err(error) => challenge(error.oauth_code()),
+        };
+        with_header(answer, "date", &http_date(now.saturating_add(Duration::from_secs(300))))
+    }));
+    for expected in [1, 3, 4, 5] {
+        assert_eq!((bench.status().await, bench.api.count()), (200, expected));
+    }
 }
 
 #[tokio::test(start_paused = true)]

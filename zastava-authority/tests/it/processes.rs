@@ -31,6 +31,8 @@ async fn child() {
         ("caBundlePath", &files[2]),
         ("clientCertificatePath", &files[3]),
         ("clientKeyPath", &files[4]),
+        // So long a process that has the lock is waited for: here as long as it takes.
+        ("requestTimeoutSeconds", "60"),
     ];
     let tokens = Tokens::new(Authority::connect(&options(&settings), &Telemetry::detached()).unwrap());
     println!("token: {}", tokens.token("scanner").await.unwrap().expose());

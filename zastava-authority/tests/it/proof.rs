@@ -390,9 +390,32 @@ fn a_full_memory_refuses_until_proofs_age() {
         outcomes.insert(verify_at(&verifier, &draft.sign(), now()).err());
     }
     assert_eq!(outcomes, HashSet::from([None, Some(ProofError::Busy)]));
+    // That is no fault of the client's.
+    assert_eq!(
+        (ProofError::Busy.status(), ProofError::Replayed.status()),
+        (503.try_into().unwrap(), 401.try_into().unwrap())
+    );
     let mut draft = Draft::new();
     draft.claims["iat"] = json!(later(100).unix_seconds());
     verify_at(&verifier, &draft.sign(), later(100)).unwrap();
+}
+
+/// A clock that was wrong by a day for a moment must not leave the memory full for a day.
+#[test]
+fn proofs_of_a_clock_that_was_set_back_are_forgotten() {
+    let options =
+        VerifierOptions { require_nonce: false, replay_entries_max: 16, ..VerifierOptions::default() };
+    let verifier = Verifier::new(options);
+    let at = |number: u32, time: Timestamp| {
+        let mut draft = Draft::new();
+        draft.claims["jti"] = json!(number.to_string());
+        draft.claims["iat"] = json!(time.unix_seconds());
+        verify_at(&verifier, &draft.sign(), time)
+    };
+    let filled = (0..64).map(|number| at(number, later(86_400))).filter(|outcome| outcome.is_err()).count();
+    assert!(filled > 0);
+    // No more in each part than that has room for: only what was there before stands in the way.
+    assert_eq!(at(100, now()).err(), None);
 }
 
 #[test]

@@ -1,16 +1,22 @@
 //! The whole, over real TLS and a real socket.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use serde_json::json;
-use zastava_authority::{DpopKey, Error, RuntimeCore, invalidate_op_token};
+use tower::{Layer as _, ServiceExt as _};
+use zastava_authority::{
+    Authority, AuthorizeLayer, DpopKey, Error, RuntimeCore, TokenSource as _, Tokens, TransportOptions,
+    invalidate_op_token,
+};
 use zastava_core::contract::PolicyRequest;
 use zastava_core::http_service::HttpService;
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Pki, Server, json as answer, mode_of, read, token};
+use crate::support::{Pki, Server, json as answer, mode_of, read, status, token};
 
 /// Authority and Scanner in one.
 fn server() -> Server {
@@ -148,6 +154,92 @@ async fn garbage_on_the_socket_hurts_nobody() {
     }
     assert_eq!(invalidate_op_token(&installation.cache(), "x").await.unwrap().processes, 1);
     drop(core);
+}
+
+/// RFC 8705 section 3: a token is of no use over a connection with another certificate.
+#[tokio::test]
+async fn a_token_goes_with_the_certificate_that_it_is_bound_to() {
+    let server = server();
+    let (installation, tls) = installation(server.service()).await;
+    let settings: Vec<_> = installation.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let options = read(&settings, RuntimeOptions::read).authority;
+    let authority = Authority::connect(&options, &Telemetry::detached()).unwrap();
+    let transport =
+        TransportOptions { ca_bundle_path: options.ca_bundle_path, ..TransportOptions::default() };
+    let http = authority.https(&transport).unwrap();
+    let origin = tls.url("").parse().unwrap();
+    let api = AuthorizeLayer::new(Tokens::new(authority.clone()), "scanner", &origin).layer(http);
+    let shown = async || {
+        let request = Request::get(tls.url("/")).body(Bytes::new()).unwrap();
+        api.clone().oneshot(request).await.unwrap().headers()["client-certificate-bytes"].clone()
+    };
+    let first = shown().await;
+
+    // The certificate is renewed, and Authority has no token for it yet.
+    server.handle(|_| status(503));
+    installation.pki.client("renewed.with-a-longer-name.client.test");
+    authority.reload();
+    assert_eq!(shown().await, first);
+    server.handle(|_| token("renewed", 120));
+    authority.invalidate("scanner");
+    // A refusal may still be on its way.
+    while authority.token("scanner").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_ne!(shown().await, first);
+}
+
+#[tokio::test]
+async fn who_says_nothing_holds_up_nobody() {
+    use tokio::io::AsyncReadExt as _;
+    let (installation, _tls) = installation(server().service()).await;
+    let core = installation.connect().unwrap();
+    let socket = sockets(&installation.cache()).remove(0);
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(tokio::net::UnixStream::connect(&socket).await.unwrap());
+    }
+    let done = invalidate_op_token(&installation.cache(), "x").await.unwrap();
+    assert_eq!((done.processes, done.unanswered), (1, 0));
+    for mut stream in silent {
+        let mut nothing = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut nothing)).await;
+        assert_eq!(end.expect("it is hung up on").unwrap(), 0);
+    }
+    drop(core);
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_counted() {
+    let (installation, _tls) = installation(server().service()).await;
+    let core = installation.connect().unwrap();
+    // As of processes that are stopped: the kernel takes the question, and nobody reads it.
+    let stopped = ["control-1-7.sock", "control-1-8.sock"]
+        .map(|name| std::os::unix::net::UnixListener::bind(installation.cache().join(name)).unwrap());
+    let done = invalidate_op_token(&installation.cache(), "x").await.unwrap();
+    assert_eq!((done.processes, done.unanswered), (1, 2));
+    drop((core, stopped));
+}
+
+#[tokio::test]
+async fn what_was_requested_after_the_question_stays() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (installation, _tls) = installation(server().service()).await;
+    let core = installation.connect().unwrap();
+    let token = core.tokens().token("scanner").await.unwrap();
+    let socket = sockets(&installation.cache()).remove(0);
+    for (until, dropped) in
+        [("2020-01-01T00:00:00Z", r#"{"tokens":0}"#), ("2999-01-01T00:00:00Z", r#"{"tokens":2}"#)]
+    {
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let question = format!("{{\"invalidate\":\"scanner\",\"until\":\"{until}\"}}\n");
+        stream.write_all(question.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.trim(), dropped);
+        let is_same = core.tokens().token("scanner").await.unwrap().generation() == token.generation();
+        assert_eq!(is_same, until < "2027");
+    }
 }
 
 #[tokio::test]

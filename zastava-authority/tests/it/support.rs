@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -13,6 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use zastava_authority::{Authority, DpopKey, Tokens};
@@ -30,7 +33,7 @@ type Handler = Box<dyn FnMut(&Request<Bytes>) -> Answer + Send>;
 pub(crate) struct Server {
     handler: Arc<Mutex<Handler>>,
     requests: watch::Sender<Vec<Request<Bytes>>>,
-    metadata: Option<(String, Answer)>,
+    metadata: Arc<Mutex<Vec<(String, Answer)>>>,
     latency: Duration,
 }
 
@@ -40,7 +43,7 @@ impl Server {
         Self {
             handler: Arc::new(Mutex::new(handler)),
             requests: watch::Sender::default(),
-            metadata: None,
+            metadata: Arc::default(),
             latency: Duration::from_millis(50),
         }
     }
@@ -60,7 +63,15 @@ impl Server {
 
     /// Answers requests for this path of metadata; all others are 404.
     pub(crate) fn with_metadata(self, path: &str, answer: Answer) -> Self {
-        Self { metadata: Some((path.to_owned(), answer)), ..self }
+        self.publish(path, answer);
+        self
+    }
+
+    /// The same from now on.
+    pub(crate) fn publish(&self, path: &str, answer: Answer) {
+        let mut metadata = self.metadata.lock().unwrap();
+        metadata.retain(|(known, _)| known != path);
+        metadata.push((path.to_owned(), answer));
     }
 
     pub(crate) fn handle(&self, handler: impl FnMut(&Request<Bytes>) -> Answer + Send + 'static) {
@@ -77,10 +88,9 @@ impl Server {
 
     async fn answer(&self, request: Request<Bytes>) -> Answer {
         if request.uri().path().contains("/.well-known/") {
-            return match &self.metadata {
-                Some((path, answer)) if path == request.uri().path() => answer.clone(),
-                _ => status(404),
-            };
+            let metadata = self.metadata.lock().unwrap();
+            let found = metadata.iter().find(|(path, _)| path == request.uri().path());
+            return found.map_or_else(|| status(404), |(_, answer)| answer.clone());
         }
         tokio::time::sleep(self.latency).await;
         let answer = (self.handler.lock().unwrap())(&request);
@@ -269,17 +279,17 @@ impl Drop for TlsServer {
     }
 }
 
-/// Each answer says how long the client's certificate is, which tells two of them apart.
+/// Each answer says how long the client's certificate is, which tells two of them apart, and how
+/// many came with it.
 async fn accept(listener: tokio::net::TcpListener, tls: tokio_rustls::TlsAcceptor, service: HttpService) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (tls, service) = (tls.clone(), service.clone());
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(stream).await else { return };
-            let certificate = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
-            let service = hyper::service::service_fn(move |request| {
-                forward(service.clone(), request, certificate.len())
-            });
+            let chain = stream.get_ref().1.peer_certificates().unwrap();
+            let shown = [chain[0].len(), chain.len()];
+            let service = hyper::service::service_fn(move |request| forward(service.clone(), request, shown));
             let builder = hyper::server::conn::http1::Builder::new();
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
@@ -289,13 +299,21 @@ async fn accept(listener: tokio::net::TcpListener, tls: tokio_rustls::TlsAccepto
 async fn forward(
     service: HttpService,
     request: Request<hyper::body::Incoming>,
-    certificate_bytes: usize,
+    [certificate_bytes, certificates]: [usize; 2],
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let mut answer = service.oneshot(Request::from_parts(parts, body)).await.unwrap();
     answer.headers_mut().insert("client-certificate-bytes", certificate_bytes.into());
+    answer.headers_mut().insert("client-certificates", certificates.into());
     Ok(answer.map(Full::new))
+}
+
+/// A claim of the request's proof.
+pub(crate) fn claim(request: &Request<Bytes>, name: &str) -> Value {
+    let proof = request.headers()["dpop"].to_str().unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(proof.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()[name].take()
 }
 
 /// Both forms of `Debug`.
@@ -308,18 +326,8 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// RFC 9110 section 5.6.7, for a day in January 2027.
+/// RFC 9110 section 5.6.7.
 pub(crate) fn http_date(time: Timestamp) -> String {
-    let (day, rest) = (time.unix_seconds() / 86_400, time.unix_seconds() % 86_400);
-    // 2027-01-01, a Friday.
-    let since = day - 20_819;
-    assert!((0..31).contains(&since));
-    let weekday = ["Fri", "Sat", "Sun", "Mon", "Tue", "Wed", "Thu"][usize::try_from(since % 7).unwrap()];
-    format!(
-        "{weekday}, {:02} Jan 2027 {:02}:{:02}:{:02} GMT",
-        since + 1,
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    let time = jiff::Timestamp::from_second(time.unix_seconds()).unwrap();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap()
 }

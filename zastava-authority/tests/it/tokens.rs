@@ -19,8 +19,8 @@ use zastava_core::http_service::HttpService;
 use zastava_core::telemetry::{TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS, Telemetry};
 
 use crate::support::{
-    Server, TokioClock, authority, authority_with_key, http_date, json, options, refusal, status, token,
-    tokens, with_header,
+    Server, TokioClock, authority, authority_with_key, claim, http_date, json, options, refusal, status,
+    token, tokens, with_header,
 };
 
 /// What `count` callers get who ask at the same time.
@@ -111,6 +111,63 @@ async fn a_demanded_nonce_costs_one_request_more_and_only_the_first_time() {
     assert_eq!(tokens.invalidate("scanner"), 1);
     tokens.token("scanner").await.unwrap();
     assert_eq!(server.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonce_that_comes_with_a_token_is_sent_with_the_next_request() {
+    let server = Server::new(|_| with_header(token("abc", 120), "dpop-nonce", "of-a-success"));
+    let tokens = tokens(&server, &[]);
+    tokens.token("scanner").await.unwrap();
+    tokens.invalidate("scanner");
+    tokens.token("scanner").await.unwrap();
+    let nonces: Vec<_> = server.requests().iter().map(|request| claim(request, "nonce")).collect();
+    assert_eq!(nonces, [serde_json::Value::Null, "of-a-success".into()]);
+}
+
+/// Some gateway stamps answers by a clock that is five minutes ahead of the one that checks proofs.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
+    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+    let (verifier, clock) = (Verifier::new(options), TokioClock::new());
+    let server = Server::new(move |request| {
+        let received = ReceivedProof {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            access_token: None,
+            thumbprint: None,
+        };
+        let answer = match verifier.verify(&received, clock.now()) {
+            Ok(_) => token("abc", 120),
+            Err(error) => refusal(400, error.oauth_code()),
+        };
+        with_header(answer, "date", &http_date(clock.now().saturating_add(seconds(300))))
+    });
+    let tokens = tokens(&server, &[]);
+    for expected in [1, 3, 4, 5] {
+        tokens.token("scanner").await.unwrap();
+        assert_eq!(server.count(), expected);
+        tokens.invalidate("scanner");
+    }
+}
+
+/// A client that is refused for another reason costs no more requests when the clocks differ.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_off_excuses_a_refused_client_once() {
+    let clock = TokioClock::new();
+    let server = Server::new(move |_| {
+        with_header(
+            refusal(401, "invalid_client"),
+            "date",
+            &http_date(clock.now().saturating_add(seconds(100))),
+        )
+    });
+    let tokens = tokens(&server, &[]);
+    tokens.token("scanner").await.unwrap_err();
+    assert_eq!(server.count(), 2);
+    server.wait_for(4).await;
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(server.count(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,6 +452,39 @@ async fn metadata_names_the_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_endpoint_that_moved_is_found_again() {
+    let path = "/.well-known/openid-configuration";
+    let document =
+        |url| json(200, format!(r#"{{"issuer":"https://authority.test","token_endpoint":"{url}"}}"#));
+    let mut issued = false;
+    let server = Server::new(move |request| match request.uri().path() {
+        "/old" if std::mem::replace(&mut issued, true) => status(404),
+        path => token(path, 120),
+    });
+    server.publish(path, document("https://authority.test/old"));
+    let tokens = tokens(&server, &[]);
+    tokens.token("scanner").await.unwrap();
+    server.publish(path, document("https://authority.test/new"));
+    // The failure sends it back to the document, long before that would be read again.
+    tokio::time::sleep(seconds(110)).await;
+    assert_eq!(tokens.token("scanner").await.unwrap().expose(), "/new");
+    let asked: Vec<_> = server.requests().iter().map(|request| request.uri().path().to_owned()).collect();
+    assert_eq!(asked, ["/old", "/old", "/new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_for_people_is_no_metadata() {
+    let page = with_header(json(200, "<!doctype html>"), "content-type", "text/html; charset=utf-8");
+    let server = Server::issuing(120).with_metadata("/.well-known/openid-configuration", page.clone());
+    tokens(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(server.requests()[0].uri(), "https://authority.test/token");
+    let document = r#"{"issuer":"https://authority.test","token_endpoint":"https://elsewhere.test/t"}"#;
+    server.publish("/.well-known/oauth-authorization-server", json(200, document));
+    tokens(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(server.requests()[1].uri(), "https://elsewhere.test/t");
+}
+
+#[tokio::test(start_paused = true)]
 async fn metadata_that_cannot_be_trusted_sends_nothing() {
     let rows = [
         json(200, r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/t"}"#),
@@ -447,6 +537,43 @@ async fn a_static_token_that_is_too_old_is_refused() {
     std::fs::File::options().append(true).open(&path).unwrap().set_modified(recent).unwrap();
     advance(seconds(2)).await;
     assert_eq!(tokens.token("scanner").await.unwrap().expose(), "static-token");
+}
+
+/// A file from the future is as old as the time since it was first seen.
+#[tokio::test(start_paused = true)]
+async fn a_static_token_ages_whatever_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("static");
+    std::fs::write(&path, "static-token\n").unwrap();
+    let future = std::time::SystemTime::UNIX_EPOCH + seconds(1_900_000_000);
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(future).unwrap();
+    let settings = [("allowStaticTokenFallback", "true"), ("staticTokenPath", path.to_str().unwrap())];
+    let server = Server::new(|_| status(503));
+    let age_max = options(&settings).static_token.unwrap().age_max;
+    let tokens = tokens(&server, &settings);
+    let latest = Timestamp::from_unix_seconds(1_800_000_010).saturating_add(age_max);
+    assert!(tokens.token("scanner").await.unwrap().expires_at() < latest);
+    advance(age_max - seconds(10)).await;
+    tokens.token("scanner").await.unwrap();
+    advance(seconds(20)).await;
+    tokens.token("scanner").await.unwrap_err();
+}
+
+#[test]
+fn tokens_are_had_again_when_a_former_runtime_took_the_task_with_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let server = Server::issuing(120);
+    let former = runtime().unwrap();
+    let tokens = former.block_on(async {
+        let tokens = tokens(&server, &[]);
+        tokens.token("scanner").await.unwrap();
+        tokens
+    });
+    drop(former);
+    tokens.invalidate("scanner");
+    runtime().unwrap().block_on(async {
+        assert_eq!(tokens.token("scanner").await.unwrap().expose(), "token-2");
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,7 +112,8 @@ fn files_that_cannot_be_used_are_named() {
     let (chain, key) = pki.client("client.test");
     let empty = pki.dir.path().join("empty.pem");
     std::fs::write(&empty, "nothing").unwrap();
-    let (_, other_key) = Pki::new().client("client.test");
+    let other = Pki::new();
+    let (_, other_key) = other.client("client.test");
     let rows = [
         TransportOptions { ca_bundle_path: Some(empty.clone()), ..options(&pki) },
         TransportOptions { client_identity: Some((empty.clone(), key.clone())), ..options(&pki) },
@@ -124,4 +125,72 @@ fn files_that_cannot_be_used_are_named() {
         let error = https(&options).map(drop).unwrap_err();
         assert!(matches!(error, Error::Certificate { .. }) && error.is_configuration(), "{error:?}");
     }
+}
+
+/// Opening a pipe waits for its other end, and a device has no end.
+#[test]
+fn what_is_no_file_of_a_sane_size_is_refused_at_once() {
+    let pki = Pki::new();
+    let (chain, key) = pki.client("client.test");
+    let pipe = pki.dir.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let huge = pki.dir.path().join("huge.pem");
+    std::fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+    for path in [pipe, huge, "/dev/zero".into(), pki.dir.path().into(), pki.dir.path().join("missing")] {
+        let rows = [
+            TransportOptions { ca_bundle_path: Some(path.clone()), ..options(&pki) },
+            TransportOptions { client_identity: Some((path.clone(), key.clone())), ..options(&pki) },
+            TransportOptions { client_identity: Some((chain.clone(), path.clone())), ..options(&pki) },
+        ];
+        for options in rows {
+            let error = https(&options).map(drop).unwrap_err();
+            assert!(matches!(&error, Error::File { path: named, .. } if *named == path), "{error:?}");
+        }
+    }
+}
+
+/// Asks until the answer is as expected; files are looked at once a second.
+async fn until(http: &HttpService, url: &str, expected: impl Fn(Result<Answer, Error>) -> bool) {
+    let started = Instant::now();
+    while !expected(post(http, url).await) {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn authorities_that_are_added_or_withdrawn_count_without_a_restart() {
+    let (old, new) = (Pki::new(), Pki::new());
+    let tls = old.serve(server().service()).await;
+    let url = tls.url("/echo");
+    let http = https(&options(&old)).unwrap();
+    assert!(post(&http, &url).await.is_ok());
+
+    let with_both = [old.bundle(), new.bundle()].map(|path| std::fs::read_to_string(path).unwrap());
+    let of_old = with_both[0].clone();
+    // The connection of before is still open, and is not gone on with.
+    std::fs::write(old.bundle(), &with_both[1]).unwrap();
+    until(&http, &url, |answer| matches!(answer, Err(Error::Unreachable { .. }))).await;
+    std::fs::write(old.bundle(), with_both.concat()).unwrap();
+    until(&http, &url, |answer| answer.is_ok()).await;
+
+    // What cannot be used leaves all as it was.
+    std::fs::write(old.bundle(), &of_old[..of_old.len() / 2]).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(post(&http, &url).await.is_ok());
+}
+
+#[tokio::test]
+async fn another_chain_of_the_same_certificate_is_shown_too() {
+    let pki = Pki::new();
+    let tls = pki.serve(server().service()).await;
+    let options = options(&pki);
+    let http = https(&options).unwrap();
+    let shown = |answer: Result<Answer, Error>| answer.unwrap().headers()["client-certificates"].clone();
+    assert_eq!(shown(post(&http, &tls.url("/echo")).await), "1");
+    let (chain, _) = options.client_identity.unwrap();
+    let pem = std::fs::read_to_string(&chain).unwrap() + &std::fs::read_to_string(pki.bundle()).unwrap();
+    std::fs::write(chain, pem).unwrap();
+    until(&http, &tls.url("/echo"), |answer| shown(answer) == "2").await;
 }

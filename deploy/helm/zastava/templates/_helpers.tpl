@@ -198,33 +198,9 @@ cluster (`helm template`), or when it is not there.
 {{- toYaml $found -}}
 {{- end -}}
 
-{{/*
-Who is believed to have signed Authority's and Scanner's certificates: what programs read at their start only, so that pods
-roll when it changes. A bundle that is not the chart's is seen in a cluster alone.
-*/}}
-{{- define "zastava.authorities" -}}
-{{- if .Values.sandbox.enabled -}}
-{{- if .Values.sandbox.createSecrets -}}
-{{- include "zastava.sandboxSecrets" . -}}
-{{- index .sandboxSecrets.client "ca.crt" }}
-{{- else -}}
-{{- get (include "zastava.found" (dict "root" . "kind" "Secret" "name" .Values.secrets.authorityMtls) | fromYaml) "ca.crt" }}
-{{- end -}}
-{{- end -}}
-{{- $key := .Values.caBundle.key -}}
-{{- if .Values.caBundle.configMapName -}}
-{{- get (include "zastava.found" (dict "root" . "kind" "ConfigMap" "name" .Values.caBundle.configMapName) | fromYaml) $key }}
-{{- else if .Values.caBundle.secretName -}}
-{{- get (include "zastava.found" (dict "root" . "kind" "Secret" "name" .Values.caBundle.secretName) | fromYaml) $key }}
-{{- end -}}
-{{- end -}}
-
 {{/* Checksums of what a program reads at its start only: {root, part}. */}}
 {{- define "zastava.checksums" -}}
 checksum/configuration: {{ include "zastava.configuration" . | sha256sum }}
-{{- with include "zastava.authorities" .root }}
-checksum/authorities: {{ sha256sum . }}
-{{- end }}
 {{- end -}}
 
 {{/* What `helm test` asks about; without values, the images that the sandbox's embedded policy knows. */}}
