@@ -31,8 +31,8 @@ fn server() -> Server {
     })
 }
 
-struct Installation {
-    pki: Pki,
+pub(crate) struct Installation {
+    pub(crate) pki: Pki,
     settings: Vec<(&'static str, String)>,
     url: String,
 }
@@ -55,11 +55,11 @@ impl Installation {
         Self { pki, settings, url }
     }
 
-    fn cache(&self) -> std::path::PathBuf {
+    pub(crate) fn cache(&self) -> std::path::PathBuf {
         self.pki.dir.path().join("optok")
     }
 
-    fn connect(&self) -> Result<RuntimeCore, Error> {
+    pub(crate) fn connect(&self) -> Result<RuntimeCore, Error> {
         let settings: Vec<_> = self.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let options = read(&settings, RuntimeOptions::read);
         let backend = BackendOptions::new(self.url.parse().unwrap());
@@ -68,7 +68,7 @@ impl Installation {
 }
 
 /// A server needs the authority that the installation has, so its port is known afterwards.
-async fn installation(service: HttpService) -> (Installation, crate::support::TlsServer) {
+pub(crate) async fn installation(service: HttpService) -> (Installation, crate::support::TlsServer) {
     let mut installation = Installation::new(String::new());
     let tls = installation.pki.serve(service).await;
     installation.url = tls.url("");

@@ -13,10 +13,14 @@ use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _};
 use tracing_subscriber::fmt::MakeWriter;
 use zastava_authority::verify::{NonceIssuer, ReceivedProof, TokenKey, Verifier, VerifierOptions};
-use zastava_authority::{AuthorizeLayer, DpopKey, ProofRequest, TokenSource as _, Tokens};
+use zastava_authority::{
+    AuthorizeLayer, DpopKey, ProofRequest, TokenSource as _, Tokens, invalidate_op_token,
+};
 use zastava_core::clock::Timestamp;
+use zastava_core::contract::PolicyRequest;
 use zastava_core::telemetry::Telemetry;
 
+use crate::runtime::installation;
 use crate::support::{Server, authority_with_key, debug_of, json, status, token, with_header};
 
 /// Everything that is logged on this thread, as JSON lines.
@@ -285,4 +289,57 @@ async fn no_secret_is_printed_on_any_way() {
             printed.assert_lacks(&private[private.len() - 86..]);
         }
     }
+}
+
+/// Over real TLS and the control socket, with files that are renewed and broken under way.
+#[tokio::test]
+async fn no_secret_is_printed_by_the_whole_either() {
+    const TOKENS: [&str; 2] = ["canary3token3canary", "canary4token4canary"];
+    let log = Log::default();
+    let _guard = log.start();
+    let mut number = 0;
+    let server = Server::new(move |request| match request.uri().path() {
+        "/token" => {
+            number += 1;
+            token(TOKENS[number % 2], 120)
+        }
+        _ => json(200, request.headers()["authorization"].to_str().unwrap().to_owned()),
+    });
+    let (installation, _tls) = installation(server.service()).await;
+    let file = |name: &str| installation.pki.dir.path().join(name);
+    let mut keys = vec![];
+    let mut remember = || {
+        keys.extend(["client-key.pem", "key.pem"].map(|name| std::fs::read_to_string(file(name)).unwrap()));
+    };
+    remember();
+    let core = installation.connect().unwrap();
+    let mut printed = vec![];
+    // Its answer repeats the token and is no answer of Scanner's.
+    printed.push(debug_of(&core.scanner().policy(&PolicyRequest::default()).await.unwrap_err()));
+    printed.push(debug_of(&invalidate_op_token(&installation.cache(), "scanner").await.unwrap()));
+    printed.push(debug_of(&core.tokens().token("scanner").await.unwrap()));
+    installation.pki.client("renewed.client.test");
+    std::fs::write(file("key.pem"), DpopKey::generate_pem().expose()).unwrap();
+    remember();
+    let renewed = core.dpop_key().thumbprint().to_owned();
+    while core.dpop_key().thumbprint() == renewed {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    printed.push(debug_of(&core.scanner().policy(&PolicyRequest::default()).await.unwrap_err()));
+    for name in ["client-key.pem", "key.pem"] {
+        let text = std::fs::read_to_string(file(name)).unwrap();
+        std::fs::write(file(name), &text[..text.len() / 2]).unwrap();
+        printed.push(debug_of(&installation.connect().unwrap_err()));
+        std::fs::write(file(name), text).unwrap();
+    }
+    printed.push(format!("{} {}", debug_of(&core), core.status()));
+    printed.push(log.text());
+
+    let text = printed.join("\n");
+    assert!(text.contains("Issued runtime OpTok") && text.contains("DPoP key was reloaded"));
+    let printed = Printed::new(&text);
+    TOKENS.iter().for_each(|token| printed.assert_lacks(token));
+    let lines = keys.iter().flat_map(|key| key.lines()).filter(|line| !line.starts_with('-'));
+    // The last line of each is short and may hold the public half's end alone.
+    lines.filter(|line| line.len() == 64).for_each(|line| printed.assert_lacks(line));
 }
