@@ -151,11 +151,20 @@ impl Lab {
     /// Runs every block of a section of the runbook, in order; what they wrote.
     #[track_caller]
     pub(crate) fn runbook(&self, section: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        self.runbook_step_by_step(section, |_, written| all.push(written.to_owned()));
+        all
+    }
+
+    /// The same; `after` is called with each block's number and what it wrote.
+    #[track_caller]
+    pub(crate) fn runbook_step_by_step(&self, section: &str, mut after: impl FnMut(usize, &str)) {
         let blocks: Vec<&Block> = self.runbook.iter().filter(|block| block.section == section).collect();
         assert!(!blocks.is_empty(), "the runbook has no commands in section {section}");
-        let written = blocks.into_iter().map(|block| self.block(block)).collect();
+        for (number, block) in blocks.into_iter().enumerate() {
+            after(number, &self.block(block));
+        }
         self.run.borrow_mut().insert(section.to_owned());
-        written
     }
 
     #[track_caller]

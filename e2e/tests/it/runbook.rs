@@ -28,10 +28,14 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
             }
             (None, fence) if fence.starts_with("```sh") => {
                 let reason = fence.trim_start_matches("```sh").trim();
-                let not_run = (!reason.is_empty()).then(|| reason.trim_start_matches("not run: ").to_owned());
+                let not_run = (!reason.is_empty()).then(|| {
+                    let reason = reason.strip_prefix("not run: ").expect("says why it is not run");
+                    reason.to_owned()
+                });
                 let (section, commands) = (section.clone(), String::new());
                 open = Some((indent, Block { section, line: index + 1, commands, not_run }));
             }
+            (None, fence) if fence.starts_with("```") => panic!("line {}: commands are ```sh", index + 1),
             (None, heading) if heading.starts_with("##") => {
                 let number = heading.trim_start_matches('#').split_whitespace().next().unwrap_or_default();
                 section = number.trim_end_matches('.').to_owned();

@@ -13,7 +13,7 @@ pub(super) fn unsigned_is_refused_with_reasons(lab: &Lab) {
     lab.step("an unsigned image is refused");
     let image = lab.unsigned.pinned();
     let error = lab.try_kubectl(&format!("run unsigned --image={image}")).expect_err("is refused");
-    for part in [image.as_str(), "not signed", "denied the request"] {
+    for part in [image.as_str(), "not signed", "(rule policy)", "Sign the image", "denied the request"] {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
     say(&format!("   {}", error.trim()));

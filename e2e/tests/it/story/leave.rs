@@ -1,6 +1,7 @@
 //! Out of the way, out of the cluster, and back as a lab.
 
-use crate::lab::{Lab, NAMESPACE, eventually};
+use crate::lab::{Lab, NAMESPACE, both, eventually};
+use crate::support::say;
 
 /// Everything that the chart can make, in every namespace.
 const KINDS: &str = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets,networkpolicies,priorityclasses,\
@@ -8,7 +9,33 @@ const KINDS: &str = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets
 
 pub(super) fn way_out_and_uninstall(lab: &Lab) {
     lab.step("section 8: the way out, and uninstall");
-    lab.runbook("8");
+    let pod = |name: &str, image: &str, more: &str| {
+        let answer = lab.shell(&format!("kubectl run {name} --image={image} --dry-run=server {more}"));
+        if answer.status.success() { Ok(both(&answer)) } else { Err(both(&answer)) }
+    };
+    let (signed, unsigned) = (lab.signed.pinned(), lab.unsigned.pinned());
+    lab.runbook_step_by_step("8", |number, written| match number {
+        1 => {
+            let warned = eventually("a denial that only warns", 30, || pod("warned", &unsigned, ""));
+            assert!(warned.contains("Warning:") && warned.contains("not signed"), "{warned}");
+            // Now it does not run at all.
+            lab.kubectl(&format!("-n {NAMESPACE} scale deploy/zastava-webhook --replicas=0"));
+            let refused = eventually("the API server's refusal", 60, || match pod("refused", &signed, "") {
+                Err(refused) if refused.contains("failed calling webhook") => Ok(refused),
+                other => Err(format!("{other:?}")),
+            });
+            say(&format!("   {}", refused.trim()));
+            pod("excluded", &signed, "-n kube-system").expect("what is excluded starts");
+        }
+        2 => drop(eventually("a Pod without the webhook", 30, || pod("let-in", &signed, ""))),
+        3 => {
+            assert!(written.trim_end().ends_with("Fail"), "{written}");
+            lab.kubectl(&format!("-n {NAMESPACE} scale deploy/zastava-webhook --replicas=2"));
+            lab.kubectl(&format!("-n {NAMESPACE} rollout status deploy/zastava-webhook --timeout=180s"));
+            eventually("a Pod that was judged", 30, || pod("judged", &signed, ""));
+        }
+        _ => {}
+    });
     nothing_left(lab);
     lab.kubectl(&format!("delete namespace {NAMESPACE} --timeout=120s"));
 }
