@@ -2,7 +2,7 @@
 
 use super::{LINE_BYTES, SEQ_MAX, VERSION, field, put, put_line};
 use crate::mistake::{Mistake, planted};
-use crate::tally::{Drops, Fate};
+use crate::tally::Tally;
 
 /// A slot is one block, so that a torn write of one slot cannot touch the other.
 const SLOT_BYTES: usize = 4096;
@@ -38,9 +38,9 @@ pub(crate) struct Cursor {
     /// Records accepted and settled while there was no directory, so without a number here.
     pub(crate) unnumbered: u64,
     pub(crate) acked: u64,
-    pub(crate) dropped: Drops,
+    pub(crate) dropped: Tally,
     /// The part of `dropped` that the consumer has not heard of.
-    pub(crate) untold: Drops,
+    pub(crate) untold: Tally,
 }
 
 /// What a cursor file turned out to be.
@@ -65,9 +65,7 @@ impl Cursor {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES];
         for (mark, drops) in [(TOTAL, &self.dropped), (UNTOLD, &self.untold)] {
-            for (kind, reason, count) in drops.iter() {
-                put_line(&mut bytes, Fate::Lost(kind, reason), mark, count);
-            }
+            drops.iter().for_each(|(fate, count)| put_line(&mut bytes, fate, mark, count));
         }
         bytes.truncate(HEAD_BYTES + LINES_MAX * LINE_BYTES);
         put(&mut bytes, 0, &MAGIC);
@@ -110,7 +108,8 @@ impl Cursor {
 
     /// The promise that [`Stats`](crate::Stats) rests on.
     pub(crate) fn is_balanced(&self) -> bool {
-        self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
+        self.dropped.live() + self.untold.live() == 0
+            && self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
             && self.untold.total() == self.released_through - self.told_through
             && self.released_through < self.next_seq
     }
@@ -165,9 +164,8 @@ impl Slot {
             ..Cursor::default()
         };
         for (fate, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
-            let Fate::Lost(kind, reason) = fate else { return Self::Damaged };
             let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
-            drops.add(kind, reason, count);
+            drops.add(fate, count);
         }
         let is_believed = cursor.is_possible() || planted(Mistake::OneCursorSlot);
         if is_believed { Self::Intact(cursor) } else { Self::Damaged }
