@@ -165,7 +165,8 @@ impl State {
         {
             // First what is settled and only waits to be written.
             let is_freed = self.lanes.iter_mut().any(Lane::forget_settled);
-            if !is_freed && !(evicts && self.drop_from_ring(class)) {
+            let has_room = is_freed || evicts && self.drop_from_ring(class);
+            if !has_room {
                 return Err(Refusal::Full);
             }
             self.count_ring();

@@ -37,8 +37,7 @@ pub(crate) struct Worker {
     store: Option<Box<dyn Store>>,
     tails: Vec<Tail>,
     /// Of all that changes files. Reading goes on meanwhile: a full disk can be drained.
-    change_retry: Retry,
-    read_retry: Retry,
+    retry: Retry,
     is_finishing: bool,
 }
 
@@ -54,6 +53,7 @@ pub(crate) struct Tail {
     saved: Option<Instant>,
     synced: Option<Instant>,
     reader: Option<Frames>,
+    read_retry: Retry,
 }
 
 /// Waiting longer after each failure, up to a second.
@@ -88,9 +88,8 @@ pub(crate) enum Next {
 impl Worker {
     /// Opens the store if it can be opened now, and says what was found.
     pub(crate) fn new(shared: Arc<Shared>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
-        let (change_retry, read_retry) = (Retry::default(), Retry::default());
-        let (store, tails, is_finishing) = (None, Vec::new(), false);
-        let mut worker = Self { shared, opener, store, tails, change_retry, read_retry, is_finishing };
+        let (store, tails, retry) = (None, Vec::new(), Retry::default());
+        let mut worker = Self { shared, opener, store, tails, retry, is_finishing: false };
         let report = worker.open();
         (worker, report)
     }
@@ -118,18 +117,16 @@ impl Worker {
             state.is_closing
         });
         let mut has_worked = false;
-        if self.change_retry.is_due(now) {
+        if self.retry.is_due(now) {
             let (worked, failed) = self.change(now, is_closing);
             has_worked |= worked;
             match failed {
-                None => self.change_retry = Retry::default(),
-                Some(cause) => self.change_retry.failed(cause, now),
+                None => self.retry = Retry::default(),
+                Some(cause) => self.retry.failed(cause, now),
             }
         }
-        if self.read_retry.is_due(now) {
-            has_worked |= self.read_all(now);
-        }
-        let cause = self.change_retry.cause.or(self.read_retry.cause);
+        has_worked |= self.read_all(now);
+        let cause = self.retry.cause.or_else(|| self.tails.iter().find_map(|tail| tail.read_retry.cause));
         let is_idle = self.shared.update(|state| {
             state.set_health(cause);
             !state.has_work
@@ -198,7 +195,8 @@ impl Worker {
         let saved = self.tails.iter().filter(|_| unsaved).filter_map(|tail| tail.saved);
         let wake = synced.chain(saved).map(|at| at + interval);
         // What is due already was tried in this step.
-        wake.chain(self.change_retry.at).chain(self.read_retry.at).filter(|at| *at > now).min()
+        let retries = self.tails.iter().filter_map(|tail| tail.read_retry.at).chain(self.retry.at);
+        wake.chain(retries).filter(|at| *at > now).min()
     }
 
     fn free_due(&mut self, class: usize) -> io::Result<bool> {

@@ -23,11 +23,13 @@ impl Worker {
         let mut has_worked = false;
         for class in 0..self.tails.len() {
             let job = self.lane(class, |lane| if lane.wants_read { lane.read_job() } else { None });
-            let Some((extent, epoch)) = job else { continue };
+            let Some((extent, epoch)) = job.filter(|_| self.tails[class].read_retry.is_due(now)) else {
+                continue;
+            };
             let seq = extent.from_seq;
             match self.read(class, extent, epoch) {
                 Ok(entries) => {
-                    self.read_retry = Retry::default();
+                    self.tails[class].read_retry = Retry::default();
                     self.shared.update(|state| {
                         state.lanes[class].wants_read = false;
                         state.lanes[class].read(seq, entries);
@@ -36,7 +38,7 @@ impl Worker {
                 }
                 Err(error) => {
                     self.tails[class].reader = None;
-                    self.read_retry.failed(Cause::of(&error), now);
+                    self.tails[class].read_retry.failed(Cause::of(&error), now);
                 }
             }
             has_worked = true;
@@ -50,7 +52,7 @@ impl Worker {
                 last.go_on(extent);
                 last
             }
-            _ => Frames::new(extent, self.read_retry.failures),
+            _ => Frames::new(extent, self.tails[class].read_retry.failures),
         };
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while bytes < BYTES_MAX && entries.len() < ENTRIES_MAX {
@@ -80,7 +82,7 @@ impl Worker {
         });
         if let Some((extent, believed)) = whole {
             let from = extent.from_seq;
-            let frames = Frames::new(extent, self.read_retry.failures);
+            let frames = Frames::new(extent, self.tails[class].read_retry.failures);
             let (found, damage) = self.survey(frames, &believed)?;
             self.lane(class, |lane| {
                 // It may have been settled further, or be gone, while it was read.

@@ -115,11 +115,14 @@ fn recover_lane(
     located: &[Located],
     report: &mut OpenReport,
 ) -> io::Result<(Lane, Tail)> {
-    let (found, slot) = read_cursor(store, &cursor_name(class))?;
-    let (mut cursor, condition) = start_cursor(found, located);
+    let CursorFound { cursor, condition, slot, .. } = read_cursor(store, &cursor_name(class))?;
+    // A directory with segments had a cursor.
+    let is_new = condition == CursorCondition::Fresh && located.is_empty();
+    let condition = if cursor.is_some() || is_new { condition } else { CursorCondition::Lost };
+    let mut cursor = start_cursor(cursor, condition, located);
     report.cursor = report.cursor.max(condition);
-    report.unclean |= condition != CursorCondition::Fresh && !cursor.clean;
-    let tail = Tail { generation: cursor.generation, slot, ..Tail::default() };
+    report.unclean |= !is_new && !cursor.clean;
+    let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };
     let mut expected = cursor.released_through + 1;
     let mut segments = VecDeque::new();
     for (at, file) in located.iter().enumerate() {
@@ -159,8 +162,8 @@ fn recover_lane(
     Ok((lane, tail))
 }
 
-/// What the books say, and the slot that the next ones go to.
-fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<(CursorFound, u64)> {
+/// What the books say.
+fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
     let mut bytes = vec![0; CURSOR_BYTES];
     let mut read = match store.read(name, 0, &mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -173,8 +176,8 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<(CursorFound, u6
         // A killed process may have left it unsynced, and the other slot is written next.
         store.sync(name)?;
     }
-    let (found, newest) = Cursor::decode(&bytes[..read]);
-    if found == CursorFound::Newer {
+    let found = Cursor::decode(&bytes[..read]);
+    if found.is_newer {
         store.remove(name, Removal::SetAside)?;
         store.create(name, CURSOR_BYTES as u64)?;
         read = 0;
@@ -183,19 +186,14 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<(CursorFound, u6
     if read < CURSOR_BYTES {
         store.write(name, read as u64, &vec![0; CURSOR_BYTES - read])?;
     }
-    Ok((found, newest + 1))
+    Ok(found)
 }
 
 /// The cursor to go on with: in step with what the segments say.
-fn start_cursor(found: CursorFound, located: &[Located]) -> (Cursor, CursorCondition) {
-    let (mut cursor, condition) = match found {
-        CursorFound::Intact(cursor) => (cursor, CursorCondition::Intact),
-        CursorFound::OneSlotDamaged(cursor) => (cursor, CursorCondition::OneSlotDamaged),
-        CursorFound::Blank if located.is_empty() => (new_cursor(located), CursorCondition::Fresh),
-        CursorFound::Blank | CursorFound::Lost | CursorFound::Newer => {
-            (new_cursor(located), CursorCondition::Lost)
-        }
-    };
+fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[Located]) -> Cursor {
+    let known = || located.iter().rev().find_map(|located| located.buffer_id);
+    let id = || known().unwrap_or_else(|| u128::from(random()) << 64 | u128::from(random()));
+    let mut cursor = cursor.unwrap_or_else(|| Cursor { buffer_id: id(), next_seq: 1, ..Cursor::default() });
     // Without the latest cursor nobody knows what became of the records before the oldest segment;
     // most likely they were acknowledged, so they must not be reported as lost.
     let oldest = located.iter().map(|located| located.identity.first_seq).min();
@@ -211,13 +209,7 @@ fn start_cursor(found: CursorFound, located: &[Located]) -> (Cursor, CursorCondi
     let last_epoch = located.iter().map(|located| located.identity.epoch).max().unwrap_or(0);
     cursor.clean &= cursor.epoch >= last_epoch;
     cursor.epoch = cursor.epoch.max(last_epoch);
-    (cursor, condition)
-}
-
-fn new_cursor(located: &[Located]) -> Cursor {
-    let known = located.iter().rev().find_map(|located| located.buffer_id);
-    let buffer_id = known.unwrap_or_else(|| u128::from(random()) << 64 | u128::from(random()));
-    Cursor { buffer_id, next_seq: 1, ..Cursor::default() }
+    cursor
 }
 
 /// By its footer, or by reading it if it has none or is settled in part; and whether it ends in part of a frame.
@@ -269,7 +261,7 @@ pub(crate) fn read_extent(
         footer.end_seq.checked_sub(seq) == Some(footer.tally.total())
             && successor.is_none_or(|successor| footer.end_seq <= successor)
     });
-    let end = successor.or(footer.as_ref().map(|(footer, _)| footer.end_seq));
+    let end = successor.or_else(|| footer.as_ref().map(|(footer, _)| footer.end_seq));
     let extent = Extent {
         name: located.file.clone(),
         salt,

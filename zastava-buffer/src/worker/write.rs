@@ -172,7 +172,7 @@ impl Worker {
         Ok(())
     }
 
-    fn hand_over(&mut self, class: usize) {
+    fn hand_over(&self, class: usize) {
         let Some(active) = &self.tails[class].active else { return };
         self.shared.update(|state| state.hand_over(class, active.len));
     }
