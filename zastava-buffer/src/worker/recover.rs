@@ -231,8 +231,9 @@ fn recover_segment(
     }
     let footer_end = footer.as_ref().map(|footer| footer.end_seq);
     let exact = if cursor.clean { Some(cursor.next_seq.max(from)) } else { footer_end };
-    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq);
     let limit = successor.or(exact).unwrap_or(u64::MAX);
+    // A removed file can come back with what was void in it, a footer beyond the exact end too.
+    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
     let (mut tally, mut end, mut torn, len) = (Tally::default(), known_end.max(from), false, extent.len);
     match footer {
         Some(footer) if from == extent.seq && footer.end_seq == known_end => tally = footer.tally,
