@@ -11,7 +11,7 @@ use crate::config::{Config, Unavailable};
 use crate::consumer::Consumer;
 use crate::error::Error;
 use crate::producer::Producer;
-use crate::state::{Outcome, Shared, State, Wants};
+use crate::state::Shared;
 use crate::stats::{Cause, OpenReport};
 use crate::store::{Disk, Store};
 use crate::worker::{Opener, Worker};
@@ -68,7 +68,7 @@ impl Buffer {
 pub(crate) fn start(opener: Opener, config: Config) -> Result<(Worker, Arc<Handle>, OpenReport), Error> {
     config.validate()?;
     let on_unavailable = config.on_unavailable;
-    let shared = Arc::new(Shared::new(State::new(config)));
+    let shared = Arc::new(Shared::new(config));
     let (worker, report) = Worker::new(Arc::clone(&shared), opener);
     let report = match report {
         Err(error) if on_unavailable == Unavailable::MemoryOnly => {
@@ -90,40 +90,8 @@ pub(crate) struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.update(|state| {
-            state.is_closing = true;
-            state.mark_work();
+            (state.is_closing, state.has_work) = (true, true);
         });
-    }
-}
-
-/// A place in the list of those who wait; leaving it when dropped makes every wait cancel-safe.
-pub(crate) struct Waiting<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) id: u64,
-}
-
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(shared: &'a Shared, wants: Wants) -> Self {
-        Self { shared, id: shared.update(|state| state.add_waiter(wants)) }
-    }
-
-    pub(crate) async fn outcome(&self) -> Outcome {
-        std::future::poll_fn(|context| {
-            self.shared.update(|state| match state.outcome(self.id) {
-                Some(outcome) => Poll::Ready(outcome),
-                None => {
-                    state.wait(self.id, context.waker());
-                    Poll::Pending
-                }
-            })
-        })
-        .await
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.shared.update(|state| state.remove_waiter(self.id));
     }
 }
 

@@ -149,19 +149,12 @@ impl Config {
         policies.map(|policy| usize::from(policy.class) + 1).max().unwrap_or(1)
     }
 
-    /// Length at which a block in memory is closed.
-    pub(crate) fn block_bytes(&self) -> usize {
+    /// Bytes and records at which a block in memory is closed.
+    pub(crate) fn block(&self) -> (usize, u64) {
         let (least, most) = MEMORY_BLOCK_BYTES;
         let part_of_segment = usize::try_from(self.segment_bytes / 8).unwrap_or(most);
-        (self.ring_bytes / 16).min(part_of_segment).clamp(least, most)
-    }
-
-    pub(crate) fn block_records(&self) -> u64 {
-        let group = match self.commit {
-            Commit::Never => u64::MAX,
-            Commit::Group { records_max, .. } => u64::from(records_max),
-        };
-        group.min(self.ring_records / 16).max(1)
+        let bytes = (self.ring_bytes / 16).min(part_of_segment).clamp(least, most);
+        (bytes, self.group_records().min(self.ring_records / 16).max(1))
     }
 
     /// How many records may be written and not synced.

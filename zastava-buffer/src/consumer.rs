@@ -70,7 +70,7 @@ pub struct Batch {
     handle: Arc<Handle>,
     class: usize,
     id: u64,
-    entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
     is_acked: bool,
 }
 

@@ -23,14 +23,11 @@ pub(crate) const SEQ_MAX: u64 = 1 << 56;
 /// One count: kind (2 bytes, 256 = unknown), reason (1, 0 = live), mark (1), reserved (4), count (8).
 const LINE_BYTES: usize = 16;
 const KIND_UNKNOWN: u16 = 256;
+const LIVE: u8 = 0;
 
-fn put_line(out: &mut Vec<u8>, fate: Fate, mark: u8, count: u64) {
-    let (kind, reason) = match fate {
-        Fate::Live(kind) => (Some(kind), 0),
-        Fate::Lost(kind, reason) => (kind, reason.code()),
-    };
+fn put_line(out: &mut Vec<u8>, (kind, reason): Fate, mark: u8, count: u64) {
     out.extend_from_slice(&kind.map_or(KIND_UNKNOWN, |kind| u16::from(kind.0)).to_le_bytes());
-    out.extend_from_slice(&[reason, mark, 0, 0, 0, 0]);
+    out.extend_from_slice(&[reason.map_or(LIVE, DropReason::code), mark, 0, 0, 0, 0]);
     out.extend_from_slice(&count.to_le_bytes());
 }
 
@@ -39,11 +36,9 @@ fn put_line(out: &mut Vec<u8>, fate: Fate, mark: u8, count: u64) {
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (Fate, u8, u64)> + '_ {
     bytes.chunks_exact(LINE_BYTES).map(|line| {
         let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
-        let fate = match (line[2], kind) {
-            (0, Some(kind)) => Fate::Live(kind),
-            (code, kind) => Fate::Lost(kind, DropReason::from_code(code)),
-        };
-        (fate, line[3], u64::from_le_bytes(field(line, 8)).min(SEQ_MAX))
+        let is_live = line[2] == LIVE && kind.is_some();
+        let reason = (!is_live).then(|| DropReason::from_code(line[2]));
+        ((kind, reason), line[3], u64::from_le_bytes(field(line, 8)).min(SEQ_MAX))
     })
 }
 

@@ -1,159 +1,152 @@
-//! One class: its numbers in a row, from the oldest segment to the newest record in memory.
+//! One class: its numbers in a row, from the oldest that is not settled to the newest in memory.
 //!
-//! State is positions. The cursor holds what is settled; segments and then memory hold every number after
-//! that, once; and every figure is computed from these. Nothing here does I/O or waits.
+//! State is positions. The cursor holds what is settled. Every number after that is in one [`Stretch`], which is
+//! in a file, in memory or lost, and every figure is computed from these. Nothing here does I/O or waits.
 
+mod memory;
 mod read;
-mod ring;
 
 use std::collections::VecDeque;
 
-pub(crate) use ring::{Piece, Slot};
+use memory::Block;
+pub(crate) use memory::Piece;
+use read::Out;
 
 use crate::config::blocks;
-use crate::entry::{Durability, Entry, Kind};
+use crate::entry::{Entry, Gap};
 use crate::format::{Cursor, SEGMENT_HEADER_BYTES, SegmentName};
 use crate::scan::Extent;
-use crate::tally::{DropReason, Drops, Fate, Tally};
+use crate::tally::{DropReason, Tally};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lane {
-    /// The books; `next_seq` in them is filled in when they are written.
+    /// What is settled, which the consumer knows of. [`Lane::books`] fills in the rest.
     pub(crate) cursor: Cursor,
-    /// The books differ from those on disk.
+    /// More is settled than the books on disk say.
     pub(crate) is_dirty: bool,
     pub(crate) salt: u32,
-    /// Oldest first, without a hole between them or before the ring.
-    pub(crate) segments: VecDeque<Segment>,
-    /// What is not in a segment for good.
-    pub(crate) ring: VecDeque<Slot>,
+    /// In files or lost, the oldest first, without a hole between them.
+    pub(crate) segments: VecDeque<Stretch>,
+    /// In memory, or dropped from there. What is settled may be missing from it.
+    ring: VecDeque<Stretch>,
+    /// Numbers before this one are in segments for good.
+    pub(crate) on_disk: u64,
+    /// Numbers before this one are in the active segment, but perhaps not synced.
+    written: u64,
+    /// Numbers before this one are with the worker, who may be writing them.
+    taken: u64,
     pub(crate) next_seq: u64,
+    /// Files that nothing is needed of any more, and what they occupy. They go once the books are synced.
+    pub(crate) garbage: VecDeque<(String, u64)>,
     /// How long the last block in memory was.
     block_hint: usize,
     /// The worker found no room on disk that it may take.
     pub(crate) is_full: bool,
     /// The next number for the consumer.
     read_seq: u64,
-    /// Entries read ahead, from `read_seq` up to `ahead_end`.
+    /// Entries that come next, in a row from `read_seq`.
     ahead: VecDeque<Entry>,
-    ahead_end: u64,
-    ahead_bytes: usize,
-    /// Changes when what is being read is no longer wanted.
-    reads: u64,
-    wants_read: bool,
-    outstanding: VecDeque<Outstanding>,
-    /// Numbers up to the first come with the attempt that is the second.
-    retried: (u64, u32),
+    /// With so many of them left it is time to read on.
+    ahead_low: usize,
+    pub(crate) wants_read: bool,
+    out: VecDeque<Out>,
 }
 
-/// A stretch of the numbers that is in a file, or is known to be missing.
+/// Some numbers in a row, and where they are.
 #[derive(Debug)]
-pub(crate) struct Segment {
-    /// The file, unless there is none; and what it says of itself, which can differ if somebody renamed it.
-    pub(crate) file: Option<(String, SegmentName)>,
+pub(crate) struct Stretch {
     /// The first number that is not settled.
     pub(crate) from: u64,
     /// One above the last number.
     pub(crate) end: u64,
-    /// Where frames end.
-    pub(crate) len: u64,
-    pub(crate) disk_bytes: u64,
     /// The numbers from `from` to `end`; they sum up to that range exactly.
     pub(crate) tally: Tally,
+    pub(crate) place: Place,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
+    Lost,
+    File(Segment),
+    Memory(Block),
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) file: String,
+    /// What the file says of itself, which can differ from its name if somebody renamed it.
+    pub(crate) identity: SegmentName,
+    /// Where frames end, as far as they are there for good.
+    pub(crate) len: u64,
+    pub(crate) disk_bytes: u64,
+    /// It is the last one, and written to.
     pub(crate) is_active: bool,
-    /// Some numbers and where their frames begin.
-    pub(crate) marks: Vec<(u64, u64)>,
     /// Once damage was met: what each unknown stretch held.
     pub(crate) damage: Option<Vec<(u64, Tally)>>,
 }
 
-/// A batch that is out.
-#[derive(Debug)]
-struct Outstanding {
-    id: u64,
-    attempt: u32,
-    acked_through: u64,
-    entries: VecDeque<Delivered>,
-}
-
-#[derive(Debug)]
-struct Delivered {
-    first: u64,
-    last: u64,
-    what: Delivery,
-}
-
-#[derive(Debug)]
-enum Delivery {
-    Record(Kind),
-    Gap(Drops),
-}
-
-impl Segment {
-    /// A range without a file.
-    pub(crate) fn absent(from: u64, end: u64, reason: DropReason) -> Self {
-        let tally = Tally::of(Fate::Lost(None, reason), end - from);
-        Self {
-            file: None,
-            from,
-            end,
-            len: 0,
-            disk_bytes: 0,
-            tally,
-            is_active: false,
-            marks: Vec::new(),
-            damage: None,
-        }
+impl Stretch {
+    /// Numbers that nobody has any more.
+    pub(crate) fn lost(from: u64, end: u64, reason: DropReason) -> Self {
+        let tally = Tally::of((None, Some(reason)), end - from);
+        Self { from, end, tally, place: Place::Lost }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
         self.from >= self.end
     }
 
+    fn is_lost(&self) -> bool {
+        matches!(self.place, Place::Lost)
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.segment().is_some_and(|segment| segment.is_active)
+    }
+
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        if let Place::File(segment) = &self.place { Some(segment) } else { None }
+    }
+
+    pub(crate) fn segment_mut(&mut self) -> Option<&mut Segment> {
+        if let Place::File(segment) = &mut self.place { Some(segment) } else { None }
+    }
+
+    /// The file to remove, and what it occupies.
+    fn into_file(self) -> Option<(String, u64)> {
+        if let Place::File(Segment { file, disk_bytes, .. }) = self.place {
+            Some((file, disk_bytes))
+        } else {
+            None
+        }
+    }
+
     /// What to read to get all from `seq` on.
     pub(crate) fn extent(&self, seq: u64) -> Option<Extent> {
-        let (name, identity) = self.file.clone()?;
-        let mark = self.marks.iter().rev().find(|(first, _)| *first <= seq);
-        let (at, offset) = mark.copied().unwrap_or((identity.first_seq, SEGMENT_HEADER_BYTES as u64));
+        let Segment { file, identity, len, .. } = self.segment()?;
         Some(Extent {
-            name,
+            name: file.clone(),
             salt: identity.salt,
-            offset,
-            seq: at,
-            len: self.len,
+            offset: SEGMENT_HEADER_BYTES as u64,
+            seq: identity.first_seq,
+            len: *len,
             from_seq: seq,
             known_end: self.end,
             limit: self.end,
         })
     }
 
-    pub(crate) fn epoch(&self) -> u32 {
-        self.file.as_ref().map_or(0, |(_, identity)| identity.epoch)
+    fn gap(&self) -> Entry {
+        Entry::Gap(Gap { first_seq: self.from, last_seq: self.end - 1, counts: self.tally.drops() })
     }
 }
 
 impl Lane {
-    pub(crate) fn new(cursor: Cursor, salt: u32, segments: VecDeque<Segment>) -> Self {
-        let next_seq = segments.back().map_or(cursor.next_seq, |segment| segment.end.max(cursor.next_seq));
-        let read_seq = cursor.released_through + 1;
-        Self {
-            cursor,
-            is_dirty: false,
-            salt,
-            segments,
-            ring: VecDeque::new(),
-            next_seq,
-            block_hint: 0,
-            is_full: false,
-            read_seq,
-            ahead: VecDeque::new(),
-            ahead_end: read_seq,
-            ahead_bytes: 0,
-            reads: 0,
-            wants_read: false,
-            outstanding: VecDeque::new(),
-            retried: (0, 1),
-        }
+    pub(crate) fn new(cursor: Cursor, salt: u32, segments: VecDeque<Stretch>) -> Self {
+        let next_seq = segments.back().map_or(0, |last| last.end).max(cursor.next_seq);
+        let (on_disk, written, taken) = (next_seq, next_seq, next_seq);
+        let read_seq = cursor.told_through + 1;
+        Self { cursor, salt, segments, on_disk, written, taken, next_seq, read_seq, ..Self::default() }
     }
 
     /// Without a directory: numbers count from 1 until there is one.
@@ -161,216 +154,141 @@ impl Lane {
         Self::new(Cursor { next_seq: 1, ..Cursor::default() }, 0, VecDeque::new())
     }
 
-    /// The next number as far as the disk can know. Numbers in memory may be lost with it and then be given anew,
-    /// under another epoch: reported as missing they would include some that were acknowledged.
-    pub(crate) fn next_on_disk(&self) -> u64 {
-        self.ring.front().map_or(self.next_seq, |slot| slot.first).max(self.cursor.released_through + 1)
+    /// What is written to the cursor. What is lost before the first file is released there: otherwise the next
+    /// opening could not say why it is not there.
+    pub(crate) fn books(&self, is_finishing: bool) -> Cursor {
+        let mut books = self.cursor.clone();
+        (books.released_through, books.untold) = (books.told_through, Tally::default());
+        for lost in self.segments.iter().take_while(|stretch| stretch.is_lost()) {
+            books.released_through = lost.end - 1;
+            books.untold.merge(&lost.tally);
+            books.dropped.merge(&lost.tally);
+        }
+        // Numbers in memory may be lost with it and then be given anew, under another epoch: reported as missing
+        // they would include some that were acknowledged. What cannot be written at the end is told as missing.
+        let next_seq = if is_finishing { self.next_seq } else { self.on_disk };
+        books.next_seq = next_seq.max(books.released_through + 1);
+        books.clean = is_finishing && self.ring.is_empty();
+        books
+    }
+
+    /// What every step must leave true.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let mut next = self.cursor.told_through + 1;
+        for stretch in self.segments.iter().chain(&self.ring) {
+            let numbers = stretch.end.saturating_sub(stretch.from);
+            assert_eq!(stretch.tally.total(), numbers, "{stretch:?}");
+            if numbers > 0 {
+                assert_eq!(stretch.from, next, "a hole before {stretch:?}");
+                next = stretch.end;
+            }
+        }
+        assert_eq!(next, self.next_seq);
+        assert!(self.on_disk <= self.written && self.written <= self.taken && self.taken <= self.next_seq);
     }
 
     pub(crate) fn accepted(&self) -> u64 {
         self.next_seq - 1 - self.cursor.unaccounted + self.cursor.unnumbered
     }
 
-    fn tallies(&self) -> impl Iterator<Item = &Tally> {
-        let of_segments = self.segments.iter().map(|segment| &segment.tally);
-        of_segments.chain(self.ring.iter().map(|slot| &slot.tally))
-    }
-
     pub(crate) fn pending(&self) -> u64 {
-        self.tallies().map(Tally::live).sum()
+        self.segments.iter().chain(&self.ring).map(|stretch| stretch.tally.live()).sum()
     }
 
     pub(crate) fn in_memory_records(&self) -> u64 {
-        self.ring.iter().map(|slot| slot.tally.live()).sum()
+        self.ring.iter().map(|stretch| stretch.tally.live()).sum()
     }
 
-    pub(crate) fn dropped(&self) -> Drops {
+    pub(crate) fn dropped(&self) -> Tally {
         let mut dropped = self.cursor.dropped.clone();
-        self.tallies().for_each(|tally| dropped.merge(&tally.drops()));
+        let tallies = self.segments.iter().chain(&self.ring).map(|stretch| stretch.tally.drops());
+        tallies.for_each(|drops| dropped.merge(&drops.0));
         dropped
-    }
-
-    pub(crate) fn lost(&self) -> u64 {
-        self.tallies().map(|tally| tally.total() - tally.live()).sum()
     }
 
     /// Computed from the files each time: a running sum would drift some day.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.disk_bytes).sum()
+        let segments = self.segments.iter().filter_map(Stretch::segment).map(|segment| segment.disk_bytes);
+        segments.chain(self.garbage.iter().map(|(_, disk_bytes)| *disk_bytes)).sum()
     }
 
-    /// How safe the record is, or `None` if it was dropped from memory.
-    pub(crate) fn safety(&self, seq: u64, when_handed_over: Durability) -> Option<Durability> {
-        let Some(slot) = self.ring.iter().find(|slot| seq < slot.end) else { return Some(when_handed_over) };
-        if seq < slot.first {
-            return Some(when_handed_over);
-        }
-        let level = if slot.is_written { Durability::Process } else { Durability::Memory };
-        (!slot.is_gap()).then_some(level)
+    pub(crate) fn stretch(&self, seq: u64) -> Option<&Stretch> {
+        self.segments.iter().chain(&self.ring).find(|stretch| seq < stretch.end)
     }
 
-    /// Whether the oldest segment is settled and can be removed.
-    pub(crate) fn is_front_done(&self) -> bool {
-        self.segments.front().is_some_and(|front| front.is_settled() && !front.is_active)
+    pub(crate) fn stretch_mut(&mut self, seq: u64) -> Option<&mut Stretch> {
+        self.segments.iter_mut().chain(&mut self.ring).find(|stretch| seq < stretch.end)
     }
 
-    /// Whether the oldest segment can go. The one being written to has to be sealed first.
-    pub(crate) fn can_evict(&self) -> bool {
-        self.segments.iter().any(|segment| segment.file.is_some() && !segment.is_settled())
+    /// The oldest file that holds something.
+    pub(crate) fn oldest(&self) -> Option<&Stretch> {
+        self.segments.iter().find(|stretch| stretch.segment().is_some() && !stretch.is_settled())
     }
 
-    /// Drops the oldest segment with all it holds; how many records that were. Its file goes once the books
-    /// are synced.
+    /// Drops what the oldest file holds; how many records that were. Nothing is written to it any more.
     pub(crate) fn evict(&mut self, reason: DropReason) -> u64 {
-        let mut evicted = 0;
-        while let Some(segment) = self.segments.iter_mut().find(|segment| !segment.is_settled()) {
-            if segment.is_active {
-                break;
-            }
-            evicted += segment.tally.drop_all(reason);
-            let drops = std::mem::take(&mut segment.tally).drops();
-            self.cursor.dropped.merge(&drops);
-            self.cursor.untold.merge(&drops);
-            self.cursor.released_through = segment.end - 1;
-            segment.from = segment.end;
-            self.is_dirty = true;
-            if segment.file.is_some() {
-                break;
-            }
+        let oldest = self.segments.iter_mut().find(|stretch| !stretch.is_lost() && !stretch.is_settled());
+        let Some(oldest) = oldest else { return 0 };
+        let (from, evicted) = (oldest.from, oldest.tally.drop_all(reason));
+        if let Place::File(segment) = std::mem::replace(&mut oldest.place, Place::Lost) {
+            self.garbage.push_back((segment.file, segment.disk_bytes));
         }
-        self.skip_released();
+        self.forget_ahead(from);
+        self.is_dirty = true;
+        self.sweep();
         evicted
     }
 
-    fn skip_released(&mut self) {
-        let next = self.cursor.released_through + 1;
-        if self.read_seq < next {
-            self.read_seq = next;
-            self.forget_ahead();
+    /// Lets go of files that are settled, and keeps what is lost in a row in one stretch, however long nobody
+    /// consumes.
+    pub(crate) fn sweep(&mut self) {
+        let is_done = |stretch: &Stretch| stretch.is_settled() && !stretch.is_active();
+        while let Some(at) = self.segments.iter().position(is_done) {
+            self.garbage.extend(self.segments.remove(at).and_then(Stretch::into_file));
         }
-    }
-
-    /// The batch is acknowledged through this number. How many records that settled.
-    pub(crate) fn ack(&mut self, id: u64, through: u64) -> u64 {
-        let before = self.cursor.acked;
-        let Some(batch) = self.outstanding.iter_mut().find(|batch| batch.id == id) else { return 0 };
-        batch.acked_through = batch.acked_through.max(through);
-        while let Some(batch) = self.outstanding.front_mut() {
-            match batch.entries.front() {
-                None => drop(self.outstanding.pop_front()),
-                Some(entry) if entry.last <= batch.acked_through => {
-                    if let Some(entry) = batch.entries.pop_front() {
-                        self.settle(&entry);
-                    }
-                }
-                Some(_) => break,
+        for at in (1..self.segments.len()).rev() {
+            if self.segments.range(at - 1..=at).all(Stretch::is_lost)
+                && let Some(second) = self.segments.remove(at)
+            {
+                self.segments[at - 1].tally.merge(&second.tally);
+                self.segments[at - 1].end = second.end;
             }
         }
-        self.cursor.acked - before
     }
 
-    /// The batch comes again, from the first entry that is not acknowledged; and so do later ones.
-    pub(crate) fn give_back(&mut self, id: u64) {
-        let Some(at) = self.outstanding.iter().position(|batch| batch.id == id) else { return };
-        let batch = &self.outstanding[at];
-        if let (Some(first), Some(last)) = (batch.entries.front(), batch.entries.back()) {
-            self.retried = (last.last, batch.attempt + 1);
-            self.read_seq = first.first;
-            self.forget_ahead();
-        }
-        self.outstanding.truncate(at);
-        self.skip_released();
+    /// A new segment, which is written to from now on.
+    pub(crate) fn begin(&mut self, file: String, identity: SegmentName, disk_bytes: u64) {
+        let (from, len) = (identity.first_seq, SEGMENT_HEADER_BYTES as u64);
+        let segment = Segment { file, identity, len, disk_bytes, is_active: true, damage: None };
+        let place = Place::File(segment);
+        self.segments.push_back(Stretch { from, end: from, tally: Tally::default(), place });
     }
 
-    fn settle(&mut self, entry: &Delivered) {
-        self.is_dirty = true;
-        if entry.last <= self.cursor.released_through {
-            self.settle_told(entry);
-            return;
-        }
-        let segment = self.segments.iter_mut().find(|segment| entry.last < segment.end);
-        let (from, tally) = match segment {
-            Some(segment) => (&mut segment.from, &mut segment.tally),
-            None => match self.ring.iter_mut().find(|slot| entry.last < slot.end) {
-                Some(slot) => (&mut slot.from, &mut slot.tally),
-                None => return,
-            },
-        };
-        let mut settled = Tally::default();
-        match &entry.what {
-            Delivery::Record(kind) if tally.take_one(Fate::Live(*kind)) => self.cursor.acked += 1,
-            Delivery::Record(kind) => settled = tally.take(Fate::Live(*kind), 1),
-            Delivery::Gap(drops) => {
-                for (kind, reason, count) in drops.iter() {
-                    settled.merge(&tally.take(Fate::Lost(kind, reason), count));
-                }
+    /// What is written is as safe as it is going to be, and leaves memory. The active segment holds frames up to
+    /// `len`.
+    pub(crate) fn hand_over(&mut self, len: u64) {
+        let Some(active) = self.segments.back_mut() else { return };
+        while let Some(stretch) = self.ring.pop_front_if(|front| front.end <= self.written) {
+            if active.is_settled() {
+                active.from = stretch.from;
             }
+            active.tally.merge(&stretch.tally);
+            active.end = stretch.end;
         }
-        self.cursor.acked += settled.live();
-        self.cursor.dropped.merge(&settled.drops());
-        *from = entry.last + 1;
-        (self.cursor.released_through, self.cursor.told_through) = (entry.last, entry.last);
+        self.on_disk = self.written;
+        if let Some(segment) = active.segment_mut() {
+            segment.len = len;
+            segment.disk_bytes = segment.disk_bytes.max(blocks(len));
+        }
     }
 
-    /// The entry was dropped on its way and is counted as such; now the consumer knows its fate.
-    fn settle_told(&mut self, entry: &Delivered) {
-        let told = self.cursor.told_through;
-        if entry.last <= told {
-            return;
-        }
-        match &entry.what {
-            Delivery::Record(kind) => self.cursor.untold.take(Some(*kind), DropReason::Evicted, 1),
-            Delivery::Gap(drops) => {
-                drops.iter().for_each(|(kind, reason, count)| self.cursor.untold.take(kind, reason, count));
-            }
-        }
-        self.cursor.told_through = entry.last;
-    }
-
-    /// Records that are written, and synced if that is asked for, leave memory. The active segment now holds
-    /// frames up to `len` and numbers up to `end`.
-    pub(crate) fn hand_over(&mut self, len: u64, end: u64) {
-        let Some(segment) = self.segments.back_mut() else { return };
-        let mut offset = segment.len;
-        while let Some(slot) = self.ring.front().filter(|slot| slot.is_written && slot.end <= end) {
-            if segment.is_settled() {
-                segment.from = slot.from;
-            }
-            if segment.marks.last().is_none_or(|(_, at)| offset >= at + crate::scan::WINDOW_BYTES as u64) {
-                segment.marks.push((slot.first, offset));
-            }
-            offset += slot.written_bytes;
-            segment.tally.merge(&slot.tally);
-            segment.end = slot.end;
-            self.ring.pop_front();
-        }
-        segment.len = len;
-        segment.disk_bytes = segment.disk_bytes.max(blocks(len));
-    }
-
-    /// The active segment takes no more. `disk_bytes` is what it occupies from now on.
+    /// The active segment takes no more; what it occupies from now on, if that has changed.
     pub(crate) fn close_active(&mut self, disk_bytes: Option<u64>) {
-        if let Some(segment) = self.segments.back_mut().filter(|segment| segment.is_active) {
+        if let Some(segment) = self.segments.back_mut().and_then(Stretch::segment_mut) {
             segment.is_active = false;
             segment.disk_bytes = disk_bytes.unwrap_or(segment.disk_bytes);
         }
-        // What was written there and is still in memory has to be written again.
-        self.ring.iter_mut().for_each(|slot| slot.is_written = false);
-    }
-
-    /// Moves what was accepted without a directory into one that was found now.
-    pub(crate) fn adopt(&mut self, memory: Self) {
-        let first = self.next_seq;
-        for slot in memory.ring {
-            if let Some(slot) = slot.renumber(self.next_seq, self.salt) {
-                self.next_seq = slot.end;
-                self.ring.push_back(slot);
-            }
-        }
-        self.cursor.acked += memory.cursor.acked;
-        self.cursor.dropped.merge(&memory.cursor.dropped);
-        self.cursor.unnumbered += memory.cursor.released_through + memory.cursor.unnumbered;
-        debug_assert!(self.next_seq >= first);
-        self.is_dirty = true;
+        self.sweep();
     }
 }

@@ -11,7 +11,6 @@ pub(crate) enum Mistake {
     AcknowledgeBeforeSync,
     RemoveBeforeCursor,
     ReuseEpoch,
-    GoOnAfterFailedWrite,
 }
 
 #[cfg(test)]

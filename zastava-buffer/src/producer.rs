@@ -1,13 +1,12 @@
 //! The end that puts records in.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Handle, Waiting};
+use crate::buffer::Handle;
 use crate::entry::{Admission, Durability, Kind, Refusal};
 use crate::error::Error;
-use crate::state::{Outcome, Wants};
+use crate::state::State;
 use crate::stats::{Health, Stats};
 
 /// Puts records in, and watches. Cheap to clone; any number of threads and tasks may use it.
@@ -32,12 +31,9 @@ impl Producer {
     pub fn push(&self, kind: Kind, bytes: &[u8]) -> Admission {
         // The long part without the lock.
         let crc = crc32c::crc32c(bytes);
-        self.handle.shared.update(|state| {
-            let admission = state.push(kind, bytes, crc);
-            if let Admission::Refused(refusal) = admission {
-                state.refuse(kind, refusal);
-            }
-            admission
+        self.handle.shared.update(|state| match state.push(kind, bytes, crc) {
+            Ok(seq) => state.admitted(seq),
+            Err(refusal) => Admission::Refused(state.refused(kind, refusal)),
         })
     }
 
@@ -46,23 +42,7 @@ impl Producer {
     /// # Errors
     /// [`Error::Refused`] when waiting does not help: the record is too long, or the buffer is closed.
     pub async fn push_wait(&self, kind: Kind, bytes: &[u8]) -> Result<u64, Error> {
-        let crc = crc32c::crc32c(bytes);
-        let shared = &self.handle.shared;
-        let waiting = Waiting::new(shared, Wants::Room);
-        std::future::poll_fn(|context| {
-            shared.update(|state| match state.push(kind, bytes, crc) {
-                Admission::Stored { seq } | Admission::Evicted { seq, .. } => Poll::Ready(Ok(seq)),
-                Admission::Refused(Refusal::Full) => {
-                    state.wait(waiting.id, context.waker());
-                    Poll::Pending
-                }
-                Admission::Refused(refusal) => {
-                    state.refuse(kind, refusal);
-                    Poll::Ready(Err(Error::Refused(refusal)))
-                }
-            })
-        })
-        .await
+        self.push_durable(kind, bytes, Durability::Memory).await
     }
 
     /// Accepts a record, waiting for room, and returns its number once it is that safe.
@@ -71,9 +51,22 @@ impl Producer {
     /// As [`push_wait`](Self::push_wait). [`Error::NotDurable`] while the storage cannot be used: the record is
     /// accepted and stays in memory. [`Error::Dropped`] if it had to go from there.
     pub async fn push_durable(&self, kind: Kind, bytes: &[u8], level: Durability) -> Result<u64, Error> {
-        let seq = self.push_wait(kind, bytes).await?;
-        let class = self.handle.shared.update(|state| usize::from(state.config.policy(kind).class));
-        self.safe(class, seq, level).await.map(|()| seq)
+        let crc = crc32c::crc32c(bytes);
+        let mut pushed = None;
+        let step = |state: &mut State, id| {
+            let seq = match pushed.map_or_else(|| state.push(kind, bytes, crc), Ok) {
+                Ok(seq) => seq,
+                Err(Refusal::Full) => return None,
+                Err(refusal) => return Some(Err(Error::Refused(state.refused(kind, refusal)))),
+            };
+            pushed = Some(seq);
+            let class = usize::from(state.config.policy(kind).class);
+            if state.watch(id, class, seq) {
+                return Some(Err(Error::Dropped { seq }));
+            }
+            state.is_safe(class, seq, level)
+        };
+        self.handle.shared.wait(step).await
     }
 
     /// Waits until every record accepted before this call is that safe, or dropped and counted.
@@ -81,26 +74,20 @@ impl Producer {
     /// # Errors
     /// [`Error::NotDurable`] while the storage cannot be used.
     pub async fn flush(&self, level: Durability) -> Result<(), Error> {
-        let last = self.handle.shared.update(|state| {
+        let mut last: Vec<(usize, u64)> = self.handle.shared.update(|state| {
             let last = state.lanes.iter().map(|lane| lane.next_seq - 1);
-            last.enumerate().filter(|(_, seq)| *seq > 0).collect::<Vec<_>>()
+            last.enumerate().filter(|(_, seq)| *seq > 0).collect()
         });
-        for (class, seq) in last {
-            match self.safe(class, seq, level).await {
-                Ok(()) | Err(Error::Dropped { .. }) => {}
-                Err(error) => return Err(error),
+        let step = |state: &mut State, _| {
+            while let Some((class, seq)) = last.last() {
+                match state.is_safe(*class, *seq, level)? {
+                    Err(Error::NotDurable) => return Some(Err(Error::NotDurable)),
+                    _ => last.pop(),
+                };
             }
-        }
-        Ok(())
-    }
-
-    async fn safe(&self, class: usize, seq: u64, level: Durability) -> Result<(), Error> {
-        let waiting = Waiting::new(&self.handle.shared, Wants::Safe { class, seq, level });
-        match waiting.outcome().await {
-            Outcome::Reached => Ok(()),
-            Outcome::Dropped => Err(Error::Dropped { seq }),
-            Outcome::NotNow => Err(Error::NotDurable),
-        }
+            Some(Ok(()))
+        };
+        self.handle.shared.wait(step).await
     }
 
     /// How safe a record of this kind is by now; `None` if it was dropped from memory.
@@ -120,13 +107,17 @@ impl Producer {
 
     #[cfg(test)]
     pub(crate) fn is_worker_idle(&self) -> bool {
-        self.handle.shared.update(|state| state.is_worker_idle())
+        self.handle.shared.update(|state| !state.has_work)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_lanes(&self) {
+        self.handle.shared.update(|state| state.lanes.iter().for_each(crate::lane::Lane::check));
     }
 
     #[cfg(test)]
     pub(crate) fn safe_through(&self) -> Vec<u64> {
-        let safe = |lane: &crate::lane::Lane| lane.ring.front().map_or(lane.next_seq, |slot| slot.first);
-        self.handle.shared.update(|state| state.lanes.iter().map(safe).collect())
+        self.handle.shared.update(|state| state.lanes.iter().map(|lane| lane.on_disk).collect())
     }
 
     #[cfg(test)]
@@ -149,13 +140,7 @@ impl Producer {
 
     /// Waits until the health is another than the one given, and returns it.
     pub async fn health_changed(&self, seen: Health) -> Health {
-        loop {
-            let (health, changes) = self.handle.shared.update(|state| (state.health, state.changes));
-            if health != seen {
-                return health;
-            }
-            Waiting::new(&self.handle.shared, Wants::Health { changes }).outcome().await;
-        }
+        self.handle.shared.wait(|state, _| (state.health != seen).then_some(state.health)).await
     }
 
     /// Takes no more records, writes and syncs what is in memory, and lets go of the directory. Blocks until that
@@ -164,8 +149,7 @@ impl Producer {
     pub fn close(&self, deadline: Duration) -> (bool, Stats) {
         let shared = &self.handle.shared;
         shared.update(|state| {
-            state.is_closing = true;
-            state.mark_work();
+            (state.is_closing, state.has_work) = (true, true);
         });
         let is_done = shared.wait_for_end(Instant::now() + deadline);
         (is_done, self.stats())

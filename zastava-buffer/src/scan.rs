@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::entry::Kind;
 use crate::format::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, gap_tally};
 use crate::store::Store;
-use crate::tally::{DropReason, Fate, Tally};
+use crate::tally::{DropReason, Tally};
 
 /// Read at a time, more only for a longer record.
 pub(crate) const WINDOW_BYTES: usize = 128 << 10;
@@ -55,7 +55,7 @@ pub(crate) enum Found {
 impl Found {
     pub(crate) fn add_to(&self, sum: &mut Tally) {
         match self {
-            Self::Record { kind, .. } => sum.add(Fate::Live(*kind), 1),
+            Self::Record { kind, .. } => sum.add((Some(*kind), None), 1),
             Self::Lost { tally, .. } => sum.merge(tally),
         }
     }
@@ -70,23 +70,18 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new(extent: Extent) -> Self {
-        let name = extent.name.clone();
-        let window = Window { name, len: extent.len, start: 0, bytes: Bytes::new(), failures: 0 };
+    /// Where reading has failed so often already, pages that cannot be read count as damage in the end, instead of
+    /// being an error.
+    pub(crate) fn new(extent: Extent, failures: u32) -> Self {
+        let window =
+            Window { name: extent.name.clone(), len: extent.len, start: 0, bytes: Bytes::new(), failures };
         Self { window, extent, torn_tail: false }
     }
 
-    /// From now on pages that cannot be read count as damage after so many failures, instead of being an error.
-    pub(crate) fn after_failures(mut self, failures: u32) -> Self {
-        self.window.failures = failures;
-        self
-    }
-
-    /// The segment goes on being written: there is more to read now.
-    pub(crate) fn grow(&mut self, len: u64, known_end: u64) {
-        self.window.len = len;
-        self.extent.len = len;
-        (self.extent.known_end, self.extent.limit) = (known_end, known_end);
+    /// Reads on where it stands. More may be written by now, and more settled.
+    pub(crate) fn go_on(&mut self, extent: Extent) {
+        self.window.len = extent.len;
+        self.extent = Extent { offset: self.extent.offset, seq: self.extent.seq, ..extent };
     }
 
     /// The next number that was not settled earlier, or `None` at the end of the segment.
@@ -94,10 +89,9 @@ impl Frames {
         loop {
             let Some(found) = self.step(store)? else { return Ok(None) };
             match found {
-                Found::Lost { first, end, mut tally } if end > self.extent.from_seq => {
+                Found::Lost { first, end, tally } if end > self.extent.from_seq => {
                     let first = first.max(self.extent.from_seq);
-                    tally.keep(end - first);
-                    return Ok(Some(Found::Lost { first, end, tally }));
+                    return Ok(Some(Found::Lost { first, end, tally: tally.part(end - first) }));
                 }
                 Found::Record { seq, .. } if seq >= self.extent.from_seq => return Ok(Some(found)),
                 _ => {}
@@ -150,7 +144,7 @@ impl Frames {
             DropReason::UnreadableVersion
         };
         let kind = if header.is_gap() { None } else { Some(header.kind) };
-        let tally = gap.unwrap_or_else(|| Tally::of(Fate::Lost(kind, reason), u64::from(header.span)));
+        let tally = gap.unwrap_or_else(|| Tally::of((kind, Some(reason)), u64::from(header.span)));
         Ok(Some(Found::Lost { first: seq, end: header.end_seq(), tally }))
     }
 
@@ -188,7 +182,7 @@ impl Frames {
 
     fn lost_up_to(&mut self, end: u64, reason: DropReason) -> Option<Found> {
         let first = std::mem::replace(&mut self.extent.seq, end);
-        let tally = Tally::of(Fate::Lost(None, reason), end - first);
+        let tally = Tally::of((None, Some(reason)), end - first);
         (end > first).then_some(Found::Lost { first, end, tally })
     }
 }

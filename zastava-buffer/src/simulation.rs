@@ -121,6 +121,7 @@ impl Life {
         let next = self.worker.step(self.now);
         let stats = self.producer.stats();
         assert!(stats.is_balanced(), "{stats:?}");
+        self.producer.check_lanes();
         next
     }
 

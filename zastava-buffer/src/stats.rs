@@ -107,10 +107,11 @@ pub enum CursorCondition {
 }
 
 /// How the storage does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
     /// Records reach the disk.
+    #[default]
     Ok,
     /// Records stay in memory; the storage is tried again, first after 50 ms, at the latest every second.
     Degraded {

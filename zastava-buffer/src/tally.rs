@@ -57,81 +57,31 @@ impl DropReason {
     }
 }
 
-/// Counts by kind and reason. The kind is `None` where no intact header told it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    counts: BTreeMap<(Option<Kind>, DropReason), u64>,
-}
+/// What is known of one number that is not settled: its kind, and why it cannot be delivered, unless it can.
+pub(crate) type Fate = (Option<Kind>, Option<DropReason>);
 
-impl Drops {
+/// Counts of numbers by fate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally(BTreeMap<Fate, u64>);
+
+impl Tally {
     /// So many pairs of a known kind and a reason are told apart; a further one is counted without its kind. The
     /// cursor file has room for these, once in the totals and once in a gap, and for reasons without a kind.
     const PAIRS_MAX: usize = 110;
 
-    /// Every count that is not zero.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<Kind>, DropReason, u64)> + '_ {
-        self.counts.iter().map(|(&(kind, reason), &count)| (kind, reason, count))
-    }
-
-    /// The count of one pair.
-    #[must_use]
-    pub fn count(&self, kind: Option<Kind>, reason: DropReason) -> u64 {
-        self.counts.get(&(kind, reason)).copied().unwrap_or(0)
-    }
-
-    /// The sum of all counts.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    pub(crate) fn add(&mut self, kind: Option<Kind>, reason: DropReason, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let pairs = || self.counts.keys().filter(|(kind, _)| kind.is_some()).count();
-        let told_apart =
-            kind.is_none() || self.counts.contains_key(&(kind, reason)) || pairs() < Self::PAIRS_MAX;
-        let kind = kind.filter(|_| told_apart);
-        *self.counts.entry((kind, reason)).or_insert(0) += count;
-    }
-
-    pub(crate) fn merge(&mut self, other: &Self) {
-        other.iter().for_each(|(kind, reason, count)| self.add(kind, reason, count));
-    }
-
-    /// Takes out up to `count`, of this pair if there are such, else of any.
-    pub(crate) fn take(&mut self, kind: Option<Kind>, reason: DropReason, mut count: u64) {
-        let pairs = [(kind, reason)].into_iter().chain(self.counts.keys().copied().collect::<Vec<_>>());
-        for pair in pairs {
-            count -= take_from(&mut self.counts, pair, count);
-        }
-    }
-}
-
-/// What is known of one record that is not settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fate {
-    Live(Kind),
-    Lost(Option<Kind>, DropReason),
-}
-
-/// Counts by fate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    counts: BTreeMap<Fate, u64>,
-}
-
-impl Tally {
     pub(crate) fn of(fate: Fate, count: u64) -> Self {
         let mut tally = Self::default();
         tally.add(fate, count);
         tally
     }
 
-    pub(crate) fn add(&mut self, fate: Fate, count: u64) {
-        if count > 0 {
-            *self.counts.entry(fate).or_insert(0) += count;
+    pub(crate) fn add(&mut self, (kind, reason): Fate, count: u64) {
+        if let Some(known) = self.0.get_mut(&(kind, reason)) {
+            *known += count;
+        } else if count > 0 {
+            let pairs = || self.0.keys().filter(|(kind, reason)| kind.is_some() && reason.is_some()).count();
+            let told_apart = reason.is_none() || pairs() < Self::PAIRS_MAX;
+            *self.0.entry((kind.filter(|_| told_apart), reason)).or_insert(0) += count;
         }
     }
 
@@ -140,93 +90,90 @@ impl Tally {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Fate, u64)> + '_ {
-        self.counts.iter().map(|(&fate, &count)| (fate, count))
+        self.0.iter().map(|(&fate, &count)| (fate, count))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.counts.len()
+        self.0.len()
     }
 
-    pub(crate) fn count(&self, fate: Fate) -> u64 {
-        self.counts.get(&fate).copied().unwrap_or(0)
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
     }
 
     /// How many can still be delivered.
     pub(crate) fn live(&self) -> u64 {
-        self.iter().filter(|(fate, _)| matches!(fate, Fate::Live(_))).map(|(_, count)| count).sum()
+        self.iter().filter(|((_, reason), _)| reason.is_none()).map(|(_, count)| count).sum()
     }
 
-    pub(crate) fn total(&self) -> u64 {
-        self.counts.values().sum()
+    /// What is lost of it.
+    pub(crate) fn drops(&self) -> Drops {
+        Drops(Self(self.iter().filter(|((_, reason), _)| reason.is_some()).collect()))
     }
 
     /// All that is live is dropped for this reason; how many that were.
     pub(crate) fn drop_all(&mut self, reason: DropReason) -> u64 {
-        let mut dropped = 0;
-        for (fate, count) in std::mem::take(&mut self.counts) {
-            match fate {
-                Fate::Live(kind) => {
-                    dropped += count;
-                    self.add(Fate::Lost(Some(kind), reason), count);
-                }
-                lost => self.add(lost, count),
-            }
+        let live = self.live();
+        for ((kind, lost), count) in std::mem::take(&mut self.0) {
+            self.add((kind, lost.or(Some(reason))), count);
         }
-        dropped
-    }
-
-    pub(crate) fn drops(&self) -> Drops {
-        let mut drops = Drops::default();
-        for (fate, count) in self.iter() {
-            if let Fate::Lost(kind, reason) = fate {
-                drops.add(kind, reason, count);
-            }
-        }
-        drops
+        live
     }
 
     /// Takes out one of this fate, if there is one.
     pub(crate) fn take_one(&mut self, fate: Fate) -> bool {
-        take_from(&mut self.counts, fate, 1) == 1
+        self.take_of(fate, 1) == 1
     }
 
     /// Takes out `count` and says what they were: of this fate if there are such, else what became of that
     /// kind meanwhile, else anything, since the sum must stay right whatever happened to a file.
     pub(crate) fn take(&mut self, fate: Fate, count: u64) -> Self {
-        let kind = match fate {
-            Fate::Live(kind) => Some(kind),
-            Fate::Lost(kind, _) => kind,
-        };
-        let same_kind = |other: &Fate| matches!(other, Fate::Lost(of, _) if *of == kind && kind.is_some());
-        let others: Vec<Fate> = self.counts.keys().copied().collect();
+        let others: Vec<Fate> = self.0.keys().copied().collect();
+        let same_kind =
+            others.iter().filter(|(kind, reason)| kind.is_some() && *kind == fate.0 && reason.is_some());
         let mut taken = Self::default();
-        let order = [fate].into_iter();
-        let order = order.chain(others.iter().copied().filter(same_kind)).chain(others.iter().copied());
-        for fate in order {
-            let left = count - taken.total();
-            if left == 0 {
-                break;
-            }
-            taken.add(fate, take_from(&mut self.counts, fate, left));
+        for fate in [&fate].into_iter().chain(same_kind).chain(&others) {
+            let part = self.take_of(*fate, count - taken.total());
+            taken.add(*fate, part);
         }
         taken
     }
 
-    /// Forgets all but `count`.
-    pub(crate) fn keep(&mut self, count: u64) {
-        while let Some((&fate, _)) = self.counts.first_key_value().filter(|_| self.total() > count) {
-            let surplus = self.total() - count;
-            take_from(&mut self.counts, fate, surplus);
+    /// So many of these numbers, whatever they are.
+    pub(crate) fn part(&self, count: u64) -> Self {
+        self.clone().take((None, None), count)
+    }
+
+    fn take_of(&mut self, fate: Fate, max: u64) -> u64 {
+        let Some(count) = self.0.get_mut(&fate) else { return 0 };
+        let taken = max.min(*count);
+        *count -= taken;
+        if *count == 0 {
+            self.0.remove(&fate);
         }
+        taken
     }
 }
 
-fn take_from<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, max: u64) -> u64 {
-    let Some(count) = counts.get_mut(&key) else { return 0 };
-    let taken = max.min(*count);
-    *count -= taken;
-    if *count == 0 {
-        counts.remove(&key);
+/// Counts by kind and reason. The kind is `None` where no intact header told it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drops(pub(crate) Tally);
+
+impl Drops {
+    /// Every count that is not zero.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<Kind>, DropReason, u64)> + '_ {
+        self.0.iter().filter_map(|((kind, reason), count)| Some((kind, reason?, count)))
     }
-    taken
+
+    /// The count of one pair.
+    #[must_use]
+    pub fn count(&self, kind: Option<Kind>, reason: DropReason) -> u64 {
+        self.0.0.get(&(kind, Some(reason))).copied().unwrap_or(0)
+    }
+
+    /// The sum of all counts.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.total()
+    }
 }

@@ -1,14 +1,12 @@
 //! Looking at a buffer that is not open, without changing anything.
 
-use std::collections::BTreeMap;
 use std::io;
 
-use crate::format::SEGMENT_HEADER_BYTES;
-use crate::scan::{Extent, Found, Frames};
+use crate::scan::{Found, Frames};
 use crate::stats::OpenReport;
 use crate::store::Store;
-use crate::tally::{DropReason, Drops};
-use crate::worker::{locate, read_footer};
+use crate::tally::{DropReason, Drops, Fate};
+use crate::worker::{locate, read_extent};
 
 /// What the segments hold, acknowledged or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,30 +33,17 @@ pub struct Verified {
 /// Whatever the storage says. Damage is not an error.
 pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
     let (mut verified, mut report) = (Verified::default(), OpenReport::default());
-    let mut classes: BTreeMap<u8, Vec<_>> = BTreeMap::new();
-    for file in store.list()? {
-        if file.aside {
-            verified.unreadable_segments += 1;
-        } else if let Some(located) = locate(store, &file, &mut report)? {
-            classes.entry(located.identity.class).or_default().push(located);
-        }
-    }
-    for segments in classes.values_mut() {
-        segments.sort_by_key(|segment| segment.identity);
-        for at in 0..segments.len() {
-            let successor = segments.get(at + 1).map(|next| next.identity.first_seq);
-            let (file, salt, seq) =
-                (segments[at].file.clone(), segments[at].identity.salt, segments[at].identity.first_seq);
-            let Some(file_len) = segments[at].len else {
+    let files = store.list()?;
+    verified.unreadable_segments = files.iter().filter(|file| file.aside).count() as u64;
+    for segments in locate(store, &files, &mut report)?.into_values() {
+        for (at, segment) in segments.iter().enumerate() {
+            if segment.is_newer {
                 verified.unreadable_segments += 1;
                 continue;
-            };
-            let footer = read_footer(store, &file, file_len, salt)?;
-            let end = successor.or_else(|| footer.as_ref().map(|(footer, _)| footer.end_seq));
-            let (known_end, limit) = (end.unwrap_or(0), end.unwrap_or(u64::MAX));
-            let (len, offset) = (footer.map_or(file_len, |(_, len)| len), SEGMENT_HEADER_BYTES as u64);
-            let extent = Extent { name: file, salt, offset, seq, len, from_seq: seq, known_end, limit };
-            verified.add(Frames::new(extent), store)?;
+            }
+            let successor = segments.get(at + 1).map(|next| next.identity.first_seq);
+            let (extent, _) = read_extent(store, segment, successor)?;
+            verified.add(Frames::new(extent, 0), store)?;
         }
     }
     verified.damaged_headers = report.damaged_headers;
@@ -76,11 +61,8 @@ impl Verified {
                 }
                 // A gap that was written as such is as it should be.
                 Found::Lost { tally, .. } => {
-                    for (kind, reason, count) in
-                        tally.drops().iter().filter(|lost| lost.1 != DropReason::MemoryFull)
-                    {
-                        self.lost.add(kind, reason, count);
-                    }
+                    let is_damage = |lost: &(Fate, u64)| lost.0.1 != Some(DropReason::MemoryFull);
+                    tally.iter().filter(is_damage).for_each(|(fate, count)| self.lost.0.add(fate, count));
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use super::{LINE_BYTES, SEQ_MAX, VERSION, field, put, put_line};
 use crate::mistake::{Mistake, planted};
-use crate::tally::{Drops, Fate};
+use crate::stats::CursorCondition;
+use crate::tally::Tally;
 
 /// A slot is one block, so that a torn write of one slot cannot touch the other.
 const SLOT_BYTES: usize = 4096;
@@ -38,21 +39,20 @@ pub(crate) struct Cursor {
     /// Records accepted and settled while there was no directory, so without a number here.
     pub(crate) unnumbered: u64,
     pub(crate) acked: u64,
-    pub(crate) dropped: Drops,
+    pub(crate) dropped: Tally,
     /// The part of `dropped` that the consumer has not heard of.
-    pub(crate) untold: Drops,
+    pub(crate) untold: Tally,
 }
 
 /// What a cursor file turned out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum CursorFound {
-    Intact(Cursor),
-    OneSlotDamaged(Cursor),
-    /// Neither slot can be read, and one of them says that it is of a newer version.
-    Newer,
-    /// Never written.
-    Blank,
-    Lost,
+#[derive(Debug)]
+pub(crate) struct CursorFound {
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) condition: CursorCondition,
+    /// Where the newest slot is.
+    pub(crate) slot: u64,
+    /// No slot can be read, and one says that it is of a newer version.
+    pub(crate) is_newer: bool,
 }
 
 impl Cursor {
@@ -65,9 +65,7 @@ impl Cursor {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES];
         for (mark, drops) in [(TOTAL, &self.dropped), (UNTOLD, &self.untold)] {
-            for (kind, reason, count) in drops.iter() {
-                put_line(&mut bytes, Fate::Lost(kind, reason), mark, count);
-            }
+            drops.iter().for_each(|(fate, count)| put_line(&mut bytes, fate, mark, count));
         }
         bytes.truncate(HEAD_BYTES + LINES_MAX * LINE_BYTES);
         put(&mut bytes, 0, &MAGIC);
@@ -89,28 +87,29 @@ impl Cursor {
         bytes
     }
 
-    /// What a cursor file holds, and the slot that it is in.
-    pub(crate) fn decode(file: &[u8]) -> (CursorFound, u64) {
+    /// What a cursor file holds.
+    pub(crate) fn decode(file: &[u8]) -> CursorFound {
+        use CursorCondition::{Fresh, Intact, Lost, OneSlotDamaged};
         let mut slots = file.chunks(SLOT_BYTES).take(2).map(Slot::decode);
         let (first, second) = (slots.next().unwrap_or(Slot::Blank), slots.next().unwrap_or(Slot::Blank));
-        match (first, second) {
-            (Slot::Intact(a), Slot::Intact(b)) => {
-                let second_is_newer = a.generation < b.generation;
-                (CursorFound::Intact(if second_is_newer { b } else { a }), u64::from(second_is_newer))
-            }
+        let is_newer = matches!(first, Slot::Newer) || matches!(second, Slot::Newer);
+        let (cursor, condition, slot) = match (first, second) {
+            (Slot::Intact(a), Slot::Intact(b)) if a.generation < b.generation => (Some(b), Intact, 1),
+            (Slot::Intact(cursor), Slot::Intact(_)) => (Some(cursor), Intact, 0),
             // A new file has one slot that was never written.
-            (Slot::Intact(cursor), Slot::Blank) if cursor.generation == 1 => (CursorFound::Intact(cursor), 0),
-            (Slot::Intact(cursor), _) => (CursorFound::OneSlotDamaged(cursor), 0),
-            (_, Slot::Intact(cursor)) => (CursorFound::OneSlotDamaged(cursor), 1),
-            (Slot::Newer, _) | (_, Slot::Newer) => (CursorFound::Newer, 1),
-            (Slot::Blank, Slot::Blank) => (CursorFound::Blank, 1),
-            _ => (CursorFound::Lost, 1),
-        }
+            (Slot::Intact(cursor), Slot::Blank) if cursor.generation == 1 => (Some(cursor), Intact, 0),
+            (Slot::Intact(cursor), _) => (Some(cursor), OneSlotDamaged, 0),
+            (_, Slot::Intact(cursor)) => (Some(cursor), OneSlotDamaged, 1),
+            (Slot::Blank, Slot::Blank) => (None, Fresh, 1),
+            _ => (None, Lost, 1),
+        };
+        CursorFound { is_newer: is_newer && cursor.is_none(), cursor, condition, slot }
     }
 
     /// The promise that [`Stats`](crate::Stats) rests on.
     pub(crate) fn is_balanced(&self) -> bool {
-        self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
+        self.dropped.live() + self.untold.live() == 0
+            && self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
             && self.untold.total() == self.released_through - self.told_through
             && self.released_through < self.next_seq
     }
@@ -165,9 +164,8 @@ impl Slot {
             ..Cursor::default()
         };
         for (fate, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
-            let Fate::Lost(kind, reason) = fate else { return Self::Damaged };
             let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
-            drops.add(kind, reason, count);
+            drops.add(fate, count);
         }
         let is_believed = cursor.is_possible() || planted(Mistake::OneCursorSlot);
         if is_believed { Self::Intact(cursor) } else { Self::Damaged }

@@ -1,147 +1,152 @@
-//! The consumer's half: what comes next, and where it has to be read from.
+//! The consumer's half: what comes next, where it has to be read from, and what was taken.
 
-use super::{Delivered, Delivery, Lane, Outstanding, Segment};
-use crate::entry::{Entry, Gap};
+use std::sync::Arc;
+
+use super::{Lane, Place};
+use crate::entry::Entry;
 use crate::scan::Extent;
+use crate::tally::Tally;
 
-/// Entries are read ahead up to so many bytes of payload.
-const AHEAD_BYTES: usize = 512 << 10;
-
-/// What the worker reads.
+/// A batch that is out.
 #[derive(Debug)]
-pub(crate) struct ReadJob {
-    pub(crate) extent: Extent,
-    pub(crate) epoch: u32,
-    pub(crate) reads: u64,
+pub(super) struct Out {
+    id: u64,
+    entries: Arc<[Entry]>,
+    acked_through: u64,
+    /// So many of the entries.
+    settled: usize,
 }
 
 impl Lane {
     /// Whether there is anything for the consumer that is not with it already.
     pub(crate) fn has_entries(&self) -> bool {
-        self.read_seq < self.next_seq || self.has_untold()
+        self.read_seq < self.next_seq
     }
 
-    fn has_untold(&self) -> bool {
-        self.cursor.told_through < self.cursor.released_through
+    pub(crate) fn batches_out(&self) -> usize {
+        self.out.len()
     }
 
     /// The next entries as batch `id`, or none if there are none yet: then the worker is told to read them.
-    pub(crate) fn next_batch(&mut self, id: u64, records_max: usize, bytes_max: usize) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        if self.has_untold() {
-            // The records before the gap first: they are out, and may still be settled.
-            if !self.outstanding.is_empty() {
-                return entries;
-            }
-            let (first_seq, last_seq) = (self.cursor.told_through + 1, self.cursor.released_through);
-            entries.push(Entry::Gap(Gap { first_seq, last_seq, counts: self.cursor.untold.clone() }));
-        }
+    pub(crate) fn next_batch(
+        &mut self,
+        id: u64,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Option<Arc<[Entry]>> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         while entries.len() < records_max {
-            self.load_from_ring();
-            let Some(entry) = self.ahead.front() else { break };
+            let Some(entry) = self.peek() else { break };
             bytes += entry.payload_bytes();
             if bytes > bytes_max && !entries.is_empty() {
                 break;
             }
             self.read_seq = entry.last_seq() + 1;
-            self.ahead_bytes -= entry.payload_bytes();
             entries.extend(self.ahead.pop_front());
         }
-        let is_in_store = self.ring.front().is_none_or(|slot| self.ahead_end < slot.first);
-        self.wants_read = self.ahead_end < self.next_seq && is_in_store && self.ahead_bytes < AHEAD_BYTES / 2;
-        self.remember(id, &mut entries);
-        entries
+        let is_low = self.ahead.len() <= self.ahead_low;
+        self.wants_read |= is_low && self.read_job().is_some();
+        if entries.is_empty() {
+            return None;
+        }
+        let entries: Arc<[Entry]> = entries.into();
+        self.out.push_back(Out { id, entries: Arc::clone(&entries), acked_through: 0, settled: 0 });
+        Some(entries)
     }
 
-    fn remember(&mut self, id: u64, entries: &mut [Entry]) {
-        let (through, again) = self.retried;
-        let mut attempt = 1;
-        for entry in entries.iter_mut() {
-            if let Entry::Record(record) = entry
-                && record.seq <= through
-            {
-                (record.attempt, attempt) = (again, again);
+    /// The entry that comes next, if no worker is needed for it.
+    fn peek(&mut self) -> Option<&Entry> {
+        let (seq, epoch) = (self.read_seq, self.cursor.epoch);
+        let mut stretches = self.segments.iter_mut().chain(&mut self.ring);
+        let stretch = stretches.find(|stretch| seq < stretch.end)?;
+        match &mut stretch.place {
+            // The first of it are out, and settle what is lost here: what is left is known after that.
+            Place::Lost if stretch.from < seq => return None,
+            Place::Lost if self.ahead.is_empty() => self.ahead.push_front(stretch.gap()),
+            Place::Memory(block) if self.ahead.is_empty() => self.ahead.extend(block.entries(seq, epoch)),
+            _ => {}
+        }
+        self.ahead.front()
+    }
+
+    /// What was read ahead from here on was dropped since.
+    pub(super) fn forget_ahead(&mut self, seq: u64) {
+        while self.ahead.pop_back_if(|entry| entry.last_seq() >= seq).is_some() {}
+    }
+
+    /// The number after those that are read ahead.
+    fn ahead_end(&self) -> u64 {
+        self.ahead.back().map_or(self.read_seq, |last| last.last_seq() + 1)
+    }
+
+    /// What the worker should read next, and its epoch.
+    pub(crate) fn read_job(&self) -> Option<(Extent, u32)> {
+        let seq = self.ahead_end();
+        let stretch = self.stretch(seq)?;
+        Some((stretch.extent(seq)?, stretch.segment()?.identity.epoch))
+    }
+
+    /// The worker has read these, from `seq` on.
+    pub(crate) fn read(&mut self, seq: u64, entries: Vec<Entry>) {
+        if seq == self.ahead_end() {
+            self.ahead.extend(entries);
+            self.ahead_low = self.ahead.len() / 2;
+        }
+    }
+
+    /// The batch is acknowledged through this number. How many records that settled.
+    pub(crate) fn ack(&mut self, id: u64, through: u64) -> u64 {
+        let before = self.cursor.acked;
+        let Some(batch) = self.out.iter_mut().find(|batch| batch.id == id) else { return 0 };
+        batch.acked_through = batch.acked_through.max(through);
+        while let Some(mut batch) = self.out.pop_front() {
+            let acked = batch.entries[batch.settled..].iter();
+            for entry in acked.take_while(|entry| entry.last_seq() <= batch.acked_through) {
+                self.settle(entry);
+                batch.settled += 1;
+            }
+            if batch.settled < batch.entries.len() {
+                self.out.push_front(batch);
+                break;
             }
         }
-        if entries.is_empty() {
-            return;
+        self.sweep();
+        self.cursor.acked - before
+    }
+
+    /// The consumer knows the fate of this entry. It may have been dropped on its way, and is counted as such then.
+    fn settle(&mut self, entry: &Entry) {
+        let last = entry.last_seq();
+        let Some(stretch) = self.stretch_mut(last) else { return };
+        stretch.from = last + 1;
+        let (mut acked, mut dropped) = (0, Tally::default());
+        match entry {
+            Entry::Record(record) if stretch.tally.take_one((Some(record.kind), None)) => acked += 1,
+            Entry::Record(record) => dropped = stretch.tally.take((Some(record.kind), None), 1),
+            Entry::Gap(gap) => {
+                for (kind, reason, count) in gap.counts.iter() {
+                    dropped.merge(&stretch.tally.take((kind, Some(reason)), count));
+                }
+            }
         }
-        let delivered = |entry: &Entry| Delivered {
-            first: entry.first_seq(),
-            last: entry.last_seq(),
-            what: match entry {
-                Entry::Record(record) => Delivery::Record(record.kind),
-                Entry::Gap(gap) => Delivery::Gap(gap.counts.clone()),
-            },
-        };
-        let entries = entries.iter().map(delivered).collect();
-        self.outstanding.push_back(Outstanding { id, attempt, acked_through: 0, entries });
+        self.cursor.acked += acked + dropped.live();
+        self.cursor.dropped.merge(&dropped.drops().0);
+        self.cursor.told_through = last;
+        self.is_dirty = true;
     }
 
-    pub(crate) fn batches_out(&self) -> usize {
-        self.outstanding.len()
-    }
-
-    pub(crate) fn wants_read(&self) -> bool {
-        self.wants_read
-    }
-
-    /// What is in memory needs no worker.
-    fn load_from_ring(&mut self) {
-        if !self.ahead.is_empty() || self.ahead_end >= self.next_seq {
-            return;
+    /// The batch comes again, from the first entry that is not settled; and so do later ones.
+    pub(crate) fn give_back(&mut self, id: u64) {
+        let Some(at) = self.out.iter().position(|batch| batch.id == id) else { return };
+        for batch in self.out.drain(at..).rev() {
+            for entry in batch.entries[batch.settled..].iter().rev() {
+                let mut entry = entry.clone();
+                if let Entry::Record(record) = &mut entry {
+                    record.attempt += 1;
+                }
+                self.read_seq = entry.first_seq();
+                self.ahead.push_front(entry);
+            }
         }
-        let (seq, epoch) = (self.ahead_end, self.cursor.epoch);
-        if let Some(slot) = self.ring.iter_mut().find(|slot| seq < slot.end).filter(|slot| slot.first <= seq)
-        {
-            slot.entries(seq, epoch, &mut self.ahead);
-            self.ahead_end = slot.end;
-            self.ahead_bytes = self.ahead.iter().map(Entry::payload_bytes).sum();
-        }
-    }
-
-    pub(super) fn forget_ahead(&mut self) {
-        self.ahead.clear();
-        (self.ahead_end, self.ahead_bytes) = (self.read_seq, 0);
-        self.reads += 1;
-    }
-
-    /// What the worker should read next: of the first segment with unread numbers.
-    pub(crate) fn read_job(&mut self) -> Option<Result<ReadJob, Entry>> {
-        if !self.wants_read || self.ahead_bytes >= AHEAD_BYTES {
-            return None;
-        }
-        let seq = self.ahead_end;
-        let Some(segment) = self.segments.iter().find(|segment| seq < segment.end) else {
-            self.wants_read = false;
-            return None;
-        };
-        let seq = seq.max(segment.from);
-        let job =
-            segment.extent(seq).map(|extent| ReadJob { extent, epoch: segment.epoch(), reads: self.reads });
-        Some(job.ok_or_else(|| {
-            let (last_seq, mut tally) = (segment.end - 1, segment.tally.clone());
-            tally.keep(segment.end - seq);
-            Entry::Gap(Gap { first_seq: seq, last_seq, counts: tally.drops() })
-        }))
-    }
-
-    /// The worker has read these, up to `end`.
-    pub(crate) fn read(&mut self, reads: u64, entries: Vec<Entry>, end: u64) {
-        if reads == self.reads {
-            self.ahead_bytes += entries.iter().map(Entry::payload_bytes).sum::<usize>();
-            self.ahead.extend(entries);
-            self.ahead_end = end;
-        }
-    }
-
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads
-    }
-
-    /// The segment that holds this number.
-    pub(crate) fn segment_mut(&mut self, seq: u64) -> Option<&mut Segment> {
-        self.segments.iter_mut().find(|segment| seq < segment.end)
     }
 }

@@ -95,10 +95,6 @@ impl Disk {
         let floor = volume.f_blocks * volume.f_frsize / 100 * u64::from(self.free_percent_min);
         if left >= floor { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
-    }
 }
 
 impl Store for Disk {
@@ -150,7 +146,7 @@ impl Store for Disk {
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
-        self.sync_directory()
+        File::open(&self.directory)?.sync_all()
     }
 
     fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
@@ -188,10 +184,9 @@ fn list(directory: &Path, aside: bool, found: &mut Vec<StoredFile>) -> io::Resul
     Ok(())
 }
 
-/// A new directory survives a power cut only when its parent is synced, and so on upwards.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    // fallocate(2) takes no length of nothing.
     if bytes == 0 {
-        // fallocate(2) takes no length of nothing.
         return Ok(());
     }
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes) {
@@ -201,6 +196,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// A new directory survives a power cut only when its parent is synced, and so on upwards.
 fn create_durably(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());

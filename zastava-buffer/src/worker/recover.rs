@@ -10,7 +10,7 @@ use crate::format::{
     CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound,
     SegmentName, TRAILER_BYTES,
 };
-use crate::lane::{Lane, Segment};
+use crate::lane::{Lane, Place, Segment, Stretch};
 use crate::mistake::{Mistake, planted};
 use crate::scan::{Extent, Frames};
 use crate::stats::{CursorCondition, OpenReport};
@@ -26,94 +26,87 @@ pub(crate) struct Recovered {
 
 /// A segment file before its frames are read.
 pub(crate) struct Located {
-    pub(crate) file: String,
+    file: String,
     /// As the header says, or the name where the header is damaged.
     pub(crate) identity: SegmentName,
-    /// Length of the file; `None` if it is set aside.
-    pub(crate) len: Option<u64>,
+    len: u64,
+    /// Only a newer version can read it.
+    pub(crate) is_newer: bool,
     buffer_id: Option<u128>,
 }
 
 pub(crate) fn recover(store: &mut dyn Store, config: &Config) -> io::Result<Recovered> {
     let files = store.list()?;
     let mut report = OpenReport::default();
-    let mut located: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
-    for file in files.iter().filter(|file| !file.aside) {
-        if let Some(found) = locate(store, file, &mut report)? {
-            located.entry(usize::from(found.identity.class)).or_default().push(found);
-        }
-    }
+    let mut located = locate(store, &files, &mut report)?;
     let has_cursor = |class: &usize| files.iter().any(|file| file.name == cursor_name(*class) && !file.aside);
     let found = (0..CLASSES_MAX).rev().find(|class| located.contains_key(class) || has_cursor(class));
     let classes = config.classes().max(found.map_or(0, |class| class + 1));
     let (mut lanes, mut tails) = (Vec::new(), Vec::new());
     for class in 0..classes {
-        let mut segments = located.remove(&class).unwrap_or_default();
-        segments.sort_by_key(|segment| segment.identity);
+        let segments = located.remove(&class).unwrap_or_default();
         let (lane, tail) = recover_lane(store, class, &segments, &mut report)?;
         lanes.push(lane);
         tails.push(tail);
     }
-    let aside = store.list()?.into_iter().filter(|file| file.aside).map(|file| blocks(file.len));
-    let aside: Vec<u64> = aside.collect();
-    (report.set_aside_files, report.unclean) = (aside.len() as u64, report.unclean);
+    let aside: Vec<u64> =
+        store.list()?.iter().filter(|file| file.aside).map(|file| blocks(file.len)).collect();
+    report.set_aside_files = aside.len() as u64;
     let mut recovered = Recovered { lanes, tails, set_aside_bytes: aside.iter().sum(), report };
-    recovered.evict_to_cap(store, config.bytes_max)?;
-    recovered.report.pending = recovered.lanes.iter().map(Lane::pending).sum();
+    recovered.settle_in(store, config.bytes_max)?;
     Ok(recovered)
 }
 
 impl Recovered {
     /// Opening never waits for room: if the cap was lowered, the oldest of the lowest class go.
-    fn evict_to_cap(&mut self, store: &mut dyn Store, bytes_max: u64) -> io::Result<()> {
-        let cursors = (self.lanes.len() * CURSOR_BYTES) as u64 + self.set_aside_bytes;
+    fn settle_in(&mut self, store: &mut dyn Store, bytes_max: u64) -> io::Result<()> {
+        let others = (self.lanes.len() * CURSOR_BYTES) as u64 + self.set_aside_bytes;
+        let held = |lanes: &[Lane]| {
+            let segments = lanes.iter().flat_map(|lane| &lane.segments).filter_map(Stretch::segment);
+            others + segments.map(|segment| segment.disk_bytes).sum::<u64>()
+        };
         for class in (0..self.lanes.len()).rev() {
-            let mut evicted = 0;
-            while cursors + self.lanes.iter().map(Lane::disk_bytes).sum::<u64>() > bytes_max
-                && self.lanes[class].can_evict()
-            {
-                evicted += self.lanes[class].evict(DropReason::CapLowered);
-                for segment in self.lanes[class].segments.iter_mut().filter(|segment| segment.is_settled()) {
-                    segment.disk_bytes = 0;
-                }
+            while held(&self.lanes) > bytes_max && self.lanes[class].oldest().is_some() {
+                self.report.evicted += self.lanes[class].evict(DropReason::CapLowered);
             }
-            self.report.evicted += evicted;
+            let lane = &mut self.lanes[class];
             // The epoch must be durable before a record can be delivered under it; and a directory that cannot
             // be written to is found out now, not at the first push.
-            let (lane, tail) = (&mut self.lanes[class], &mut self.tails[class]);
-            let cursor =
-                Cursor { generation: tail.generation + 1, next_seq: lane.next_seq, ..lane.cursor.clone() };
-            store.write(&cursor_name(class), Cursor::offset(tail.slot), &cursor.encode())?;
-            store.sync(&cursor_name(class))?;
-            (tail.generation, tail.slot) = (tail.generation + 1, tail.slot + 1);
-            while lane.segments.front().is_some_and(Segment::is_settled) {
-                if let Some((file, _)) = lane.segments.pop_front().and_then(|segment| segment.file) {
-                    store.remove(&file, Removal::Delete)?;
-                }
+            self.tails[class].save(store, class, lane.books(false), true)?;
+            for (file, _) in lane.garbage.drain(..) {
+                store.remove(&file, Removal::Delete)?;
             }
         }
+        self.report.pending = self.lanes.iter().map(Lane::pending).sum();
         store.sync_names()
     }
 }
 
+/// Every segment, by class and in the order in which they were written.
 pub(crate) fn locate(
     store: &mut dyn Store,
-    file: &StoredFile,
+    files: &[StoredFile],
     report: &mut OpenReport,
-) -> io::Result<Option<Located>> {
-    let Some(name) = SegmentName::parse(&file.name) else { return Ok(None) };
-    let mut header = [0; SEGMENT_HEADER_BYTES];
-    let read = store.read(&file.name, 0, &mut header)?;
-    let (mut identity, mut len, mut buffer_id) = (name, Some(file.len), None);
-    match SegmentHeader::decode(&header[..read]) {
-        // A header of another class would put its numbers where they do not belong.
-        SegmentHeaderFound::Current(header) if header.name.class == name.class => {
-            (identity, buffer_id) = (header.name, Some(header.buffer_id));
+) -> io::Result<BTreeMap<usize, Vec<Located>>> {
+    let mut classes: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
+    for StoredFile { name: file, len, .. } in files.iter().filter(|file| !file.aside) {
+        let Some(mut identity) = SegmentName::parse(file) else { continue };
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let read = store.read(file, 0, &mut header)?;
+        let (mut is_newer, mut buffer_id) = (false, None);
+        match SegmentHeader::decode(&header[..read]) {
+            // A header of another class would put its numbers where they do not belong.
+            SegmentHeaderFound::Current(header) if header.name.class == identity.class => {
+                (identity, buffer_id) = (header.name, Some(header.buffer_id));
+            }
+            SegmentHeaderFound::Newer => is_newer = true,
+            _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
         }
-        SegmentHeaderFound::Newer => len = None,
-        _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
+        let located = Located { file: file.clone(), identity, len: *len, is_newer, buffer_id };
+        classes.entry(usize::from(identity.class)).or_default().push(located);
     }
-    Ok(Some(Located { file: file.name.clone(), identity, len, buffer_id }))
+    classes.values_mut().for_each(|segments| segments.sort_by_key(|segment| segment.identity));
+    Ok(classes)
 }
 
 fn recover_lane(
@@ -122,54 +115,57 @@ fn recover_lane(
     located: &[Located],
     report: &mut OpenReport,
 ) -> io::Result<(Lane, Tail)> {
-    let (found, mut slot) = read_cursor(store, &cursor_name(class))?;
-    let (mut cursor, condition) = start_cursor(found, located);
+    let CursorFound { cursor, condition, slot, .. } = read_cursor(store, &cursor_name(class))?;
+    // A directory with segments had a cursor.
+    let is_new = condition == CursorCondition::Fresh && located.is_empty();
+    let condition = if cursor.is_some() || is_new { condition } else { CursorCondition::Lost };
+    let mut cursor = start_cursor(cursor, condition, located);
     report.cursor = report.cursor.max(condition);
-    report.unclean |= condition != CursorCondition::Fresh && !cursor.clean;
-    let generation = cursor.generation;
-    let mut segments = VecDeque::new();
+    report.unclean |= !is_new && !cursor.clean;
+    let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };
     let mut expected = cursor.released_through + 1;
+    let mut segments = VecDeque::new();
     for (at, file) in located.iter().enumerate() {
         let successor = located.get(at + 1).map(|next| next.identity.first_seq);
         let first_seq = file.identity.first_seq;
-        if file.len.is_none() {
-            store.remove(&file.file, Removal::SetAside)?;
-        }
         // Segments reach to their successor's first number, so only the first can leave a hole.
         if first_seq > expected {
-            segments.push_back(Segment::absent(expected, first_seq, DropReason::Missing));
+            segments.push_back(Stretch::lost(expected, first_seq, DropReason::Missing));
             expected = first_seq;
         }
-        let segment = if file.len.is_some() {
-            let (segment, torn) = recover_segment(store, file, expected, successor, &cursor)?;
-            report.torn_tail |= torn && successor.is_none();
-            segment
-        } else {
+        let stretch = if file.is_newer {
+            store.remove(&file.file, Removal::SetAside)?;
             // At least the record that began the segment is known to be lost.
             let end = successor.unwrap_or_else(|| cursor.next_seq.max(first_seq + 1)).max(expected);
-            Segment::absent(expected, end, DropReason::UnreadableVersion)
+            Stretch::lost(expected, end, DropReason::UnreadableVersion)
+        } else {
+            let (stretch, torn) = recover_segment(store, file, expected, successor, &cursor)?;
+            report.torn_tail |= torn && successor.is_none();
+            stretch
         };
-        expected = expected.max(segment.end);
-        segments.push_back(segment);
+        expected = expected.max(stretch.end);
+        segments.push_back(stretch);
     }
     if cursor.next_seq > expected {
-        segments.push_back(Segment::absent(expected, cursor.next_seq, DropReason::Missing));
+        segments.push_back(Stretch::lost(expected, cursor.next_seq, DropReason::Missing));
     }
-    if condition == CursorCondition::Lost || condition == CursorCondition::Fresh {
-        slot = 0;
-    }
+    report.lost += segments.iter().map(|stretch| stretch.tally.drops().total()).sum::<u64>();
+    // What was released and not told is told now.
+    let (from, end) = (cursor.told_through + 1, cursor.released_through + 1);
+    let tally = std::mem::take(&mut cursor.untold);
+    tally.iter().for_each(|(fate, count)| drop(cursor.dropped.take(fate, count)));
+    segments.push_front(Stretch { from, end, tally, place: Place::Lost });
     // From here on there is more than the books say.
-    cursor.clean = false;
     cursor.epoch += u32::from(!planted(Mistake::ReuseEpoch));
-    let lane = Lane::new(cursor, random() as u32, segments);
-    report.lost += lane.lost();
-    Ok((lane, Tail { generation, slot, ..Tail::default() }))
+    let mut lane = Lane::new(cursor, random() as u32, segments);
+    lane.sweep();
+    Ok((lane, tail))
 }
 
-/// What the books say, and the slot that the next ones go to.
-fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<(CursorFound, u64)> {
+/// What the books say.
+fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
     let mut bytes = vec![0; CURSOR_BYTES];
-    let read = match store.read(name, 0, &mut bytes) {
+    let mut read = match store.read(name, 0, &mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             store.create(name, CURSOR_BYTES as u64)?;
             0
@@ -180,29 +176,24 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<(CursorFound, u6
         // A killed process may have left it unsynced, and the other slot is written next.
         store.sync(name)?;
     }
-    let (found, newest) = Cursor::decode(&bytes[..read]);
-    if found == CursorFound::Newer {
+    let found = Cursor::decode(&bytes[..read]);
+    if found.is_newer {
         store.remove(name, Removal::SetAside)?;
         store.create(name, CURSOR_BYTES as u64)?;
+        read = 0;
     }
     // Filled up to its length, so that later writes need no new space.
-    if read < CURSOR_BYTES || found == CursorFound::Newer {
-        let from = if found == CursorFound::Newer { 0 } else { read };
-        store.write(name, from as u64, &vec![0; CURSOR_BYTES - from])?;
+    if read < CURSOR_BYTES {
+        store.write(name, read as u64, &vec![0; CURSOR_BYTES - read])?;
     }
-    Ok((found, newest + 1))
+    Ok(found)
 }
 
 /// The cursor to go on with: in step with what the segments say.
-fn start_cursor(found: CursorFound, located: &[Located]) -> (Cursor, CursorCondition) {
-    let (mut cursor, condition) = match found {
-        CursorFound::Intact(cursor) => (cursor, CursorCondition::Intact),
-        CursorFound::OneSlotDamaged(cursor) => (cursor, CursorCondition::OneSlotDamaged),
-        CursorFound::Blank if located.is_empty() => (new_cursor(located), CursorCondition::Fresh),
-        CursorFound::Blank | CursorFound::Lost | CursorFound::Newer => {
-            (new_cursor(located), CursorCondition::Lost)
-        }
-    };
+fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[Located]) -> Cursor {
+    let known = || located.iter().rev().find_map(|located| located.buffer_id);
+    let id = || known().unwrap_or_else(|| u128::from(random()) << 64 | u128::from(random()));
+    let mut cursor = cursor.unwrap_or_else(|| Cursor { buffer_id: id(), next_seq: 1, ..Cursor::default() });
     // Without the latest cursor nobody knows what became of the records before the oldest segment;
     // most likely they were acknowledged, so they must not be reported as lost.
     let oldest = located.iter().map(|located| located.identity.first_seq).min();
@@ -211,72 +202,82 @@ fn start_cursor(found: CursorFound, located: &[Located]) -> (Cursor, CursorCondi
         cursor.unaccounted += unknown;
         cursor.released_through += unknown;
         cursor.told_through = cursor.released_through;
-        cursor.untold = Default::default();
+        cursor.untold = Tally::default();
         cursor.next_seq = cursor.next_seq.max(cursor.released_through + 1);
     }
-    let last_epoch = located.iter().map(|located| located.identity.epoch).max();
-    cursor.epoch = cursor.epoch.max(last_epoch.unwrap_or(0));
-    (cursor, condition)
+    // An end was the last one only if nothing was written after it.
+    let last_epoch = located.iter().map(|located| located.identity.epoch).max().unwrap_or(0);
+    cursor.clean &= cursor.epoch >= last_epoch;
+    cursor.epoch = cursor.epoch.max(last_epoch);
+    cursor
 }
 
-fn new_cursor(located: &[Located]) -> Cursor {
-    let known = located.iter().rev().find_map(|located| located.buffer_id);
-    let buffer_id = known.unwrap_or_else(|| u128::from(random()) << 64 | u128::from(random()));
-    Cursor { buffer_id, next_seq: 1, ..Cursor::default() }
-}
-
-/// By its footer, or by reading it if it has none or is settled in part.
+/// By its footer, or by reading it if it has none or is settled in part; and whether it ends in part of a frame.
 fn recover_segment(
     store: &mut dyn Store,
     located: &Located,
-    from_seq: u64,
+    from: u64,
     successor: Option<u64>,
     cursor: &Cursor,
-) -> io::Result<(Segment, bool)> {
-    let SegmentName { first_seq, salt, .. } = located.identity;
-    let file_len = located.len.unwrap_or(0);
-    let footer = read_footer(store, &located.file, file_len, salt)?;
-    let footer = footer.filter(|(footer, _)| {
-        footer.end_seq >= first_seq
-            && footer.tally.total() == footer.end_seq - first_seq
-            && successor.is_none_or(|successor| footer.end_seq <= successor)
-    });
-    let len = footer.as_ref().map_or(file_len, |(_, len)| *len);
+) -> io::Result<(Stretch, bool)> {
+    let (extent, footer) = read_extent(store, located, successor)?;
     if footer.is_none() {
         // What was reserved and not used goes back. The segment is whole without this.
-        let _ = store.truncate(&located.file, file_len);
+        let _ = store.truncate(&located.file, located.len);
     }
     if footer.is_none() || successor.is_none() {
         // A killed process may have left it in the page cache. If it cannot be synced it can still be delivered.
         let _ = store.sync(&located.file);
     }
-    let footer_end = footer.as_ref().map(|(footer, _)| footer.end_seq);
-    let exact = if cursor.clean { Some(cursor.next_seq.max(from_seq)) } else { footer_end };
-    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq);
+    let footer_end = footer.as_ref().map(|footer| footer.end_seq);
+    let exact = if cursor.clean { Some(cursor.next_seq.max(from)) } else { footer_end };
     let limit = successor.or(exact).unwrap_or(u64::MAX);
-    let (mut tally, mut end, mut torn) = (Tally::default(), known_end.max(from_seq), false);
+    // A removed file can come back with what was void in it, a footer beyond the exact end too.
+    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
+    let (mut tally, mut end, mut torn, len) = (Tally::default(), known_end.max(from), false, extent.len);
     match footer {
-        Some((footer, _)) if from_seq == first_seq && footer.end_seq == known_end => tally = footer.tally,
-        _ if from_seq >= limit => {}
+        Some(footer) if from == extent.seq && footer.end_seq == known_end => tally = footer.tally,
+        _ if from >= limit => {}
         _ => {
-            let (name, seq, offset) = (located.file.clone(), first_seq, SEGMENT_HEADER_BYTES as u64);
-            let mut frames = Frames::new(Extent { name, salt, offset, seq, len, from_seq, known_end, limit });
+            let mut frames = Frames::new(Extent { from_seq: from, known_end, limit, ..extent }, 0);
             while let Some(found) = frames.next(store)? {
                 found.add_to(&mut tally);
             }
-            (end, torn) = (frames.seq().max(from_seq), frames.torn_tail());
+            (end, torn) = (frames.seq().max(from), frames.torn_tail());
         }
     }
-    let file = Some((located.file.clone(), located.identity));
-    let disk_bytes = blocks(file_len);
-    Ok((
-        Segment { file, len, disk_bytes, tally, ..Segment::absent(from_seq, end, DropReason::Missing) },
-        torn,
-    ))
+    let (file, identity, disk_bytes) = (located.file.clone(), located.identity, blocks(located.len));
+    let segment = Segment { file, identity, len, disk_bytes, is_active: false, damage: None };
+    Ok((Stretch { from, end, tally, place: Place::File(segment) }, torn))
+}
+
+/// What a segment holds as far as its name, its footer and its successor tell.
+pub(crate) fn read_extent(
+    store: &mut dyn Store,
+    located: &Located,
+    successor: Option<u64>,
+) -> io::Result<(Extent, Option<Footer>)> {
+    let SegmentName { first_seq: seq, salt, .. } = located.identity;
+    let footer = read_footer(store, &located.file, located.len, salt)?.filter(|(footer, _)| {
+        footer.end_seq.checked_sub(seq) == Some(footer.tally.total())
+            && successor.is_none_or(|successor| footer.end_seq <= successor)
+    });
+    let end = successor.or_else(|| footer.as_ref().map(|(footer, _)| footer.end_seq));
+    let extent = Extent {
+        name: located.file.clone(),
+        salt,
+        offset: SEGMENT_HEADER_BYTES as u64,
+        seq,
+        len: footer.as_ref().map_or(located.len, |(_, start)| *start),
+        from_seq: seq,
+        known_end: end.unwrap_or(0),
+        limit: end.unwrap_or(u64::MAX),
+    };
+    Ok((extent, footer.map(|(footer, _)| footer)))
 }
 
 /// An intact footer, and where it begins.
-pub(crate) fn read_footer(
+fn read_footer(
     store: &mut dyn Store,
     name: &str,
     file_len: u64,
