@@ -14,6 +14,7 @@ pub use metric::{
     MetricKind, OBSERVER_INSPECTIONS, OBSERVER_MOUNT_UP, OBSERVER_WORKLOADS, RUNTIME_EVENTS, RUNTIME_INFO,
     SOURCE_UP, TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS,
 };
+pub(crate) use metric::metric_with_label;
 pub use registry::{Counter, Gauge, Histogram, Telemetry};
 
 /// Log scopes that operators search for.

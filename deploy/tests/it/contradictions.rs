@@ -35,6 +35,16 @@ fn contradictions() -> Vec<(Value, &'static str)> {
                 "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n-----END CERTIFICATE-----\n"}}}),
             "'/webhook/certificate/caBundle': holds a private key",
         ),
+        (
+            json!({"zastava": {"runtime": {"authority": {"staticTokenValue": "s3cret"}}}}),
+            "'/zastava/runtime/authority/staticTokenValue': would stand in clear text in two ConfigMaps",
+        ),
+        (
+            json!({"zastava": {"runtime": {"authority": {
+                "allowStaticTokenFallback": true, "staticTokenValue": "s3cret", "staticTokenPath": "/token",
+            }}}}),
+            "'/zastava/runtime/authority/staticTokenPath': does not go with '/zastava/runtime/authority/staticTokenValue'",
+        ),
         (scratch("/"), "'/observer/hostPaths/scratch': / is the root"),
         (scratch("//"), "'/observer/hostPaths/scratch': // is the root"),
         (

@@ -45,8 +45,10 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults . -}}
 {{- end -}}
 {{- end -}}
-{{- range include "zastava.madeTwice" . | fromYamlArray -}}
+{{- range list "zastava.madeTwice" "zastava.programFaults" -}}
+{{- range include . $ | fromYamlArray -}}
 {{- $faults = append $faults . -}}
+{{- end -}}
 {{- end -}}
 {{- range $faults }}
 - {{ . }}
@@ -91,6 +93,26 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults (printf "at '%s': the chart makes a Secret %s for '%s' already: choose another name" (last .) $name (get $seen $name)) -}}
 {{- end -}}
 {{- $_ := set $seen $name (last .) -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* What the programs would refuse at their start, or should never be told, as a list of faults. */}}
+{{- define "zastava.programFaults" -}}
+{{- $faults := list -}}
+{{- $runtime := .Values.zastava.runtime -}}
+{{- /* The labels of docs/metrics.md, and that of a histogram's buckets. */ -}}
+{{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "reason" "result" "source" "status" "tenant" "version" -}}
+{{- range $tag, $_ := ($runtime.metrics | default dict).commonTags -}}
+{{- if has $tag $own -}}
+{{- $faults = append $faults (printf "at '/zastava/runtime/metrics/commonTags/%s': is a label that metrics have themselves, and a series that has one twice makes Prometheus drop the whole scrape: choose another name" $tag) -}}
+{{- end -}}
+{{- end -}}
+{{- if $runtime.authority.staticTokenValue -}}
+{{- $faults = append $faults "at '/zastava/runtime/authority/staticTokenValue': would stand in clear text in two ConfigMaps and in the release: put the token into a Secret under the key token, and that Secret's name into '/secrets/authorityStaticToken'" -}}
+{{- if $runtime.authority.staticTokenPath -}}
+{{- $faults = append $faults "at '/zastava/runtime/authority/staticTokenPath': does not go with '/zastava/runtime/authority/staticTokenValue': leave out both, '/secrets/authorityStaticToken' mounts the token and fills in the path" -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $faults -}}
 {{- end -}}
