@@ -23,6 +23,14 @@ fn contradictions() -> Vec<(Value, &'static str)> {
             "'/zastava/webhook/health/listen': on the node's network (webhook.hostNetwork) port 10256 is the kube-proxy's",
         ),
         (
+            json!({"zastava": {"webhook": listen("0.0.0.0:6443", "0.0.0.0:10259")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/listen': on the node's network (webhook.hostNetwork) port 6443 is the API server's",
+        ),
+        (
+            json!({"zastava": {"webhook": listen("0.0.0.0:2379", "0.0.0.0:10257")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/health/listen': on the node's network (webhook.hostNetwork) port 10257 is the controller manager's",
+        ),
+        (
             json!({"webhook": {"autoscaling": {"minReplicas": 8}}}),
             "'/webhook/autoscaling/minReplicas': 8 is more than '/webhook/autoscaling/maxReplicas', which is 6",
         ),

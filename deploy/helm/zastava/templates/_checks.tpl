@@ -11,7 +11,7 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults (printf "at '/zastava/webhook/health/listen': port %s is that of '/zastava/webhook/listen': health and metrics need one of their own" (index $ports "/zastava/webhook/listen")) -}}
 {{- end -}}
 {{- if $webhook.hostNetwork -}}
-{{- $taken := dict "10248" "kubelet" "10250" "kubelet" "10249" "kube-proxy" "10256" "kube-proxy" -}}
+{{- $taken := dict "10248" "kubelet" "10250" "kubelet" "10249" "kube-proxy" "10256" "kube-proxy" "6443" "API server" "2379" "etcd" "2380" "etcd" "10257" "controller manager" "10259" "scheduler" -}}
 {{- range $path, $port := $ports -}}
 {{- with get $taken $port -}}
 {{- $faults = append $faults (printf "at '%s': on the node's network (webhook.hostNetwork) port %s is the %s's: choose another" $path $port .) -}}
