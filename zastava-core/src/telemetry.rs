@@ -7,6 +7,7 @@
 mod metric;
 mod registry;
 
+pub(crate) use metric::metric_with_label;
 pub use metric::{
     ADMISSION_CACHE_HITS, ADMISSION_DECISIONS, ADMISSION_IN_FLIGHT, ADMISSION_REVIEW_SECONDS,
     BACKEND_LATENCY, BUFFER_BYTES, BUFFER_DEPTH, BUFFER_DROPS, BUFFER_OLDEST_SECONDS, BUILD_INFO,
@@ -14,7 +15,6 @@ pub use metric::{
     MetricKind, OBSERVER_INSPECTIONS, OBSERVER_MOUNT_UP, OBSERVER_WORKLOADS, RUNTIME_EVENTS, RUNTIME_INFO,
     SOURCE_UP, TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS,
 };
-pub(crate) use metric::metric_with_label;
 pub use registry::{Counter, Gauge, Histogram, Telemetry};
 
 /// Log scopes that operators search for.

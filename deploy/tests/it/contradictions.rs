@@ -53,6 +53,47 @@ fn contradictions() -> Vec<(Value, &'static str)> {
             }}}}),
             "'/zastava/runtime/authority/staticTokenPath': does not go with '/zastava/runtime/authority/staticTokenValue'",
         ),
+        (
+            json!({"webhook": {"certificate": {"caBundle":
+                "-----BEGIN CERTIFICATE-----\nMIIB\n???\n-----END CERTIFICATE-----\n"}}}),
+            "'/webhook/certificate/caBundle': between its lines BEGIN CERTIFICATE and END CERTIFICATE",
+        ),
+        (json!({"commonLabels": {"app": "x"}}), "'/commonLabels': app is a label that the chart sets itself"),
+        (
+            json!({"webhook": {"podLabels": {"app.kubernetes.io/name": "x"}}}),
+            "'/webhook/podLabels': app.kubernetes.io/name is a label that the chart sets itself",
+        ),
+        (
+            json!({"commonLabels": {"team": "a"}, "observer": {"podLabels": {"team": "b"}}}),
+            "'/observer/podLabels': team stands in '/commonLabels' already",
+        ),
+        (
+            json!({"observer": {"extraVolumes": [{"name": "more", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}]}}),
+            "'/observer/extraVolumes/1': the chart has a volume scratch itself",
+        ),
+        (
+            json!({"observer": {"extraEnv": [{"name": "NODE_NAME", "value": "x"}]}}),
+            "'/observer/extraEnv/0': NODE_NAME is set already",
+        ),
+        (
+            json!({"priorityClass": {"create": true}}),
+            "'/priorityClass/create': no pod would have the class zastava-runtime",
+        ),
+        (
+            json!({"zastava": {"runtime": {"authority": {"clientAssertionKeyPath": "/key"}}},
+                "secrets": {"authorityClientSecret": "client"}}),
+            "'/secrets/authorityClientSecret': '/zastava/runtime/authority/clientAssertionKeyPath' is set too",
+        ),
+        (
+            json!({"zastava": {"webhook": {"admission": {
+                "failOpenNamespaces": ["a", {"name": "b"}], "failClosedNamespaces": ["c", "b"],
+            }}}}),
+            "'/zastava/webhook/admission/failClosedNamespaces/1': b is in",
+        ),
+        (
+            json!({"zastava": {"observer": {"backoff": {"initial": "31s"}}}}),
+            "'/zastava/observer/backoff/max': 30s is less than '/zastava/observer/backoff/initial', which is 31s",
+        ),
         (scratch("/"), "'/observer/hostPaths/scratch': / is the root"),
         (scratch("//"), "'/observer/hostPaths/scratch': // is the root"),
         (

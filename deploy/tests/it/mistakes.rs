@@ -8,7 +8,7 @@ use zastava_core::telemetry::METRICS;
 use crate::chart::{Chart, least, sandbox};
 
 /// `value` at a path such as `observer.image.tag`.
-fn at(path: &str, value: Value) -> Value {
+pub(crate) fn at(path: &str, value: Value) -> Value {
     path.rsplit('.').fold(value, |value, key| json!({key: value}))
 }
 
@@ -165,6 +165,9 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("observer.nodeSelector", json!({"gpu": true}), "'/observer/nodeSelector/gpu'"),
         ("observer.extraEnv", json!([{"name": "A", "value": 1}]), "'/observer/extraEnv/0/value'"),
         ("observer.extraVolumes", json!([{"name": "more"}]), "'/observer/extraVolumes/0'"),
+        ("commonLabels", json!({"a b": "c"}), "'/commonLabels': additional properties 'a b'"),
+        ("commonLabels", json!({"team": "run time"}), "'/commonLabels/team'"),
+        ("observer.podLabels", json!({"team": "-a"}), "'/observer/podLabels/team'"),
         ("webhook.replicas", json!(0), "'/webhook/replicas'"),
         ("webhook.registration.failurePolicy", json!("Open"), "'/webhook/registration/failurePolicy'"),
         ("webhook.registration.timeoutSeconds", json!(30), "'/webhook/registration/timeoutSeconds'"),
@@ -238,7 +241,8 @@ fn a_common_tag_is_no_label_that_a_metric_has_itself() {
     let told =
         chart.template(&[least(), at("zastava.runtime.metrics.commonTags", tags)]).expect_err("is refused");
     for label in own {
-        let place = format!("\n- at '/zastava/runtime/metrics/commonTags/{label}': is a label that metrics have");
+        let place =
+            format!("\n- at '/zastava/runtime/metrics/commonTags/{label}': is a label that metrics have");
         assert!(told.contains(&place), "{place} not in\n{told}");
     }
 }
