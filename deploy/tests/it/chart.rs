@@ -233,7 +233,7 @@ pub(crate) fn numbers() -> Value {
             "registration": {"excludedNamespaces": ["70010"]}, "certificate": {"secretName": "70011"},
             "priorityClassName": "70012", "serviceAccount": {"name": "70013"},
         },
-        "sandbox": {"priorityClassName": "70014", "serviceAccount": {"name": "70015"}},
+        "sandbox": {"priorityClassName": "70017", "nodeSelector": {"zone": "70014"}, "serviceAccount": {"name": "70015"}},
         "tests": {"namespace": "70016"},
         "priorityClass": {"create": true, "name": "70017"},
         "prometheusRule": {"enabled": true, "namespace": "70018"},

@@ -23,6 +23,14 @@ fn contradictions() -> Vec<(Value, &'static str)> {
             "'/zastava/webhook/health/listen': on the node's network (webhook.hostNetwork) port 10256 is the kube-proxy's",
         ),
         (
+            json!({"zastava": {"webhook": listen("0.0.0.0:6443", "0.0.0.0:10259")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/listen': on the node's network (webhook.hostNetwork) port 6443 is the API server's",
+        ),
+        (
+            json!({"zastava": {"webhook": listen("0.0.0.0:2379", "0.0.0.0:10257")}, "webhook": {"hostNetwork": true}}),
+            "'/zastava/webhook/health/listen': on the node's network (webhook.hostNetwork) port 10257 is the controller manager's",
+        ),
+        (
             json!({"webhook": {"autoscaling": {"minReplicas": 8}}}),
             "'/webhook/autoscaling/minReplicas': 8 is more than '/webhook/autoscaling/maxReplicas', which is 6",
         ),
@@ -34,6 +42,57 @@ fn contradictions() -> Vec<(Value, &'static str)> {
             json!({"webhook": {"certificate": {"caBundle":
                 "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n-----END CERTIFICATE-----\n"}}}),
             "'/webhook/certificate/caBundle': holds a private key",
+        ),
+        (
+            json!({"zastava": {"runtime": {"authority": {"staticTokenValue": "s3cret"}}}}),
+            "'/zastava/runtime/authority/staticTokenValue': would stand in clear text in two ConfigMaps",
+        ),
+        (
+            json!({"zastava": {"runtime": {"authority": {
+                "allowStaticTokenFallback": true, "staticTokenValue": "s3cret", "staticTokenPath": "/token",
+            }}}}),
+            "'/zastava/runtime/authority/staticTokenPath': does not go with '/zastava/runtime/authority/staticTokenValue'",
+        ),
+        (
+            json!({"webhook": {"certificate": {"caBundle":
+                "-----BEGIN CERTIFICATE-----\nMIIB\n???\n-----END CERTIFICATE-----\n"}}}),
+            "'/webhook/certificate/caBundle': between its lines BEGIN CERTIFICATE and END CERTIFICATE",
+        ),
+        (json!({"commonLabels": {"app": "x"}}), "'/commonLabels': app is a label that the chart sets itself"),
+        (
+            json!({"webhook": {"podLabels": {"app.kubernetes.io/name": "x"}}}),
+            "'/webhook/podLabels': app.kubernetes.io/name is a label that the chart sets itself",
+        ),
+        (
+            json!({"commonLabels": {"team": "a"}, "observer": {"podLabels": {"team": "b"}}}),
+            "'/observer/podLabels': team stands in '/commonLabels' already",
+        ),
+        (
+            json!({"observer": {"extraVolumes": [{"name": "more", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}]}}),
+            "'/observer/extraVolumes/1': the chart has a volume scratch itself",
+        ),
+        (
+            json!({"observer": {"extraEnv": [{"name": "NODE_NAME", "value": "x"}]}}),
+            "'/observer/extraEnv/0': NODE_NAME is set already",
+        ),
+        (
+            json!({"priorityClass": {"create": true}}),
+            "'/priorityClass/create': no pod would have the class zastava-runtime",
+        ),
+        (
+            json!({"zastava": {"runtime": {"authority": {"clientAssertionKeyPath": "/key"}}},
+                "secrets": {"authorityClientSecret": "client"}}),
+            "'/secrets/authorityClientSecret': '/zastava/runtime/authority/clientAssertionKeyPath' is set too",
+        ),
+        (
+            json!({"zastava": {"webhook": {"admission": {
+                "failOpenNamespaces": ["a", {"name": "b"}], "failClosedNamespaces": ["c", "b"],
+            }}}}),
+            "'/zastava/webhook/admission/failClosedNamespaces/1': b is in",
+        ),
+        (
+            json!({"zastava": {"observer": {"backoff": {"initial": "31s"}}}}),
+            "'/zastava/observer/backoff/max': 30s is less than '/zastava/observer/backoff/initial', which is 31s",
         ),
         (scratch("/"), "'/observer/hostPaths/scratch': / is the root"),
         (scratch("//"), "'/observer/hostPaths/scratch': // is the root"),

@@ -148,6 +148,23 @@ fn names_of_digits_stay_text_wherever_they_stand() {
 }
 
 #[test]
+fn arguments_are_text_whatever_they_hold() {
+    let Some(chart) = Chart::open() else { return };
+    let odd = json!({"sandbox": {"log": "info: x #y"}, "tests": {"signedImage": "a:"}});
+    let rendered = chart.render(&[sandbox(), odd]);
+    let mut arguments = Vec::new();
+    for (name, pod) in rendered.pods() {
+        let containers = pod["spec"]["containers"].as_array().expect("is a list");
+        for argument in containers.iter().filter_map(|container| container["args"].as_array()).flatten() {
+            arguments.push(argument.as_str().unwrap_or_else(|| panic!("{name}: {argument}")).to_owned());
+        }
+    }
+    for wanted in ["--log=info: x #y", "--image=a:"] {
+        assert!(arguments.iter().any(|argument| argument == wanted), "{wanted}: {arguments:?}");
+    }
+}
+
+#[test]
 fn the_readme_names_every_value_and_no_other() {
     let readme = read("deploy/helm/zastava/README.md");
     let schema: serde_json::Value =

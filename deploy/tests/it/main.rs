@@ -1,5 +1,6 @@
 //! What `deploy/helm/zastava` and `docs/ops` promise, as far as no cluster is needed to see it.
 
+mod bounds;
 mod chart;
 mod cluster;
 mod configuration;

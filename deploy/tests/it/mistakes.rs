@@ -1,11 +1,14 @@
 //! Typical mistakes in values: each is refused, and the message names the key.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use zastava_core::telemetry::METRICS;
 
 use crate::chart::{Chart, least, sandbox};
 
 /// `value` at a path such as `observer.image.tag`.
-fn at(path: &str, value: Value) -> Value {
+pub(crate) fn at(path: &str, value: Value) -> Value {
     path.rsplit('.').fold(value, |value, key| json!({key: value}))
 }
 
@@ -77,6 +80,12 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             json!({"cluster": ["eu"]}),
             "'/zastava/runtime/metrics/commonTags/cluster'",
         ),
+        (
+            "zastava.runtime.metrics.commonTags",
+            json!({"cluster": ""}),
+            "'/zastava/runtime/metrics/commonTags/cluster'",
+        ),
+        ("zastava.runtime.environment", json!(" "), "'/zastava/runtime/environment'"),
         ("zastava.observer.engine", json!("docker"), "'/zastava/observer/engine'"),
         (
             "zastava.observer.runtimes",
@@ -156,6 +165,9 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("observer.nodeSelector", json!({"gpu": true}), "'/observer/nodeSelector/gpu'"),
         ("observer.extraEnv", json!([{"name": "A", "value": 1}]), "'/observer/extraEnv/0/value'"),
         ("observer.extraVolumes", json!([{"name": "more"}]), "'/observer/extraVolumes/0'"),
+        ("commonLabels", json!({"a b": "c"}), "'/commonLabels': additional properties 'a b'"),
+        ("commonLabels", json!({"team": "run time"}), "'/commonLabels/team'"),
+        ("observer.podLabels", json!({"team": "-a"}), "'/observer/podLabels/team'"),
         ("webhook.replicas", json!(0), "'/webhook/replicas'"),
         ("webhook.registration.failurePolicy", json!("Open"), "'/webhook/registration/failurePolicy'"),
         ("webhook.registration.timeoutSeconds", json!(30), "'/webhook/registration/timeoutSeconds'"),
@@ -218,6 +230,20 @@ fn each_mistake_is_refused_by_the_path_of_its_key() {
             Ok(_) => panic!("{path}: {value} was taken"),
             Err(told) => assert!(told.contains(place), "{path}: {value}: expected {place} in\n{told}"),
         }
+    }
+}
+
+#[test]
+fn a_common_tag_is_no_label_that_a_metric_has_itself() {
+    let Some(chart) = Chart::open() else { return };
+    let own: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.labels).copied().chain(["le"]).collect();
+    let tags: Value = own.iter().map(|label| ((*label).to_owned(), json!("x"))).collect();
+    let told =
+        chart.template(&[least(), at("zastava.runtime.metrics.commonTags", tags)]).expect_err("is refused");
+    for label in own {
+        let place =
+            format!("\n- at '/zastava/runtime/metrics/commonTags/{label}': is a label that metrics have");
+        assert!(told.contains(&place), "{place} not in\n{told}");
     }
 }
 

@@ -64,9 +64,15 @@ fn the_node_is_mounted_read_only_but_for_the_scratch() {
         mount("/var/run/zastava", false, "/var/run/zastava"),
     ];
     assert_eq!(of_node, expected);
-    let socket = pod(&rendered)["containers"][0]["volumeMounts"].as_array().expect("is a list");
-    let socket = socket.iter().find(|mount| mount["name"] == "containerd-socket").expect("is there");
-    assert_eq!(socket["mountPropagation"], "HostToContainer");
+    let socket = |rendered: &Rendered| {
+        let mounts = pod(rendered)["containers"][0]["volumeMounts"].as_array().expect("is a list");
+        mounts.iter().find(|mount| mount["name"] == "containerd-socket").expect("is there").clone()
+    };
+    assert_eq!(socket(&rendered)["mountPropagation"], "HostToContainer");
+    assert!(socket(&rendered).get("recursiveReadOnly").is_none());
+    let alone = chart.render(&[least(), json!({"observer": {"socketMountPropagation": "None"}})]);
+    assert_eq!(socket(&alone)["mountPropagation"], "None");
+    assert_eq!(socket(&alone)["recursiveReadOnly"], "IfPossible");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::authority::AuthorityOptions;
 use crate::config::Section;
+use crate::telemetry;
 
 /// What both programs read, and every embedder gives.
 #[derive(Clone, Debug)]
@@ -119,8 +120,13 @@ impl MetricsOptions {
     fn read(section: &Section<'_>) -> Self {
         let meter_name = section.value("meterName", "StellaOps.Zastava".to_owned());
         let common_tags = section.words("commonTags");
-        if let Some(tag) = common_tags.keys().find(|tag| !is_label_name(tag)) {
-            section.conflict("commonTags", format!("{tag:?} cannot be a Prometheus label name"));
+        for tag in common_tags.keys() {
+            if !is_label_name(tag) {
+                section.conflict("commonTags", format!("{tag:?} cannot be a Prometheus label name"));
+            } else if let Some(metric) = telemetry::metric_with_label(tag) {
+                let why = "a series that has a label twice makes Prometheus drop the whole scrape";
+                section.conflict("commonTags", format!("{tag:?} is a label of {metric} itself; {why}"));
+            }
         }
         section.finish();
         Self { meter_name, common_tags }

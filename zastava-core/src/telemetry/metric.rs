@@ -191,3 +191,15 @@ pub const METRICS: &[Metric] = &[
     BUILD_INFO,
     RUNTIME_INFO,
 ];
+
+/// The label that the exposition itself puts on a histogram's buckets.
+const BUCKET_LABEL: &str = "le";
+
+/// The name of a metric whose series have this label already.
+pub(crate) fn metric_with_label(label: &str) -> Option<&'static str> {
+    let has = |metric: &&Metric| match metric.kind {
+        MetricKind::Histogram(_) if label == BUCKET_LABEL => true,
+        _ => metric.labels.contains(&label),
+    };
+    METRICS.iter().find(has).map(|metric| metric.name)
+}

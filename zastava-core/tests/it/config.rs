@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use zastava_core::config::{Config, Origin, SettingValue};
 use zastava_core::options::{BackendOptions, RuntimeOptions};
+use zastava_core::telemetry::METRICS;
 
 const MINIMAL: &str = "\
 zastava:
@@ -64,6 +65,27 @@ zastava:
             "zastava.yaml:10: zastava.observr: unknown key",
         ],
     );
+}
+
+#[test]
+fn a_common_tag_is_no_label_that_a_metric_has_itself() {
+    let tagged = |tags: &str| format!("{MINIMAL}    metrics:\n      commonTags: {{{tags}}}\n");
+    let own = METRICS.iter().flat_map(|metric| metric.labels).copied();
+    for label in own.chain(["le"]) {
+        let faults = read(&parse(&tagged(&format!("cluster: eu-1, {label}: x")))).expect_err("is refused");
+        let wanted = format!("zastava.yaml:9: zastava.runtime.metrics.commonTags: {label:?} is a label of ");
+        assert!(faults.len() == 1 && faults[0].starts_with(&wanted), "{label}: {faults:?}");
+    }
+    check_faults(
+        &tagged("kind: x, le: y, region: ''"),
+        &[
+            "zastava.yaml:9: zastava.runtime.metrics.commonTags: expected one line of text that is not empty",
+            "zastava.yaml:9: zastava.runtime.metrics.commonTags: \"kind\" is a label of zastava_runtime_events itself; a series that has a label twice makes Prometheus drop the whole scrape",
+            "zastava.yaml:9: zastava.runtime.metrics.commonTags: \"le\" is a label of zastava_runtime_backend_latency_ms itself; a series that has a label twice makes Prometheus drop the whole scrape",
+        ],
+    );
+    let options = read(&parse(&tagged("cluster: eu-1"))).expect("is valid");
+    assert_eq!(options.metrics.common_tags["cluster"], "eu-1");
 }
 
 #[test]

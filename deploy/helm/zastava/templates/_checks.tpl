@@ -11,7 +11,7 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults (printf "at '/zastava/webhook/health/listen': port %s is that of '/zastava/webhook/listen': health and metrics need one of their own" (index $ports "/zastava/webhook/listen")) -}}
 {{- end -}}
 {{- if $webhook.hostNetwork -}}
-{{- $taken := dict "10248" "kubelet" "10250" "kubelet" "10249" "kube-proxy" "10256" "kube-proxy" -}}
+{{- $taken := dict "10248" "kubelet" "10250" "kubelet" "10249" "kube-proxy" "10256" "kube-proxy" "6443" "API server" "2379" "etcd" "2380" "etcd" "10257" "controller manager" "10259" "scheduler" -}}
 {{- range $path, $port := $ports -}}
 {{- with get $taken $port -}}
 {{- $faults = append $faults (printf "at '%s': on the node's network (webhook.hostNetwork) port %s is the %s's: choose another" $path $port .) -}}
@@ -24,6 +24,8 @@ tells its own: all at once, each by the path of its key.
 {{- end -}}
 {{- if contains "PRIVATE KEY" (default "" $webhook.certificate.caBundle) -}}
 {{- $faults = append $faults "at '/webhook/certificate/caBundle': holds a private key, which everybody could read in the webhook's registration: leave the certificates alone in it" -}}
+{{- else if regexMatch "-----(BEGIN|END)" (regexReplaceAll "-----BEGIN CERTIFICATE-----\\s+[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----" (default "" $webhook.certificate.caBundle) "") -}}
+{{- $faults = append $faults "at '/webhook/certificate/caBundle': between its lines BEGIN CERTIFICATE and END CERTIFICATE stands something else than base64: copy the file as it is" -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.caBundle.configMapName .Values.caBundle.secretName -}}
@@ -45,8 +47,10 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults . -}}
 {{- end -}}
 {{- end -}}
-{{- range include "zastava.madeTwice" . | fromYamlArray -}}
+{{- range list "zastava.madeTwice" "zastava.programFaults" "zastava.rangeFaults" "zastava.ownFaults" "zastava.classFaults" -}}
+{{- range include . $ | fromYamlArray -}}
 {{- $faults = append $faults . -}}
+{{- end -}}
 {{- end -}}
 {{- range $faults }}
 - {{ . }}
@@ -91,6 +95,182 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults (printf "at '%s': the chart makes a Secret %s for '%s' already: choose another name" (last .) $name (get $seen $name)) -}}
 {{- end -}}
 {{- $_ := set $seen $name (last .) -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* What the programs would refuse at their start, or should never be told, as a list of faults. */}}
+{{- define "zastava.programFaults" -}}
+{{- $faults := list -}}
+{{- $runtime := .Values.zastava.runtime -}}
+{{- /* The labels of docs/metrics.md, and that of a histogram's buckets. */ -}}
+{{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "reason" "result" "source" "status" "tenant" "version" -}}
+{{- range $tag, $_ := ($runtime.metrics | default dict).commonTags -}}
+{{- if has $tag $own -}}
+{{- $faults = append $faults (printf "at '/zastava/runtime/metrics/commonTags/%s': is a label that metrics have themselves, and a series that has one twice makes Prometheus drop the whole scrape: choose another name" $tag) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $runtime.authority.clientAssertionKeyPath (or .Values.secrets.authorityClientSecret $runtime.authority.clientSecretPath) -}}
+{{- $faults = append $faults (printf "at '%s': '/zastava/runtime/authority/clientAssertionKeyPath' is set too, and a client proves itself in one way: leave out one of them" (ternary "/secrets/authorityClientSecret" "/zastava/runtime/authority/clientSecretPath" (not $runtime.authority.clientSecretPath))) -}}
+{{- end -}}
+{{- if .Values.webhook.enabled -}}
+{{- $admission := .Values.zastava.webhook.admission -}}
+{{- $open := list -}}
+{{- range $admission.failOpenNamespaces -}}
+{{- $open = append $open (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- end -}}
+{{- range $index, $name := $admission.failClosedNamespaces -}}
+{{- if has $name $open -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/failClosedNamespaces/%d': %s is in '/zastava/webhook/admission/failOpenNamespaces' too: leave it in one of them" $index $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $runtime.authority.staticTokenValue -}}
+{{- $faults = append $faults "at '/zastava/runtime/authority/staticTokenValue': would stand in clear text in two ConfigMaps and in the release: put the token into a Secret under the key token, and that Secret's name into '/secrets/authorityStaticToken'" -}}
+{{- if $runtime.authority.staticTokenPath -}}
+{{- $faults = append $faults "at '/zastava/runtime/authority/staticTokenPath': does not go with '/zastava/runtime/authority/staticTokenValue': leave out both, '/secrets/authorityStaticToken' mounts the token and fills in the path" -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* A duration of the programs in milliseconds, as a number that compares. */}}
+{{- define "zastava.milliseconds" -}}
+{{- $factors := dict "ms" 1 "" 1000 "s" 1000 "m" 60000 "h" 3600000 -}}
+{{- include "zastava.measured" (list . $factors) -}}
+{{- end -}}
+
+{{/* A size of the programs in bytes. */}}
+{{- define "zastava.bytes" -}}
+{{- $factors := dict "" 1 "B" 1 "KB" 1000 "MB" 1000000 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824 -}}
+{{- include "zastava.measured" (list . $factors) -}}
+{{- end -}}
+
+{{/* A number with a unit, of {value, factors of units}; a bare number may be one in YAML too. */}}
+{{- define "zastava.measured" -}}
+{{- $value := first . -}}
+{{- $text := include "zastava.plain" $value -}}
+{{- mulf (regexFind "^[0-9]+" $text | float64) (get (last .) (regexReplaceAll "^[0-9]+ ?" $text "")) | printf "%.0f" -}}
+{{- end -}}
+
+{{/*
+Durations and sizes out of the range that the programs take, as a list of faults. The bounds are those of the programs'
+options; a test compares both.
+*/}}
+{{- define "zastava.rangeFaults" -}}
+{{- $year := 31622400000 -}}
+{{- $rows := list
+  (list "zastava.milliseconds" "runtime/authority/requestTimeoutSeconds" 1 $year "more than nothing, 366 days at most")
+  (list "zastava.milliseconds" "runtime/authority/refreshSkewSeconds" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "runtime/authority/staticTokenMaxAge" 0 $year "366 days at most")
+-}}
+{{- if .Values.observer.enabled -}}
+{{- $rows = concat $rows (list
+  (list "zastava.milliseconds" "observer/backend/requestTimeoutSeconds" 1 $year "more than nothing, 366 days at most")
+  (list "zastava.milliseconds" "observer/pollInterval" 100 $year "100ms or more, 366 days at most")
+  (list "zastava.milliseconds" "observer/posture/fallbackTtlSeconds" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "observer/publishFlushIntervalSeconds" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "observer/backoff/initial" 1 $year "more than nothing, 366 days at most")
+  (list "zastava.milliseconds" "observer/backoff/max" 0 $year "366 days at most")
+  (list "zastava.bytes" "observer/collect/maxLibraryBytes" 0 9000000000000000000 "less than 8589934592GiB")
+  (list "zastava.bytes" "observer/collect/maxHashBytesPerContainer" 0 9000000000000000000 "less than 8589934592GiB")
+  (list "zastava.bytes" "observer/maxDiskBufferBytes" 4194304 1099511627776 "4MiB to 1024GiB")
+  (list "zastava.bytes" "observer/publishBatchBytes" 65536 1048576 "64KiB to 1MiB")
+  (list "zastava.bytes" "observer/deadLetter/maxBytes" 65536 9000000000000000000 "64KiB or more")
+) -}}
+{{- end -}}
+{{- if .Values.webhook.enabled -}}
+{{- $rows = concat $rows (list
+  (list "zastava.milliseconds" "webhook/backend/requestTimeoutSeconds" 1 $year "more than nothing, 366 days at most")
+  (list "zastava.milliseconds" "webhook/tls/pollInterval" 1 $year "more than nothing, 366 days at most")
+  (list "zastava.milliseconds" "webhook/admission/cacheTtlSeconds" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "webhook/drainSeconds" 0 300000 "5m at most")
+  (list "zastava.bytes" "webhook/limits/maxBodyBytes" 1024 67108864 "1KiB to 64MiB")
+) -}}
+{{- end -}}
+{{- $faults := list -}}
+{{- range $row := $rows -}}
+{{- $value := $.Values.zastava -}}
+{{- range $key := splitList "/" (index $row 1) -}}
+{{- $value = kindIs "map" $value | ternary (get (kindIs "map" $value | ternary $value dict) $key) "" -}}
+{{- end -}}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) -}}
+{{- $measured := include (index $row 0) $value | float64 -}}
+{{- if or (lt $measured (float64 (index $row 2))) (gt $measured (float64 (index $row 3))) -}}
+{{- $faults = append $faults (printf "at '/zastava/%s': %s is out of range: %s" (index $row 1) (include "zastava.plain" $value) (index $row 4)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.observer.enabled -}}
+{{- $backoff := .Values.zastava.observer.backoff | default dict -}}
+{{- /* What is not said is as in the programs. */ -}}
+{{- $initial := ternary $backoff.initial "1s" (not (kindIs "invalid" $backoff.initial)) -}}
+{{- $max := ternary $backoff.max "30s" (not (kindIs "invalid" $backoff.max)) -}}
+{{- if gt (include "zastava.milliseconds" $initial | float64) (include "zastava.milliseconds" $max | float64) -}}
+{{- $faults = append $faults (printf "at '/zastava/observer/backoff/max': %s is less than '/zastava/observer/backoff/initial', which is %s: raise this or lower that" (include "zastava.plain" $max) (include "zastava.plain" $initial)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* A word as it is, a number without an exponent. */}}
+{{- define "zastava.plain" -}}
+{{- if kindIs "string" . -}}{{ . }}{{- else -}}{{ int64 . }}{{- end -}}
+{{- end -}}
+
+{{/* What is given a name that the chart uses itself, as a list of faults: it would stand twice, and one of both would hold. */}}
+{{- define "zastava.ownFaults" -}}
+{{- $faults := list -}}
+{{- $labels := list "app" "app.kubernetes.io/component" "app.kubernetes.io/instance" "app.kubernetes.io/managed-by" "app.kubernetes.io/name" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "helm.sh/chart" -}}
+{{- $common := .Values.commonLabels | default dict -}}
+{{- $places := dict "/commonLabels" $common "/observer/podLabels" .Values.observer.podLabels "/webhook/podLabels" .Values.webhook.podLabels "/serviceMonitor/labels" .Values.serviceMonitor.labels "/prometheusRule/labels" .Values.prometheusRule.labels "/dashboard/labels" .Values.dashboard.labels -}}
+{{- range $place, $given := $places -}}
+{{- range $key, $_ := $given -}}
+{{- if has $key $labels -}}
+{{- $faults = append $faults (printf "at '%s': %s is a label that the chart sets itself, and selects by: choose another key" $place $key) -}}
+{{- else if and (ne $place "/commonLabels") (hasKey $common $key) -}}
+{{- $faults = append $faults (printf "at '%s': %s stands in '/commonLabels' already: leave it in one of them" $place $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $volumes := list "configuration" "authority-mtls" "authority-dpop" "authority-client-secret" "authority-static-token" "ca-bundle" "scratch" -}}
+{{- $own := dict "observer" (concat $volumes (list "host-proc" "containerd-state" "containerd-socket")) "webhook" (append $volumes "webhook-tls") -}}
+{{- range $part, $names := $own -}}
+{{- $settings := index $.Values $part -}}
+{{- $seen := list -}}
+{{- range $index, $volume := $settings.extraVolumes -}}
+{{- if has $volume.name $names -}}
+{{- $faults = append $faults (printf "at '/%s/extraVolumes/%d': the chart has a volume %s itself: choose another name" $part $index $volume.name) -}}
+{{- else if has $volume.name $seen -}}
+{{- $faults = append $faults (printf "at '/%s/extraVolumes/%d': there is a volume %s already: choose another name" $part $index $volume.name) -}}
+{{- end -}}
+{{- $seen = append $seen $volume.name -}}
+{{- end -}}
+{{- $variables := ternary (list "NODE_NAME") list (eq $part "observer") -}}
+{{- range $index, $variable := $settings.extraEnv -}}
+{{- if has $variable.name $variables -}}
+{{- $faults = append $faults (printf "at '/%s/extraEnv/%d': %s is set already: leave it out" $part $index $variable.name) -}}
+{{- end -}}
+{{- $variables = append $variables $variable.name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* A priority class that no pod would have, as a list of faults. */}}
+{{- define "zastava.classFaults" -}}
+{{- $faults := list -}}
+{{- if .Values.priorityClass.create -}}
+{{- $used := false -}}
+{{- range $part := list "observer" "webhook" "sandbox" -}}
+{{- $settings := index $.Values $part -}}
+{{- if and $settings.enabled (eq ($settings.priorityClassName | default $.Values.priorityClass.name) $.Values.priorityClass.name) -}}
+{{- $used = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $used -}}
+{{- $faults = append $faults (printf "at '/priorityClass/create': no pod would have the class %s: set '/observer/priorityClassName' and '/webhook/priorityClassName' to \"\" or to this name" .Values.priorityClass.name) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $faults -}}
 {{- end -}}

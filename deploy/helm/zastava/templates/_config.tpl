@@ -35,7 +35,7 @@ zastava:
 {{- if .Values.secrets.authorityClientSecret -}}
 {{- $_ := set $paths "clientSecretPath" "/var/run/secrets/zastava-authority-client-secret/secret" -}}
 {{- end -}}
-{{- if and .Values.secrets.authorityStaticToken (not $authority.staticTokenValue) -}}
+{{- if .Values.secrets.authorityStaticToken -}}
 {{- $_ := set $paths "staticTokenPath" "/var/run/secrets/zastava-authority-static-token/token" -}}
 {{- end -}}
 {{- with include "zastava.caBundlePath" (dict "root" . "sandbox" $sandbox) -}}
