@@ -194,7 +194,8 @@ impl Authority {
         if slots.len() >= AUDIENCES_MAX && !slots.contains_key(audience) {
             return Err(Error::TooManyAudiences { max: AUDIENCES_MAX });
         }
-        let slot = Arc::new(watch::Sender::new(Slot::new(audience)));
+        let fresh = slots.get(audience).map_or_else(|| Slot::new(audience), |gone| gone.borrow().successor());
+        let slot = Arc::new(watch::Sender::new(fresh));
         slots.insert(audience.to_owned(), Arc::clone(&slot));
         let keeper =
             Keeper { shared: Arc::clone(shared), audience: audience.to_owned(), slot: Arc::clone(&slot) };

@@ -18,7 +18,7 @@ use crate::dpop::Claims;
 use crate::encoding::header_value;
 use crate::error::Error;
 use crate::nonce::{NewestNonce, Sent};
-use crate::skew::Skew;
+use crate::skew::{self, Skew};
 use crate::target_uri;
 use crate::token::{OpTok, Tokens};
 
@@ -58,8 +58,8 @@ const NONCE_RETRIES_MAX: u8 = 2;
 ///
 /// While nothing is known about the origin, the first request goes alone: it brings the nonce that
 /// all others would be sent back for. A request that was sent back twice goes alone as well, so
-/// that its nonce is fresh however busy the server is. In a tokio runtime others wait for these a
-/// few seconds at most; without one, until they are answered or dropped.
+/// that its nonce is fresh however busy the server is. With the feature `client`, in a tokio runtime,
+/// others wait for these a few seconds at most; else until they are answered or dropped.
 ///
 /// Clones share everything. A tokio runtime around it must have its timers enabled.
 #[derive(Clone)]
@@ -107,7 +107,7 @@ impl Authorizer {
             pass: None,
             nonce_retries: 0,
             token_retried: false,
-            skew_retried: false,
+            other_clock: None,
         }
     }
 }
@@ -129,7 +129,8 @@ pub struct Exchange {
     pass: Option<Pass>,
     nonce_retries: u8,
     token_retried: bool,
-    skew_retried: bool,
+    /// The correction that is tried after the usual one was refused.
+    other_clock: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -177,13 +178,14 @@ impl Exchange {
             }
             self.pass = Some(pass);
         }
-        let (now, skew_seconds) = (terms.clock.now(), terms.skew.seconds());
+        let now = terms.clock.now();
+        let skew_seconds = self.other_clock.unwrap_or_else(|| terms.skew.seconds());
         let nonce = terms.nonce.next(&terms.origin);
         if let Some(binding) = token.binding() {
             let proof = binding.key.sign_claims(&Claims {
                 method: &parts.method,
                 uri: &parts.uri,
-                issued_at: terms.skew.correct(now).unix_seconds(),
+                issued_at: skew::corrected(now, skew_seconds).unix_seconds(),
                 access_token_hash: Some(&binding.access_token_hash),
                 nonce: nonce.nonce.as_deref(),
             })?;
@@ -221,10 +223,15 @@ impl Exchange {
                 !std::mem::replace(&mut self.token_retried, true)
             }
             Some(Challenge::InvalidProof) => {
-                !std::mem::replace(&mut self.skew_retried, true)
-                    && terms.skew.reconsider(attempt.skew_seconds)
+                let is_first = self.other_clock.is_none();
+                self.other_clock = self.other_clock.or_else(|| terms.skew.alternative(attempt.skew_seconds));
+                is_first && self.other_clock.is_some()
             }
-            None => false,
+            None => {
+                let taken = self.other_clock.filter(|_| status.is_success());
+                taken.inspect(|seconds| terms.skew.adopt(*seconds));
+                false
+            }
         };
         if again { Verdict::SendAgain } else { Verdict::Done }
     }

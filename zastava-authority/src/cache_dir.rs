@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
@@ -67,6 +68,8 @@ pub(crate) struct TokenCache {
     dir: PathBuf,
     /// What a token was requested with, hashed: one of another issuer, client or scope is not ours.
     request: String,
+    /// That the file cannot be believed was said, and nothing good was read since.
+    is_ignored: AtomicBool,
 }
 
 /// A token that was read back.
@@ -87,7 +90,14 @@ pub(crate) struct Bindings<'a> {
 
 /// While it lives no other process requests a token for the audience.
 #[derive(Debug)]
-pub(crate) struct AudienceLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct AudienceLock(File);
+
+impl Drop for AudienceLock {
+    /// Said, since closing is not enough while a child between fork and exec has the file as well.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,7 +118,7 @@ impl TokenCache {
         // None of the parts can hold a line feed that would shift the others.
         let request = [&issuer, &options.client_id, &scopes].map(|part| part.escape_debug().to_string());
         let request = base64url(sha256(&[request.join("\n").as_bytes()]));
-        Self { dir: options.cache_dir.clone(), request }
+        Self { dir: options.cache_dir.clone(), request, is_ignored: AtomicBool::new(false) }
     }
 
     /// A token that is bound as ours would be, was requested as we would, and has not ended.
@@ -117,12 +127,13 @@ impl TokenCache {
         let text = match read_private(&path) {
             Ok(text) => text,
             Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
+                if error.kind() != io::ErrorKind::NotFound && !self.is_ignored.swap(true, Ordering::Relaxed) {
                     tracing::warn!(path = %path.display(), %error, "cached OpTok is ignored");
                 }
                 return None;
             }
         };
+        self.is_ignored.store(false, Ordering::Relaxed);
         let raw: RawFile<'_> = serde_json::from_str(&text).ok()?;
         let ours = raw.request == self.request && raw.bindings == bindings;
         (ours && raw.issued_at <= now && now < raw.expires_at).then(|| StoredToken {

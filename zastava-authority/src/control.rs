@@ -17,14 +17,13 @@ use zastava_core::clock::Timestamp;
 
 use crate::authority::{Authority, Shared};
 use crate::cache_dir;
+use crate::encoding::{base64url, random};
 use crate::error::Error;
 
 const LINE_BYTES_MAX: u64 = 4 * 1024;
 /// An asker waits this long for each process; a process waits half of it for the question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// This many sockets of one process, or of processes that share its number across containers.
-const SOCKETS_MAX: usize = 64;
 /// This many askers are listened to at the same time.
 const ASKERS_MAX: usize = 16;
 
@@ -80,7 +79,6 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
                 done.processes += 1;
                 done.tokens += answer.tokens;
             }
-            // Nobody listens: its process is gone.
             Err(error) if is_gone(&error) => drop(fs::remove_file(&socket)),
             Err(error) => {
                 done.unanswered += 1;
@@ -91,6 +89,7 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
     Ok(done)
 }
 
+/// Nobody listens: its process is gone, since a socket gets its name when it listens already.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
@@ -121,7 +120,9 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
     let (shared, mut alive) = authority.shared();
     match bound {
         Ok(socket) => {
+            let dir = cache_dir.to_owned();
             tokio::spawn(async move {
+                remove_dead(&dir).await;
                 tokio::select! {
                     // Nothing is ever sent: this is the end.
                     _ = alive.changed() => {}
@@ -136,6 +137,15 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
     }
 }
 
+/// Processes that were killed leave their files.
+async fn remove_dead(dir: &Path) {
+    for socket in sockets(dir).unwrap_or_default() {
+        if UnixStream::connect(&socket).await.is_err_and(|error| is_gone(&error)) {
+            let _ = fs::remove_file(&socket);
+        }
+    }
+}
+
 /// A listening socket; its file goes with it.
 struct Socket {
     listener: UnixListener,
@@ -143,31 +153,19 @@ struct Socket {
 }
 
 impl Socket {
+    /// Under a name that nobody else has: process numbers are the same in every container. It stands
+    /// there when it is listened to, or others would take it for that of a dead process.
     fn bind(dir: &Path) -> Result<Self, Error> {
-        let pid = std::process::id();
-        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for number in 0..SOCKETS_MAX {
-            let path = dir.join(format!("control-{pid}-{number}.sock"));
-            match Self::bind_at(path) {
-                Ok(socket) => return Ok(socket),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
-                Err(error) => return Err(Error::file(dir, error)),
-            }
-        }
-        Err(Error::file(dir, last))
-    }
-
-    fn bind_at(path: PathBuf) -> io::Result<Self> {
-        // In a container every run has the same number, so a file of it may be a former run's.
-        let stale = std::os::unix::net::UnixStream::connect(&path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if stale {
-            let _ = fs::remove_file(&path);
-        }
-        let listener = UnixListener::bind(&path)?;
-        let socket = Self { listener, path };
-        fs::set_permissions(&socket.path, Permissions::from_mode(0o600))?;
-        Ok(socket)
+        let path = dir.join(format!("control-{}.sock", base64url(random::<8>())));
+        let draft = path.with_extension("tmp");
+        let bound = || {
+            let listener = UnixListener::bind(&draft)?;
+            fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+            fs::rename(&draft, &path)?;
+            Ok(listener)
+        };
+        let listener = bound().map_err(|error| Error::file(dir, error))?;
+        Ok(Self { listener, path })
     }
 
     /// Each asker has half a second, and none waits for another.

@@ -3,10 +3,10 @@
 //! A proof says when it was made, and a server refuses those that are too old or of the future. A
 //! wrong clock is the usual reason; the server tells the right time with every answer, unless it is
 //! the server's own `Date` that is wrong. So what is learned is a guess, and given up when a proof
-//! that was made by it is refused.
+//! that was made by it is refused and one by our own clock is taken.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, header};
@@ -22,6 +22,11 @@ const OFFSET_MS_MAX: i64 = 300_000;
 const BELIEVED_MS_MAX: i64 = 2 * OFFSET_MS_MAX;
 /// An answer that took longer tells nothing about the clock.
 const EXCHANGE_MAX: Duration = Duration::from_secs(10);
+
+/// Our time as the server has it.
+pub(crate) fn corrected(now: Timestamp, seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(now.unix_seconds().saturating_add(seconds))
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Skew(Mutex<Samples>);
@@ -42,34 +47,39 @@ impl Samples {
 }
 
 impl Skew {
-    /// The time that the server has, as far as we know.
-    pub(crate) fn correct(&self, now: Timestamp) -> Timestamp {
-        let offset = self.seconds();
-        Timestamp::from_unix_seconds(now.unix_seconds().saturating_add(offset))
-    }
-
     /// What is added to our clock: zero while the two agree.
     pub(crate) fn seconds(&self) -> i64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).applied()
+        self.samples().applied()
     }
 
-    /// Whether another attempt is worth it after the server refused the time of a proof that was
-    /// corrected by `seconds`. The very answer may have taught another correction. Else the `Date`
-    /// is what may be wrong, and proofs follow our clock until they are refused as well.
-    pub(crate) fn reconsider(&self, seconds: i64) -> bool {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Another correction that is worth an attempt, after the server refused the time of a proof with
+    /// this one. The very answer may have taught it; else the `Date` is what may be wrong, and our own
+    /// clock right, or the other way round.
+    pub(crate) fn alternative(&self, seconds: i64) -> Option<i64> {
+        let samples = self.samples();
         if samples.applied() != seconds {
-            return true;
+            return Some(samples.applied());
         }
-        if samples.measured == 0 {
-            return false;
+        let other = if samples.disbelieved { samples.measured } else { 0 };
+        (other != seconds).then_some(other)
+    }
+
+    /// The server took a proof with this correction, which was an alternative.
+    pub(crate) fn adopt(&self, seconds: i64) {
+        let mut samples = self.samples();
+        let disbelieved = seconds != samples.measured;
+        if samples.disbelieved != disbelieved {
+            samples.disbelieved = disbelieved;
+            let offset_seconds = samples.applied();
+            tracing::warn!(
+                offset_seconds,
+                "the server takes proofs by the other clock; they follow that one"
+            );
         }
-        samples.disbelieved = !samples.disbelieved;
-        tracing::warn!(
-            offset_seconds = samples.applied(),
-            "the server refuses the time of proofs; they follow the other clock"
-        );
-        true
+    }
+
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the `Date` of an answer to a request that was sent and answered at these times. One
@@ -93,7 +103,7 @@ impl Skew {
     }
 
     fn add(&self, offset_ms: i64) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples();
         samples.newest.push_back(offset_ms);
         if samples.newest.len() > SAMPLES {
             samples.newest.pop_front();
@@ -107,10 +117,13 @@ impl Skew {
         // A second more or less is rounding, and no news.
         if seconds.abs_diff(samples.measured) > 1 || (seconds == 0) != (samples.measured == 0) {
             (samples.measured, samples.disbelieved) = (seconds, false);
-            tracing::warn!(
-                offset_seconds = seconds,
-                "our clock and the server's differ; proofs follow the server's"
-            );
+            match seconds {
+                0 => tracing::info!("our clock and the server's agree again"),
+                offset_seconds => tracing::warn!(
+                    offset_seconds,
+                    "our clock and the server's differ; proofs follow the server's"
+                ),
+            }
         }
     }
 }
@@ -146,8 +159,6 @@ mod tests {
             let skew = Skew::default();
             learn(&skew, NOW + off, NOW + off);
             assert_eq!(skew.seconds(), expected, "{off}");
-            let now = Timestamp::from_unix_seconds(NOW + off);
-            assert_eq!(skew.correct(now).unix_seconds(), NOW + off + expected);
         }
     }
 
@@ -165,18 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn a_date_whose_proofs_are_refused_is_given_up() {
+    fn a_date_whose_proofs_are_refused_is_given_up_when_others_are_taken() {
         let skew = Skew::default();
-        assert!(!skew.reconsider(0), "there is no other clock");
+        assert_eq!(skew.alternative(0), None, "there is no other clock");
         learn(&skew, NOW - 240, NOW - 240);
-        assert!(skew.reconsider(0), "the answer taught another time");
-        assert_eq!(skew.seconds(), 240);
-        assert!(skew.reconsider(240));
+        assert_eq!(skew.alternative(0), Some(240), "the answer taught another time");
+        assert_eq!(skew.alternative(240), Some(0));
+        assert_eq!(skew.seconds(), 240, "a refusal alone unlearns nothing");
+        skew.adopt(0);
         learn(&skew, NOW - 240, NOW - 240);
         assert_eq!(skew.seconds(), 0);
-        assert!(skew.reconsider(240), "somebody else found out meanwhile");
-        assert!(skew.reconsider(0), "our own clock is refused too");
+        assert_eq!(skew.alternative(240), Some(0), "somebody else found out meanwhile");
+        assert_eq!(skew.alternative(0), Some(240), "our own clock is refused too");
+        skew.adopt(240);
         assert_eq!(skew.seconds(), 240);
+        skew.adopt(0);
+        learn(&skew, NOW - 100, NOW - 100);
+        (0..2).for_each(|_| learn(&skew, NOW - 100, NOW - 100));
+        assert_eq!(skew.seconds(), 100, "a new measurement is believed again");
     }
 
     #[test]

@@ -198,8 +198,9 @@ impl Transport {
             let known = wanted.and_then(|Certificate(thumbprint)| identity.find(thumbprint));
             known.unwrap_or_else(|| identity.current())
         });
-        let roots = self.roots.current();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that none who comes late brings former ones back.
+        let roots = self.roots.current();
         // An authority that was withdrawn is not trusted on old connections either.
         clients.retain(|pool| Arc::ptr_eq(&pool.roots, &roots));
         if let Some(pool) = clients.iter().find(|pool| pool.has(certified.as_ref())) {

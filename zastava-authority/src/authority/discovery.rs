@@ -61,12 +61,12 @@ struct RawMetadata {
     issuer: String,
     token_endpoint: String,
     #[serde(default)]
-    mtls_endpoint_aliases: RawAliases,
+    mtls_endpoint_aliases: Option<RawAliases>,
     #[serde(default)]
     dpop_signing_alg_values_supported: Option<Vec<String>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct RawAliases {
     #[serde(default)]
     token_endpoint: Option<String>,
@@ -83,7 +83,8 @@ pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) 
     {
         return Err(Error::Malformed { reason: "it takes no DPoP proofs with ES256" });
     }
-    let alias = metadata.mtls_endpoint_aliases.token_endpoint.filter(|_| mutual_tls);
+    let aliases = metadata.mtls_endpoint_aliases.filter(|_| mutual_tls);
+    let alias = aliases.and_then(|aliases| aliases.token_endpoint);
     let token_endpoint: Uri = alias
         .unwrap_or(metadata.token_endpoint)
         .parse()
@@ -154,6 +155,9 @@ mod tests {
         let endpoint = |mutual_tls| read(document, &issuer, mutual_tls, true).unwrap().token_endpoint;
         assert_eq!(endpoint(true), "https://mtls.a/token");
         assert_eq!(endpoint(false), "https://a/token");
+        let none =
+            br#"{"issuer":"https://a","token_endpoint":"https://a/token","mtls_endpoint_aliases":null}"#;
+        assert_eq!(read(none, &issuer, true, true).unwrap().token_endpoint, "https://a/token");
     }
 
     #[test]

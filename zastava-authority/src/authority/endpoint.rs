@@ -1,6 +1,5 @@
 //! One token from Authority: discovery, client authentication, proof, nonce. No cache, no waiting.
 
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::encoding::header_value;
 use crate::error::Error;
 use crate::moment::Moment;
 use crate::nonce::NewestNonce;
-use crate::skew::Skew;
+use crate::skew::{self, Skew};
 use crate::target_uri;
 use crate::transport::Certificate;
 
@@ -94,25 +93,30 @@ impl Endpoint {
 
     async fn issue_at(&self, found: &Found, audience: &str, bound: Bound) -> Result<Issued, Error> {
         let origin = target_uri::origin(&found.token_endpoint).unwrap_or_default();
-        let (mut retries, mut skew_retried) = (0, false);
+        let (mut retries, mut other_clock) = (0, None);
         loop {
             let nonce = self.nonce.next(&origin);
-            let (requested_at, skew) = (Moment::now(&*self.clock), self.skew.seconds());
-            let request =
-                self.token_request(found, audience, &bound, nonce.nonce.as_deref(), requested_at.wall)?;
+            let requested_at = Moment::now(&*self.clock);
+            let skew = other_clock.unwrap_or_else(|| self.skew.seconds());
+            let now = skew::corrected(requested_at.wall, skew);
+            let request = self.token_request(found, audience, &bound, nonce.nonce.as_deref(), now)?;
             let answer = self.send(&origin, &bound, request).await;
             let new_nonce =
                 answer.as_ref().is_ok_and(|answer| self.nonce.learn(&origin, answer.headers(), &nonce));
             let outcome = answer.and_then(|answer| self.read(&answer, requested_at));
             self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
             let error = match outcome {
-                Ok((token, expires_at)) => return Ok(Issued { token, bound, requested_at, expires_at }),
+                Ok((token, expires_at)) => {
+                    other_clock.inspect(|seconds| self.skew.adopt(*seconds));
+                    return Ok(Issued { token, bound, requested_at, expires_at });
+                }
                 Err(error) => error,
             };
-            let is_worth_it = is_nonce_challenge(&error) && new_nonce
-                || is_time_trouble(&error)
-                    && !mem::replace(&mut skew_retried, true)
-                    && self.skew.reconsider(skew);
+            let mut is_worth_it = is_nonce_challenge(&error) && new_nonce;
+            if is_time_trouble(&error) && other_clock.is_none() {
+                other_clock = self.skew.alternative(skew);
+                is_worth_it = other_clock.is_some();
+            }
             if !is_worth_it || retries == RETRIES_MAX {
                 return Err(error);
             }
@@ -133,7 +137,6 @@ impl Endpoint {
         let (mut form, mut request) = (Form::new(), Request::new(()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = found.token_endpoint.clone();
-        let now = self.skew.correct(now);
         form.push("grant_type", "client_credentials");
         let headers = request.headers_mut();
         self.authentication.apply(&self.options.client_id, &found.issuer, now, &mut form, headers)?;

@@ -119,6 +119,11 @@ impl Slot {
         }
     }
 
+    /// For a new keeper, after the former one is gone: no token, and what must not be forgotten.
+    pub(super) fn successor(&self) -> Self {
+        Self { succeeded: self.succeeded, dropped_at: self.dropped_at, ..Self::new(&self.audience) }
+    }
+
     /// A valid token serves whatever happened since; without one the last failure does, so that an
     /// outage costs callers no time. Only who comes before the first outcome waits.
     pub(super) fn serve(&self, now: Moment) -> Serve {
@@ -157,6 +162,10 @@ impl Slot {
     /// A token came, requested when `keys` was what it is in there; `jitter` is a random number
     /// from 0 to 1.
     pub(super) fn issued(&mut self, token: Arc<OpTok>, life: Life, keys: u64, jitter: f64) {
+        let lived = self.current.as_ref().map(|former| life.requested_at.since(former.requested_at));
+        if lived.is_some_and(|lived| lived >= YOUNG) {
+            self.strikes = 0;
+        }
         self.current = Some(Current {
             token,
             requested_at: life.requested_at,
@@ -376,6 +385,11 @@ mod tests {
         issue(&mut slot, 3, 10, 120, 60, 0.5);
         assert!(slot.reject(3, at(50), 0.5));
         assert_eq!(slot.next(at(50)), Next::Fetch(Cause::Rejected));
+        // And so is one whose predecessor did.
+        issue(&mut slot, 4, 50, 120, 60, 0.5);
+        issue(&mut slot, 5, 110, 120, 60, 0.5);
+        assert!(slot.reject(5, at(111), 0.5));
+        assert_eq!(slot.next(at(111)), Next::Fetch(Cause::Rejected));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Replays {
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         // One second more, since `iat` has whole seconds only.
         let end = now.saturating_add(self.remembered).saturating_add(Duration::from_secs(1));
-        shard.forget(now, end);
+        shard.forget(now, end.saturating_add(self.remembered));
         if shard.seen.contains(&fingerprint) {
             return Err(ProofError::Replayed);
         }
@@ -58,9 +58,9 @@ impl Replays {
 }
 
 impl Shard {
-    /// Whose end has come; and whose end is later than `latest`, that of a proof of now. Those came
-    /// before the clock was set back, would stay for as long as that was, and are of the future now,
-    /// which is refused anyway.
+    /// Whose end has come; and whose end is later than `latest`. Those came before the clock was set
+    /// back by more than a proof is good for: they are of the future now, which is refused anyway,
+    /// and would stay for as long as that was.
     fn forget(&mut self, now: Timestamp, latest: Timestamp) {
         let is_over = |(end, _): &mut (Timestamp, Fingerprint)| *end < now || *end > latest;
         while let Some((_, fingerprint)) = self.ends.pop_front_if(is_over) {

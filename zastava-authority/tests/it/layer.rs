@@ -166,6 +166,27 @@ async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
     }
 }
 
+/// One path whose proofs are refused for a reason of its own does not unlearn the right time.
+#[tokio::test(start_paused = true)]
+async fn a_path_that_is_always_refused_costs_others_nothing() {
+    let offset = Duration::from_secs(240);
+    let bench = Bench::new(Server::new(move |request| {
+        let now = Timestamp::now().saturating_add(offset);
+        let is_late = claim(request, "iat").as_i64().unwrap() < now.unix_seconds() - 60;
+        let answer = match request.uri().path() {
+            "/rewritten" => challenge("invalid_dpop_proof"),
+            _ if is_late => challenge("invalid_dpop_proof"),
+            _ => status(200),
+        };
+        with_header(answer, "date", &http_date(now))
+    }));
+    assert_eq!((bench.status().await, bench.api.count()), (200, 2));
+    for number in 0..3 {
+        assert_eq!(bench.call("https://api.test/rewritten").await.unwrap().status(), 401);
+        assert_eq!((bench.status().await, bench.api.count()), (200, 5 + 3 * number));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_replaced_once() {
     let bench = Bench::new(Server::new(|_| challenge("invalid_token")));

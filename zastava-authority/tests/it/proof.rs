@@ -400,6 +400,37 @@ fn a_full_memory_refuses_until_proofs_age() {
     verify_at(&verifier, &draft.sign(), later(100)).unwrap();
 }
 
+#[test]
+fn a_proof_is_good_once_also_when_the_clock_is_set_back_a_little() {
+    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+    let verifier = Verifier::new(options);
+    let proof = Draft::new().sign();
+    verify_at(&verifier, &proof, later(2)).unwrap();
+    for back in [1, 0] {
+        assert_eq!(verify_at(&verifier, &proof, later(back)), Err(ProofError::Replayed));
+    }
+}
+
+/// Each looks at the clock before it waits for its turn, so times come in any order.
+#[test]
+fn of_those_who_send_one_proof_at_once_one_is_served() {
+    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+    let verifier = Verifier::new(options);
+    for _ in 0..300 {
+        let mut draft = Draft::new();
+        draft.claims["iat"] = json!(Timestamp::now().unix_seconds());
+        draft.claims["jti"] = json!(DpopKey::generate().thumbprint());
+        let proof = draft.sign();
+        let taken = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| verify_at(&verifier, &proof, Timestamp::now()).is_ok()))
+                .collect();
+            racers.into_iter().map(|racer| usize::from(racer.join().unwrap())).sum::<usize>()
+        });
+        assert_eq!(taken, 1);
+    }
+}
+
 /// A clock that was wrong by a day for a moment must not leave the memory full for a day.
 #[test]
 fn proofs_of_a_clock_that_was_set_back_are_forgotten() {

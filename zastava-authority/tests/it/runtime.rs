@@ -190,6 +190,49 @@ async fn a_token_goes_with_the_certificate_that_it_is_bound_to() {
 }
 
 #[tokio::test]
+async fn a_cached_token_of_another_certificate_is_not_taken() {
+    let server = server();
+    let (installation, _tls) = installation(server.service()).await;
+    for (name, expected) in
+        [("client.test", "token-1"), ("client.test", "token-1"), ("renewed.test", "token-2")]
+    {
+        if name != "client.test" {
+            installation.pki.client(name);
+        }
+        let core = installation.connect().unwrap();
+        assert_eq!(core.tokens().token("scanner").await.unwrap().expose(), expected);
+    }
+}
+
+/// All are asked, however close together they begin to listen.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_together_is_asked_too() {
+    let (installation, _tls) = installation(server().service()).await;
+    for _ in 0..20 {
+        let cores: Vec<_> = std::thread::scope(|scope| {
+            let handle = tokio::runtime::Handle::current();
+            let starts: Vec<_> = (0..4)
+                .map(|_| {
+                    let (handle, installation) = (handle.clone(), &installation);
+                    scope.spawn(move || {
+                        let _entered = handle.enter();
+                        installation.connect().unwrap()
+                    })
+                })
+                .collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        let done = invalidate_op_token(&installation.cache(), "x").await.unwrap();
+        assert_eq!((done.processes, done.unanswered), (cores.len(), 0));
+        drop(cores);
+        // The tasks end at their next turn.
+        while !sockets(&installation.cache()).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_says_nothing_holds_up_nobody() {
     use tokio::io::AsyncReadExt as _;
     let (installation, _tls) = installation(server().service()).await;

@@ -576,6 +576,23 @@ fn tokens_are_had_again_when_a_former_runtime_took_the_task_with_it() {
     });
 }
 
+#[test]
+fn no_static_token_serves_after_a_success_in_a_former_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let server = Server::issuing(120);
+    let settings = [("allowStaticTokenFallback", "true"), ("staticTokenValue", "static-token")];
+    let former = runtime().unwrap();
+    let tokens = former.block_on(async {
+        let tokens = tokens(&server, &settings);
+        tokens.token("scanner").await.unwrap();
+        tokens
+    });
+    drop(former);
+    tokens.invalidate("scanner");
+    server.handle(|_| status(503));
+    runtime().unwrap().block_on(async { tokens.token("scanner").await.unwrap_err() });
+}
+
 #[tokio::test(start_paused = true)]
 async fn tasks_end_with_the_last_handle() {
     let server = Server::issuing(120);
