@@ -120,7 +120,7 @@ impl Store for RedbStore {
             for block in len.div_ceil(BLOCK_BYTES)..old.div_ceil(BLOCK_BYTES) {
                 blocks.remove((name, block)).map_err(io::Error::other)?;
             }
-            if len < old && len % BLOCK_BYTES > 0 {
+            if len < old && !len.is_multiple_of(BLOCK_BYTES) {
                 let block = len / BLOCK_BYTES;
                 let held =
                     blocks.get((name, block)).map_err(io::Error::other)?.map(|held| held.value().to_vec());
