@@ -50,12 +50,13 @@ pub struct VerifierOptions {
     pub proof_age_max: Duration,
     /// How far in the future it may be: clocks differ.
     pub future_skew: Duration,
-    /// How long a nonce is good.
+    /// How long a nonce is good, from 10 s on.
     pub nonce_lifetime: Duration,
     /// Whether a proof without a nonce is refused.
     pub require_nonce: bool,
-    /// How many used proofs are remembered. When that many are still fresh, all others are
-    /// refused: a verifier that forgets lets replays in.
+    /// How many used proofs are remembered. When that many are still fresh, others are refused: a
+    /// verifier that forgets lets replays in. A sixteenth of it is for each part of them, by a hash,
+    /// so the first refusals come somewhat earlier.
     pub replay_entries_max: usize,
 }
 

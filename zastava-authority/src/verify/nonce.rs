@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{base64url, base64url_decode, hmac_sha256, random};
 
-/// A nonce lives through this many steps, so it is good for at least 9/10 of its life.
+/// A nonce lives through this many steps of whole seconds, so it is good for 9/10 of its life or more
+/// when that is a multiple of 10 s.
 const STEPS: u64 = 10;
 const STEP_BYTES: usize = 8;
 const MAC_BYTES: usize = 16;
