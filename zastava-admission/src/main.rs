@@ -59,6 +59,8 @@ async fn serve(options: WebhookOptions, lines: &LineWriter) -> Result<ExitStatus
     lines.count_drops(&telemetry);
     let (health, shutdown, end) = (Health::new(), Shutdown::new(), Shutdown::new());
     let probes = HealthServer::bind(&options.health, &PROGRAM, health.clone(), telemetry.clone()).await?;
+    let address = probes.local_addr().map(|address| address.to_string());
+    tracing::info!(address, "probes and metrics are answered");
     let decisions = lines.clone();
     let app = App::build(options, &telemetry, &health, move |decision| decisions.json(decision)).await?;
     shutdown_on_signal(&shutdown)?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::image::Digest;
@@ -21,6 +23,7 @@ pub(crate) struct Installation {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhook: Process,
     pub(crate) address: SocketAddr,
+    probes: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
@@ -90,8 +93,14 @@ impl Drop for Process {
 
 impl Installation {
     pub(crate) async fn start(settings: &[&str]) -> Self {
+        Self::start_beside(settings, |_| ()).await
+    }
+
+    /// The same beside a sandbox that was told something before.
+    async fn start_beside(settings: &[&str], tell: impl FnOnce(&Sandbox)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
+        tell(&sandbox);
         let configuration = sandbox.write_configuration("acme").unwrap();
         let mut arguments = vec![
             "--set=zastava.webhook.listen=127.0.0.1:0",
@@ -99,9 +108,28 @@ impl Installation {
         ];
         arguments.extend(settings);
         let mut webhook = Process::start(&configuration, &arguments);
+        let answered = webhook.said("probes and metrics are answered").await;
+        let probes = answered["address"].as_str().unwrap().parse().unwrap();
         let listening = webhook.said("reviews are taken").await;
         let address = listening["listen"].as_str().unwrap().parse().unwrap();
-        Self { sandbox, webhook, address, _directory: directory }
+        Self { sandbox, webhook, address, probes, _directory: directory }
+    }
+
+    async fn is_ready(&self) -> bool {
+        let mut stream = TcpStream::connect(self.probes).await.unwrap();
+        stream
+            .write_all(b"GET /healthz/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.starts_with("HTTP/1.1 200 ")
+    }
+
+    async fn until_ready(&self) {
+        while !self.is_ready().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) fn ca_bundle(&self) -> PathBuf {
@@ -116,6 +144,32 @@ impl Installation {
         let mut connection = self.connect().await;
         connection.review("/validate?timeout=10s", &pod_review(&[image])).await.unwrap().response()
     }
+}
+
+fn no_tokens(times: u32) -> impl FnOnce(&Sandbox) {
+    let kind = FaultKind::Status { status: 503, retry_after: None };
+    move |sandbox| sandbox.misbehave(Fault { route: Route::Token, kind, times })
+}
+
+/// Installed together, Authority may be there a second later.
+#[tokio::test]
+async fn it_is_ready_when_it_has_a_token() {
+    let mut installation = Installation::start_beside(&[], no_tokens(3)).await;
+    installation.webhook.said("OpTok could not be issued").await;
+    assert!(!installation.is_ready().await);
+    installation.webhook.said("Issued runtime OpTok").await;
+    installation.until_ready().await;
+    assert_eq!(installation.review(SIGNED).await["allowed"], true);
+}
+
+/// There may be verdicts in the cache, and namespaces that are open.
+#[tokio::test]
+async fn without_authority_it_is_ready_in_the_end() {
+    let installation = Installation::start_beside(&[], no_tokens(1_000)).await;
+    assert!(!installation.is_ready().await);
+    tokio::time::timeout(Duration::from_secs(60), installation.until_ready())
+        .await
+        .expect("after ten seconds");
 }
 
 #[tokio::test]
