@@ -9,7 +9,7 @@ use zastava_core::program::{
     Action, Called, ExitStatus, Health, HealthServer, LineWriter, OwnCommand, Program, Shutdown,
     init_logging, shutdown_on_signal,
 };
-use zastava_core::telemetry::{Telemetry, scope};
+use zastava_core::telemetry::Telemetry;
 
 const PROGRAM: Program = Program {
     name: "zastava-webhook",
@@ -75,17 +75,5 @@ async fn serve(options: WebhookOptions, lines: &LineWriter) -> Result<ExitStatus
 async fn invalidate(options: &WebhookOptions, audience: &str) -> Result<ExitStatus, AnyError> {
     let cache_dir = &options.runtime.authority.cache_dir;
     let dropped = zastava_authority::invalidate_op_token(cache_dir, audience).await?;
-    tracing::info!(
-        scope = scope::TOKEN_INVALIDATE,
-        audience,
-        processes = dropped.processes,
-        unanswered = dropped.unanswered,
-        tokens = dropped.tokens,
-        "dropped cached OpToks; whoever copied one can use it until it ends"
-    );
-    Ok(match (dropped.unanswered, dropped.tokens) {
-        (1.., _) => ExitStatus::Failure,
-        (0, 0) => ExitStatus::NothingToDo,
-        (0, _) => ExitStatus::Success,
-    })
+    Ok(ExitStatus::of_invalidation(dropped.tokens, dropped.unanswered))
 }

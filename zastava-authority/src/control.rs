@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use zastava_core::clock::Timestamp;
+use zastava_core::telemetry::scope;
 
 use crate::authority::{Authority, Shared};
 use crate::cache_dir;
@@ -86,6 +87,14 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
             }
         }
     }
+    tracing::info!(
+        scope = scope::TOKEN_INVALIDATE,
+        audience,
+        processes = done.processes,
+        unanswered = done.unanswered,
+        tokens = done.tokens,
+        "dropped cached OpToks; whoever copied one can use it until it ends"
+    );
     Ok(done)
 }
 

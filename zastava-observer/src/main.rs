@@ -6,7 +6,7 @@ use std::time::Duration;
 use zastava_core::program::{
     Action, ExitStatus, Health, HealthServer, LineWriter, Program, Shutdown, init_logging, shutdown_on_signal,
 };
-use zastava_core::telemetry::{Telemetry, scope};
+use zastava_core::telemetry::Telemetry;
 use zastava_observer::{App, ObserverOptions};
 
 const PROGRAM: Program = Program {
@@ -74,17 +74,5 @@ async fn serve(options: ObserverOptions, writer: &LineWriter) -> Result<ExitStat
 async fn invalidate(options: &ObserverOptions, audience: &str) -> Result<ExitStatus, Failure> {
     let cache = &options.runtime.authority.cache_dir;
     let dropped = zastava_authority::invalidate_op_token(cache, audience).await?;
-    tracing::info!(
-        scope = scope::TOKEN_INVALIDATE,
-        audience,
-        processes = dropped.processes,
-        unanswered = dropped.unanswered,
-        tokens = dropped.tokens,
-        "dropped cached OpToks; whoever copied one can use it until it ends"
-    );
-    Ok(match (dropped.unanswered, dropped.tokens) {
-        (1.., _) => ExitStatus::Failure,
-        (0, 0) => ExitStatus::NothingToDo,
-        (0, _) => ExitStatus::Success,
-    })
+    Ok(ExitStatus::of_invalidation(dropped.tokens, dropped.unanswered))
 }

@@ -16,7 +16,9 @@ use zastava_core::clock::Timestamp;
 use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Answer, Server, authority_with_key, claim, http_date, status, tokens, with_header};
+use crate::support::{
+    Answer, Server, authority_with_key, claim, http_date, received, status, tokens, with_header,
+};
 
 const URL: &str = "https://api.test/v1/events?x=1";
 
@@ -147,15 +149,8 @@ async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
     let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
     let verifier = Verifier::new(options);
     let bench = Bench::new(Server::new(move |request| {
-        let received = ReceivedProof {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            access_token: None,
-            thumbprint: None,
-        };
         let now = Timestamp::now();
-        let answer = match verifier.verify(&received, now) {
+        let answer = match verifier.verify(&received(request), now) {
             Ok(_) => status(200),
             Err(error) => challenge(error.oauth_code()),
         };

@@ -18,6 +18,7 @@ use rustls::{RootCertStore, ServerConfig};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
+use zastava_authority::verify::ReceivedProof;
 use zastava_authority::{Authority, DpopKey, Tokens};
 use zastava_core::clock::{Clock, Timestamp};
 use zastava_core::config::{Config, Origin, Section};
@@ -307,6 +308,17 @@ async fn forward(
     answer.headers_mut().insert("client-certificate-bytes", certificate_bytes.into());
     answer.headers_mut().insert("client-certificates", certificates.into());
     Ok(answer.map(Full::new))
+}
+
+/// The request's proof as a server without tokens looks at it.
+pub(crate) fn received(request: &Request<Bytes>) -> ReceivedProof<'_> {
+    ReceivedProof {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+        access_token: None,
+        thumbprint: None,
+    }
 }
 
 /// A claim of the request's proof.

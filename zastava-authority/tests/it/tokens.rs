@@ -19,8 +19,8 @@ use zastava_core::http_service::HttpService;
 use zastava_core::telemetry::{TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS, Telemetry};
 
 use crate::support::{
-    Server, TokioClock, authority, authority_with_key, claim, http_date, json, options, refusal, status,
-    token, tokens, with_header,
+    Server, TokioClock, authority, authority_with_key, claim, http_date, json, options, received, refusal,
+    status, token, tokens, with_header,
 };
 
 /// What `count` callers get who ask at the same time.
@@ -84,14 +84,7 @@ fn challenging() -> Server {
     let verifier = Verifier::new(VerifierOptions::default());
     let clock = TokioClock::new();
     Server::new(move |request| {
-        let received = ReceivedProof {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            access_token: None,
-            thumbprint: None,
-        };
-        let answer = match verifier.verify(&received, clock.now()) {
+        let answer = match verifier.verify(&received(request), clock.now()) {
             Ok(_) => token("abc", 120),
             Err(error) => refusal(400, error.oauth_code()),
         };
@@ -130,14 +123,7 @@ async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
     let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
     let (verifier, clock) = (Verifier::new(options), TokioClock::new());
     let server = Server::new(move |request| {
-        let received = ReceivedProof {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            access_token: None,
-            thumbprint: None,
-        };
-        let answer = match verifier.verify(&received, clock.now()) {
+        let answer = match verifier.verify(&received(request), clock.now()) {
             Ok(_) => token("abc", 120),
             Err(error) => refusal(400, error.oauth_code()),
         };
@@ -658,15 +644,8 @@ async fn metrics_and_status_tell_the_state() {
 fn punctual(clock: Arc<dyn Clock>) -> Server {
     let verifier = Verifier::new(VerifierOptions { require_nonce: false, ..VerifierOptions::default() });
     Server::new(move |request| {
-        let received = ReceivedProof {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            access_token: None,
-            thumbprint: None,
-        };
         let now = clock.now();
-        let answer = match verifier.verify(&received, now) {
+        let answer = match verifier.verify(&received(request), now) {
             Ok(_) => token("abc", 120),
             Err(error) => refusal(400, error.oauth_code()),
         };

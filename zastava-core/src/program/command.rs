@@ -35,6 +35,18 @@ pub enum ExitStatus {
     Config = 78,
 }
 
+impl ExitStatus {
+    /// Of `invalidate-op-token`, by how many tokens were dropped and how many processes did not answer.
+    #[must_use]
+    pub fn of_invalidation(tokens: usize, unanswered: usize) -> Self {
+        match (tokens, unanswered) {
+            (_, 1..) => Self::Failure,
+            (0, 0) => Self::NothingToDo,
+            (1.., 0) => Self::Success,
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status as u8)
