@@ -61,7 +61,7 @@ pub struct Config {
     pub on_unavailable: Unavailable,
     /// How many batches may be out at once; 1 by default. They are acknowledged in order.
     pub batches_max: usize,
-    /// New files are made only where the file system keeps this part of its space free; 12 by default, since a
+    /// New segments are made only where the file system keeps this part of its space free; 12 by default, since a
     /// kubelet starts to evict pods below 10. 0 turns it off.
     pub free_percent_min: u8,
 }
@@ -93,8 +93,8 @@ pub enum WhenFull {
 pub enum Commit {
     /// Written as soon as possible, never synced: [`Durability::Process`](crate::Durability::Process) is all there is.
     Never,
-    /// After a quiet time at once, then as soon as this many records wait or this much time has passed. Records
-    /// stay in memory until then, so that a failed sync loses nothing.
+    /// After a quiet time at once, then as soon as this many records wait, this much time has passed, or somebody
+    /// [flushes](crate::Producer::flush). Records stay in memory until then, so that a failed sync loses nothing.
     Group {
         /// So many records make a commit due.
         records_max: u32,

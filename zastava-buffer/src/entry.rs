@@ -113,7 +113,7 @@ pub struct Record {
     pub epoch: u32,
     /// Kind given by the push.
     pub kind: Kind,
-    /// Bytes given by the push. A slice of a shared block of up to 128 KiB, which lives as long as it does.
+    /// Bytes given by the push. A slice of a shared block of up to 64 KiB, which lives as long as it does.
     pub bytes: Bytes,
     /// 1 at the first delivery since the opening, one more after each batch that was dropped.
     pub attempt: u32,

@@ -36,6 +36,8 @@ pub(crate) struct Lane {
     /// Numbers before this one are with the worker, who may be writing them.
     taken: u64,
     pub(crate) next_seq: u64,
+    /// Numbers before this one are not to wait for a larger group.
+    flush: u64,
     /// Files that nothing is needed of any more, and what they occupy. They go once the books are synced.
     pub(crate) garbage: VecDeque<(String, u64)>,
     /// How long the last block in memory was.

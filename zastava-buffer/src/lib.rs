@@ -10,7 +10,9 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! let (producer, mut consumer, report) = Buffer::open(directory.path(), Config::default())?;
+//! let mut config = Config::new(64 << 20);
+//! # config.free_percent_min = 0;
+//! let (producer, mut consumer, report) = Buffer::open(directory.path(), config)?;
 //! assert_eq!(report.pending, 0);
 //!
 //! let _ = producer.push(Kind(1), b"container started");

@@ -69,13 +69,14 @@ impl Producer {
         self.handle.shared.wait(step).await
     }
 
-    /// Waits until every record accepted before this call is that safe, or dropped and counted.
+    /// Waits until every record accepted before this call is that safe, or dropped and counted. For
+    /// [`Durability::Power`] it makes a commit due.
     ///
     /// # Errors
     /// [`Error::NotDurable`] while the storage cannot be used.
     pub async fn flush(&self, level: Durability) -> Result<(), Error> {
         let mut last: Vec<(usize, u64)> = self.handle.shared.update(|state| {
-            let last = state.lanes.iter().map(|lane| lane.next_seq - 1);
+            let last = state.lanes.iter_mut().map(|lane| lane.flush(level));
             last.enumerate().filter(|(_, seq)| *seq > 0).collect()
         });
         let step = |state: &mut State, _| {

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::tally::{DropReason, Tally};
 
 /// Read at a time, more only for a longer record.
-pub(crate) const WINDOW_BYTES: usize = 128 << 10;
+pub(crate) const WINDOW_BYTES: usize = 64 << 10;
 
 const PAGE_BYTES: usize = 4096;
 /// A page is given up after so many failures, a second apart at the end, if the rest of the file can be read.

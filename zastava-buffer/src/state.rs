@@ -373,9 +373,11 @@ impl State {
         self.wake_waiters();
     }
 
-    /// Memory fills up, so waiting for a larger group would cost records.
-    pub(crate) fn is_ring_filling(&self) -> bool {
-        self.ring_bytes > self.config.ring_bytes / 2 || self.ring_records > self.config.ring_records / 2
+    /// Waiting for a larger group would keep somebody waiting, or cost records since memory fills up.
+    pub(crate) fn is_urgent(&self, class: usize) -> bool {
+        let is_filling =
+            self.ring_bytes > self.config.ring_bytes / 2 || self.ring_records > self.config.ring_records / 2;
+        is_filling || self.is_closing || self.lanes[class].is_flushing()
     }
 
     fn count_ring(&mut self) {

@@ -118,7 +118,7 @@ impl Worker {
         });
         let mut has_worked = false;
         if self.retry.is_due(now) {
-            let (worked, failed) = self.change(now, is_closing);
+            let (worked, failed) = self.change(now);
             has_worked |= worked;
             match failed {
                 None => self.retry = Retry::default(),
@@ -142,7 +142,7 @@ impl Worker {
     }
 
     /// Everything that changes files, as far as it is due: whether there was anything, and what went wrong.
-    fn change(&mut self, now: Instant, is_closing: bool) -> (bool, Option<Cause>) {
+    fn change(&mut self, now: Instant) -> (bool, Option<Cause>) {
         let (mut has_worked, mut failed) = (false, None);
         if self.store.is_none() {
             let opened = self.open();
@@ -150,7 +150,7 @@ impl Worker {
         }
         for class in 0..self.tails.len() {
             let (freed, written) = (self.free_due(class), self.write(class));
-            let (synced, saved) = (self.commit(class, now, is_closing), self.save_due(class, now));
+            let (synced, saved) = (self.commit(class, now), self.save_due(class, now));
             for result in [freed, written, synced, saved] {
                 match result {
                     Ok(worked) => has_worked |= worked,

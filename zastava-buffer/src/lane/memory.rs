@@ -233,6 +233,18 @@ impl Lane {
         (self.written, self.taken) = (self.on_disk, self.on_disk);
     }
 
+    /// Somebody waits until what is in memory is that safe; its last number.
+    pub(crate) fn flush(&mut self, level: Durability) -> u64 {
+        if level == Durability::Power {
+            self.flush = self.next_seq;
+        }
+        self.next_seq - 1
+    }
+
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.on_disk < self.flush
+    }
+
     /// Numbers written and not synced.
     pub(crate) fn unsynced(&self) -> u64 {
         self.written - self.on_disk

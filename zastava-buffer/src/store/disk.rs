@@ -34,7 +34,7 @@ impl Drop for Disk {
 }
 
 impl Disk {
-    /// Creates the directory if needed and locks it, or fails at once. New files are refused where the
+    /// Creates the directory if needed and locks it, or fails at once. New segments are refused where the
     /// file system would be left with less than `free_percent_min` per cent free.
     ///
     /// # Errors
@@ -86,8 +86,9 @@ impl Disk {
         self.open.push((name.to_owned(), file));
     }
 
+    /// What reserves nothing is small, and is never refused: a directory can be opened at any time.
     fn check_free(&self, reserve_bytes: u64) -> io::Result<()> {
-        if self.free_percent_min == 0 {
+        if self.free_percent_min == 0 || reserve_bytes == 0 {
             return Ok(());
         }
         let volume = rustix::fs::statvfs(&self.directory)?;

@@ -12,7 +12,7 @@ use crate::stats::Cause;
 use crate::tally::{DropReason, Fate, Tally};
 
 /// Payload and entries read in one step, at least one record.
-const BYTES_MAX: usize = 256 << 10;
+const BYTES_MAX: usize = 1 << 20;
 const ENTRIES_MAX: usize = 4096;
 /// What a stretch is where no intact header tells more.
 const UNKNOWN: [Fate; 2] = [(None, Some(DropReason::Corrupt)), (None, Some(DropReason::Missing))];

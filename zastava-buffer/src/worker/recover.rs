@@ -167,7 +167,7 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
     let mut bytes = vec![0; CURSOR_BYTES];
     let mut read = match store.read(name, 0, &mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            store.create(name, CURSOR_BYTES as u64)?;
+            store.create(name, 0)?;
             0
         }
         read => read?,
@@ -179,7 +179,7 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
     let found = Cursor::decode(&bytes[..read]);
     if found.is_newer {
         store.remove(name, Removal::SetAside)?;
-        store.create(name, CURSOR_BYTES as u64)?;
+        store.create(name, 0)?;
         read = 0;
     }
     // Filled up to its length, so that later writes need no new space.

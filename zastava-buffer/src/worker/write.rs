@@ -132,13 +132,13 @@ impl Worker {
     }
 
     /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
-    pub(super) fn commit(&mut self, class: usize, now: Instant, is_closing: bool) -> io::Result<bool> {
-        let (unsynced, commit, is_filling) = self
+    pub(super) fn commit(&mut self, class: usize, now: Instant) -> io::Result<bool> {
+        let (unsynced, commit, is_urgent) = self
             .shared
-            .update(|state| (state.lanes[class].unsynced(), state.config.commit, state.is_ring_filling()));
+            .update(|state| (state.lanes[class].unsynced(), state.config.commit, state.is_urgent(class)));
         let Commit::Group { records_max, interval } = commit else { return Ok(false) };
         let is_late = self.tails[class].synced.is_none_or(|at| now >= at + interval);
-        let is_due = is_late || is_filling || is_closing || unsynced >= u64::from(records_max.max(1));
+        let is_due = is_late || is_urgent || unsynced >= u64::from(records_max.max(1));
         if unsynced == 0 || !is_due {
             return Ok(false);
         }

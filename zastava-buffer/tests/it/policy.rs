@@ -1,12 +1,12 @@
 //! No room: on disk, in memory, by kind and class.
 
 use zastava_buffer::{
-    Admission, Buffer, Config, DropReason, Durability, Entry, Error, Kind, Policy, Refusal, WhenFull,
+    Admission, Buffer, Cause, Config, DropReason, Durability, Error, Health, Kind, Policy, Refusal, WhenFull,
     block_on,
 };
 
 use crate::support::{
-    check_disk, close, drain, fill, flush, open, payload, recovered, scratch, segments, small,
+    check_disk, close, drain, fill, flush, open, payload, recovered, scratch, segments, skip, small,
 };
 
 const IMPORTANT: Kind = Kind(1);
@@ -185,6 +185,30 @@ fn contradictions_are_refused_at_open() {
 }
 
 #[test]
+fn a_disk_that_others_have_filled_is_opened_and_drained() {
+    let directory = scratch();
+    let mut config = small();
+    let (producer, ..) = open(directory.path(), config.clone());
+    fill(&producer, 1..=100);
+    close(&producer);
+    let volume = rustix::fs::statvfs(directory.path()).expect("known");
+    if volume.f_bavail > volume.f_blocks / 100 * 98 {
+        skip("the file system is too empty");
+        return;
+    }
+    config.free_percent_min = 99;
+    for place in [directory.path().to_owned(), directory.path().join("new")] {
+        let (producer, mut consumer, report) = open(&place, config.clone());
+        let backlog = report.pending;
+        fill(&producer, backlog + 1..=backlog + 10);
+        assert!(matches!(block_on(producer.flush(Durability::Power)), Err(Error::NotDurable)));
+        assert!(matches!(producer.health(), Health::Degraded { cause: Cause::NoSpace, .. }));
+        assert_eq!(drain(&mut consumer).records.len() as u64, backlog + 10, "the rest comes from memory");
+        close(&producer);
+    }
+}
+
+#[test]
 fn gaps_from_memory_are_written_and_survive() {
     // The writer is faster than this can fill memory, so the disk must refuse at first: it is a file.
     let parent = scratch();
@@ -209,6 +233,5 @@ fn gaps_from_memory_are_written_and_survive() {
     assert_eq!((drained.lost(), drained.gaps.len()), (lost.total(), 1));
     assert_eq!(drained.gaps[0].counts, lost);
     assert!(matches!(drained.records.last(), Some(record) if record.bytes[..] == payload(500)[..]));
-    let _ = Entry::last_seq;
     close(&producer);
 }

@@ -30,7 +30,8 @@ fn event(number: usize) -> Vec<u8> {
 
 /// What an earlier run left in the buffer.
 fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u8>>) {
-    let settings = Config::new(options.buffer.disk_bytes_max);
+    let mut settings = Config::new(options.buffer.disk_bytes_max);
+    settings.free_percent_min = 0;
     let (producer, _, _) = Buffer::open(&options.buffer.path, settings).expect("can be opened");
     for event in events {
         assert!(producer.push(Kind(0), &event).seq().is_some(), "has room");
