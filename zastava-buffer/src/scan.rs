@@ -218,8 +218,9 @@ impl Window {
         let left = self.len - offset;
         let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
         // After a failed read the window holds nothing, so that the next call reads again.
-        (self.start, self.bytes) = (offset, Bytes::new());
-        let mut buffer = vec![0; wanted];
+        self.start = offset;
+        let mut buffer = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_default();
+        buffer.resize(wanted, 0);
         let read = match store.read(&self.name, offset, &mut buffer) {
             // A file that is gone has no bytes; its numbers are lost, and are counted like any others.
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -241,7 +242,7 @@ impl Window {
             read => read?,
         };
         buffer.truncate(read);
-        self.bytes = Bytes::from(buffer);
+        self.bytes = buffer.freeze();
         Ok(())
     }
 
