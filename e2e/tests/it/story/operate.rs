@@ -55,6 +55,15 @@ pub(super) fn guardrails_are_seen(lab: &Lab) {
 
 /// The sections whose commands look, and change nothing that is not changed back.
 pub(super) fn incidents_and_symbols(lab: &Lab) {
+    // Pods that an earlier part replaced can be listed and be gone when their logs are asked for.
+    eventually("the end of pods on their way out", 120, || {
+        let pods = lab.object(&format!("-n {NAMESPACE} pods"));
+        let pods = pods["items"].as_array().into_iter().flatten();
+        match pods.filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count() {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
+    });
     for section in ["4.2", "4.3", "5", "6", "7"] {
         lab.step(&format!("section {section}"));
         if section == "4.3" {
