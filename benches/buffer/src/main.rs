@@ -49,10 +49,17 @@ fn table(rounds: usize, bytes: usize, count: usize, sync: bool) {
     for round in 0..rounds {
         for at in 0..QUEUES.len() {
             let queue = (at + round) % QUEUES.len();
+            if QUEUES[queue].only.is_some_and(|only| only != sync) {
+                continue;
+            }
             figures[queue].push(run(&QUEUES[queue], bytes, count, sync));
         }
     }
     for (queue, rows) in QUEUES.iter().zip(&figures) {
+        if rows.is_empty() {
+            println!("{:<16}{:>14}{:>8}{:>14}{:>8}{:>16}", queue.name, "-", "-", "-", "-", "-");
+            continue;
+        }
         let figure = |what: usize| median(rows.iter().map(|row| row[what]).collect());
         // Within a round, so that other work on the machine disturbs both sides.
         let ratio = |what: usize| {

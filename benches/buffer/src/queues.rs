@@ -7,25 +7,49 @@ use std::time::Duration;
 
 use zastava_buffer::{Buffer, Commit, Config, Durability, Kind, block_on};
 
+#[cfg(feature = "peers")]
+use crate::peers;
+
 /// Records in a group commit, and in a batch when draining.
 pub const GROUP: usize = 64;
 
+/// Directory, payload, number of records, and whether to sync.
+type Run = fn(&Path, &[u8], usize, bool);
+
 pub struct Queue {
     pub name: &'static str,
+    /// Whether it syncs, where it has no choice.
+    pub only: Option<bool>,
     /// Appends so many records, and returns when all are as safe as the mode says.
-    pub append: fn(&Path, &[u8], usize, bool),
+    pub append: Run,
     /// Reads all in batches, checks each payload, and removes it.
-    pub drain: fn(&Path, &[u8], usize, bool),
+    pub drain: Run,
+}
+
+impl Queue {
+    const fn new(name: &'static str, only: Option<bool>, append: Run, drain: Run) -> Self {
+        Self { name, only, append, drain }
+    }
 }
 
 pub const QUEUES: &[Queue] = &[
-    Queue { name: "plain file", append: plain_append, drain: plain_drain },
-    Queue { name: "zastava-buffer", append: ours_append, drain: ours_drain },
-    Queue { name: "redb", append: redb_append, drain: redb_drain },
+    Queue::new("plain file", None, plain_append, plain_drain),
+    Queue::new("zastava-buffer", None, ours_append, ours_drain),
+    Queue::new("redb", None, redb_append, redb_drain),
     #[cfg(feature = "peers")]
-    Queue { name: "SQLite (WAL)", append: peers::sqlite_append, drain: peers::sqlite_drain },
+    Queue::new("SQLite (WAL)", None, peers::sqlite_append, peers::sqlite_drain),
     #[cfg(feature = "peers")]
-    Queue { name: "queue-file", append: peers::queue_file_append, drain: peers::queue_file_drain },
+    Queue::new("queue-file", None, peers::queue_file_append, peers::queue_file_drain),
+    #[cfg(feature = "peers")]
+    Queue::new("fjall", None, peers::fjall_append, peers::fjall_drain),
+    #[cfg(feature = "peers")]
+    Queue::new("raft-engine", None, peers::raft_engine_append, peers::raft_engine_drain),
+    #[cfg(feature = "peers")]
+    Queue::new("okaywal", Some(true), peers::okaywal_append, peers::okaywal_drain),
+    #[cfg(feature = "peers")]
+    Queue::new("open-wal", Some(true), peers::open_wal_append, peers::open_wal_drain),
+    #[cfg(feature = "peers")]
+    Queue::new("yaque", Some(false), peers::yaque_append, peers::yaque_drain),
 ];
 
 /// What one would write for one's own machine: length, checksum, bytes, through a buffer.
@@ -141,90 +165,6 @@ fn redb_drain(directory: &Path, payload: &[u8], count: usize, sync: bool) {
             }
         }
         transaction.commit().expect("committed");
-    }
-}
-
-#[cfg(feature = "peers")]
-mod peers {
-    use super::{GROUP, Path};
-
-    fn sqlite(directory: &Path, sync: bool) -> rusqlite::Connection {
-        let connection = rusqlite::Connection::open(directory.join("sqlite")).expect("opened");
-        let level = if sync { "FULL" } else { "OFF" };
-        connection
-            .execute_batch(&format!(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous={level};
-                 CREATE TABLE IF NOT EXISTS queue(number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)"
-            ))
-            .expect("set up");
-        connection
-    }
-
-    pub(super) fn sqlite_append(directory: &Path, payload: &[u8], count: usize, sync: bool) {
-        let mut connection = sqlite(directory, sync);
-        for group in 0..count.div_ceil(GROUP) {
-            let transaction = connection.transaction().expect("begun");
-            {
-                let mut insert =
-                    transaction.prepare_cached("INSERT INTO queue(bytes) VALUES (?1)").expect("prepared");
-                for _ in group * GROUP..count.min((group + 1) * GROUP) {
-                    insert.execute([payload]).expect("inserted");
-                }
-            }
-            transaction.commit().expect("committed");
-        }
-    }
-
-    pub(super) fn sqlite_drain(directory: &Path, payload: &[u8], count: usize, sync: bool) {
-        let mut connection = sqlite(directory, sync);
-        let mut seen = 0;
-        while seen < count {
-            let transaction = connection.transaction().expect("begun");
-            let mut last = 0_i64;
-            {
-                let mut select = transaction
-                    .prepare_cached("SELECT number, bytes FROM queue ORDER BY number LIMIT 64")
-                    .expect("prepared");
-                let mut rows = select.query([]).expect("read");
-                while let Some(row) = rows.next().expect("read") {
-                    last = row.get(0).expect("a number");
-                    let bytes: Vec<u8> = row.get(1).expect("bytes");
-                    assert_eq!(crc32c::crc32c(&bytes), crc32c::crc32c(payload));
-                    seen += 1;
-                }
-            }
-            transaction.execute("DELETE FROM queue WHERE number <= ?1", [last]).expect("deleted");
-            transaction.commit().expect("committed");
-        }
-    }
-
-    pub(super) fn queue_file_append(directory: &Path, payload: &[u8], count: usize, sync: bool) {
-        let mut queue = queue_file::QueueFile::open(directory.join("queue-file")).expect("opened");
-        queue.set_sync_writes(false);
-        for number in 0..count {
-            queue.add(payload).expect("added");
-            if sync && (number + 1) % GROUP == 0 {
-                queue.sync_all().expect("synced");
-            }
-        }
-        if sync {
-            queue.sync_all().expect("synced");
-        }
-    }
-
-    pub(super) fn queue_file_drain(directory: &Path, payload: &[u8], count: usize, sync: bool) {
-        let mut queue = queue_file::QueueFile::open(directory.join("queue-file")).expect("opened");
-        queue.set_sync_writes(false);
-        for group in 0..count.div_ceil(GROUP) {
-            let batch = GROUP.min(count - group * GROUP);
-            for bytes in queue.iter().take(batch) {
-                assert_eq!(crc32c::crc32c(&bytes), crc32c::crc32c(payload));
-            }
-            queue.remove_n(batch).expect("removed");
-            if sync {
-                queue.sync_all().expect("synced");
-            }
-        }
     }
 }
 
