@@ -73,7 +73,7 @@ pub(crate) fn start(opener: Opener, config: Config) -> Result<(Worker, Arc<Handl
     let report = match report {
         Err(error) if on_unavailable == Unavailable::MemoryOnly => {
             let cause = Some(Cause::of_open(&error));
-            shared.update(|state| state.set_health(cause));
+            shared.update(|state| state.set_health(cause, None));
             OpenReport { unavailable: cause, ..OpenReport::default() }
         }
         report => report?,

@@ -20,7 +20,8 @@ impl Consumer {
     }
 
     /// Waits for the next entries, which are of one class: at most `records_max` of them, with at most `bytes_max`
-    /// bytes together, but one at least however long it is. `None` when the buffer is closed and empty.
+    /// bytes together, but one at least however long it is. `None` once the buffer is closed and nothing more is in
+    /// memory; what is on disk stays for the next opening.
     ///
     /// With [`Config::batches_max`](crate::Config::batches_max) batches out it waits for one of them. Nothing is
     /// consumed by the call, nor lost by dropping its future.
@@ -87,7 +88,7 @@ impl Batch {
         self.class as u8
     }
 
-    /// All entries are done: they do not come again. Returns how many records that settled; those dropped
+    /// All entries are done: they do not come again, unless an earlier batch that is still out is dropped. Returns how many records that settled; those dropped
     /// while they were on their way are counted as dropped already. Does not wait for the disk: after a crash the
     /// last acknowledgements may be forgotten, and their records come again.
     pub fn ack(mut self) -> u64 {

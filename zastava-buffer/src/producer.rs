@@ -45,7 +45,8 @@ impl Producer {
         self.push_durable(kind, bytes, Durability::Memory).await
     }
 
-    /// Accepts a record, waiting for room, and returns its number once it is that safe.
+    /// Accepts a record, waiting for room, and returns its number once it is that safe. It goes with its group, and
+    /// waits for that as long as [`Commit`](crate::Commit) says; [`flush`](Self::flush) does not.
     ///
     /// # Errors
     /// As [`push_wait`](Self::push_wait). [`Error::NotDurable`] while the storage cannot be used: the record is
@@ -75,11 +76,13 @@ impl Producer {
     /// # Errors
     /// [`Error::NotDurable`] while the storage cannot be used.
     pub async fn flush(&self, level: Durability) -> Result<(), Error> {
-        let mut last: Vec<(usize, u64)> = self.handle.shared.update(|state| {
-            let last = state.lanes.iter_mut().map(|lane| lane.flush(level));
-            last.enumerate().filter(|(_, seq)| *seq > 0).collect()
-        });
+        let mut asked = None;
         let step = |state: &mut State, _| {
+            // A directory that was found since then gives all that is in memory new numbers.
+            if asked.as_ref().is_none_or(|(had_store, _)| *had_store != state.has_store) {
+                asked = Some((state.has_store, state.flush(level)));
+            }
+            let last = &mut asked.as_mut()?.1;
             while let Some((class, seq)) = last.last() {
                 match state.is_safe(*class, *seq, level)? {
                     Err(Error::NotDurable) => return Some(Err(Error::NotDurable)),
@@ -91,7 +94,8 @@ impl Producer {
         self.handle.shared.wait(step).await
     }
 
-    /// How safe a record of this kind is by now; `None` if it was dropped from memory.
+    /// How safe a record of this kind is by now. `None` for a number that was not given, and for a record that was
+    /// dropped from memory as long as its gap is there.
     #[must_use]
     pub fn durability(&self, kind: Kind, seq: u64) -> Option<Durability> {
         self.handle.shared.update(|state| {
@@ -145,14 +149,17 @@ impl Producer {
     }
 
     /// Takes no more records, writes and syncs what is in memory, and lets go of the directory. Blocks until that
-    /// is done, at most for `deadline`, also when the disk hangs. Whether it was done, and the last books: what is
-    /// still `in_memory` in them could not be written, and the next opening tells it as missing.
+    /// is done, at most for `deadline`, also when the disk hangs; one that fails is tried again until then. Whether the
+    /// directory is free, and the last books: what is still `in_memory` in them could not be written, and the next
+    /// opening tells it as missing. So it does with what is acknowledged later.
     pub fn close(&self, deadline: Duration) -> (bool, Stats) {
         let shared = &self.handle.shared;
         shared.update(|state| {
             (state.is_closing, state.has_work) = (true, true);
+            let by = Instant::now().checked_add(deadline).filter(|_| !deadline.is_zero());
+            state.close_by = state.close_by.max(by);
         });
-        let is_done = shared.wait_for_end(Instant::now() + deadline);
+        let is_done = shared.wait_for_end(deadline);
         (is_done, self.stats())
     }
 }

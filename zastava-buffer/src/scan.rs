@@ -219,7 +219,9 @@ impl Window {
         let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
         // After a failed read the window holds nothing, so that the next call reads again.
         self.start = offset;
-        let mut buffer = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_default();
+        // Memory that nobody holds a slice of serves again, unless a long record made it large.
+        let held = std::mem::take(&mut self.bytes).try_into_mut().ok();
+        let mut buffer = held.filter(|held| held.capacity() <= WINDOW_BYTES).unwrap_or_default();
         buffer.resize(wanted, 0);
         let read = match store.read(&self.name, offset, &mut buffer) {
             // A file that is gone has no bytes; its numbers are lost, and are counted like any others.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, WhenFull};
 use crate::entry::{Admission, Durability, Entry, Kind, Refusal};
@@ -30,8 +30,12 @@ pub(crate) struct State {
     pub(crate) set_aside_bytes: u64,
     pub(crate) health: Health,
     /// There is a directory: numbers are final.
-    has_store: bool,
+    pub(crate) has_store: bool,
+    /// Nothing can be written at this moment.
+    is_stuck: bool,
     pub(crate) is_closing: bool,
+    /// Until then what fails is tried again.
+    pub(crate) close_by: Option<Instant>,
     pub(crate) has_ended: bool,
     refused: Tally,
     /// Of all lanes; counted anew whenever something leaves memory.
@@ -128,9 +132,8 @@ impl Shared {
     }
 
     /// Whether the worker ended in time.
-    pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let ended = self.ended.wait_timeout_while(self.lock(), left, |state| !state.has_ended);
+    pub(crate) fn wait_for_end(&self, timeout: Duration) -> bool {
+        let ended = self.ended.wait_timeout_while(self.lock(), timeout, |state| !state.has_ended);
         ended.unwrap_or_else(PoisonError::into_inner).0.has_ended
     }
 }
@@ -216,7 +219,7 @@ impl State {
 
     /// Whether a record is as safe as asked for; `None` while that can still become true.
     pub(crate) fn is_safe(&self, class: usize, seq: u64, level: Durability) -> Option<Result<u64, Error>> {
-        let is_stuck = self.has_ended || self.health != Health::Ok || self.lanes[class].is_full;
+        let is_stuck = self.has_ended || self.is_stuck || self.lanes[class].is_full;
         match self.durability(class, seq) {
             None => Some(Err(Error::Dropped { seq })),
             Some(reached) if reached >= level => Some(Ok(seq)),
@@ -225,6 +228,12 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// The classes that hold something, and the last number of each.
+    pub(crate) fn flush(&mut self, level: Durability) -> Vec<(usize, u64)> {
+        let last = self.lanes.iter_mut().map(|lane| lane.flush(level));
+        last.enumerate().filter(|(_, seq)| *seq > 0).collect()
     }
 
     fn add_waiter(&mut self) -> u64 {
@@ -366,8 +375,8 @@ impl State {
     }
 
     /// A file is gone, so there is room for all.
-    pub(crate) fn freed(&mut self, class: usize) {
-        self.lanes[class].garbage.pop_front();
+    pub(crate) fn freed(&mut self, class: usize, file: &str) {
+        self.lanes[class].garbage.retain(|(name, _)| name != file);
         self.lanes.iter_mut().for_each(|lane| lane.is_full = false);
         self.has_work = true;
         self.wake_waiters();
@@ -375,9 +384,11 @@ impl State {
 
     /// Waiting for a larger group would keep somebody waiting, or cost records since memory fills up.
     pub(crate) fn is_urgent(&self, class: usize) -> bool {
-        let is_filling =
-            self.ring_bytes > self.config.ring_bytes / 2 || self.ring_records > self.config.ring_records / 2;
-        is_filling || self.is_closing || self.lanes[class].is_flushing()
+        self.is_ring_filling() || self.is_closing || self.lanes[class].is_flushing()
+    }
+
+    pub(crate) fn is_ring_filling(&self) -> bool {
+        self.ring_bytes > self.config.ring_bytes / 2 || self.ring_records > self.config.ring_records / 2
     }
 
     fn count_ring(&mut self) {
@@ -386,11 +397,17 @@ impl State {
         (self.ring_bytes, self.ring_records) = sizes.fold((0, 0), sum);
     }
 
-    pub(crate) fn set_health(&mut self, cause: Option<Cause>) {
+    /// What is wrong with writing, and with reading.
+    pub(crate) fn set_health(&mut self, writing: Option<Cause>, reading: Option<Cause>) {
+        let (was_stuck, cause) = (self.is_stuck, writing.or(reading));
+        self.is_stuck = writing.is_some();
         let before = match self.health {
             Health::Ok => None,
             Health::Degraded { cause, .. } => Some(cause),
         };
+        if self.is_stuck != was_stuck {
+            self.wake_waiters();
+        }
         if cause != before {
             let since = Instant::now();
             self.health = cause.map_or(Health::Ok, |cause| Health::Degraded { cause, since });

@@ -83,6 +83,8 @@ pub struct OpenReport {
     pub torn_tail: bool,
     /// Segments whose header was damaged. Their records are read with the help of the file name.
     pub damaged_headers: u64,
+    /// Segments of another directory, by what their headers say. They are left alone.
+    pub foreign_files: u64,
     /// Files set aside, also by earlier openings.
     pub set_aside_files: u64,
     /// How the cursor file was found; of the worst class.

@@ -3,6 +3,7 @@
 mod disk;
 
 pub use disk::Disk;
+pub(crate) use disk::is_below_floor;
 
 use std::fmt;
 use std::io;

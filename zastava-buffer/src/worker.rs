@@ -95,6 +95,8 @@ impl Worker {
     }
 
     pub(crate) fn run(mut self) {
+        // Also when a store panics: nobody waits for what will not come.
+        let _end = End(Arc::clone(&self.shared));
         loop {
             match self.step(Instant::now()) {
                 Next::Step => {}
@@ -104,17 +106,12 @@ impl Worker {
         }
         // The lock goes before whoever closes goes on.
         self.store = None;
-        self.shared.update(|state| {
-            state.has_ended = true;
-            state.wake_waiters();
-            state.wake_consumer();
-        });
     }
 
     pub(crate) fn step(&mut self, now: Instant) -> Next {
-        let is_closing = self.shared.update(|state| {
+        let (is_closing, close_by) = self.shared.update(|state| {
             state.has_work = false;
-            state.is_closing
+            (state.is_closing, state.close_by)
         });
         let mut has_worked = false;
         if self.retry.is_due(now) {
@@ -126,15 +123,20 @@ impl Worker {
             }
         }
         has_worked |= self.read_all(now);
-        let cause = self.retry.cause.or_else(|| self.tails.iter().find_map(|tail| tail.read_retry.cause));
+        let reading = self.tails.iter().find_map(|tail| tail.read_retry.cause);
         let is_idle = self.shared.update(|state| {
-            state.set_health(cause);
+            state.set_health(self.retry.cause, reading);
             !state.has_work
         });
         if has_worked {
             return Next::Step;
         }
         if is_closing {
+            // What failed may go well before the time is over.
+            let is_open = self.store.is_some() && self.shared.update(|state| state.stats().in_memory > 0);
+            if let (true, Some(at), Some(by)) = (is_open, self.retry.at, close_by.filter(|by| now < *by)) {
+                return Next::Wait(Some(at.min(by)));
+            }
             self.finish();
             return Next::End;
         }
@@ -193,7 +195,7 @@ impl Worker {
         });
         let synced = self.tails.iter().filter(|_| unsynced).filter_map(|tail| tail.synced);
         let saved = self.tails.iter().filter(|_| unsaved).filter_map(|tail| tail.saved);
-        let wake = synced.chain(saved).map(|at| at + interval);
+        let wake = synced.chain(saved).filter_map(|at| at.checked_add(interval));
         // What is due already was tried in this step.
         let retries = self.tails.iter().filter_map(|tail| tail.read_retry.at).chain(self.retry.at);
         wake.chain(retries).filter(|at| *at > now).min()
@@ -213,18 +215,21 @@ impl Worker {
         if !early {
             self.save(class, true)?;
         }
+        let mut freed = Ok(());
         for (file, _) in files {
-            self.store().remove(&file, Removal::Delete)?;
-            self.shared.update(|state| state.freed(class));
+            match self.store().remove(&file, Removal::Delete) {
+                Ok(()) => self.shared.update(|state| state.freed(class, &file)),
+                Err(error) => freed = Err(error),
+            }
         }
-        if early { self.save(class, true) } else { Ok(()) }
+        if early { self.save(class, true) } else { freed }
     }
 
     /// An acknowledgement needs no sync; losing it only repeats records.
     fn save_due(&mut self, class: usize, now: Instant) -> io::Result<bool> {
         let (is_dirty, commit) =
             self.shared.update(|state| (state.lanes[class].is_dirty, state.config.commit));
-        let is_due = self.tails[class].saved.is_none_or(|at| now >= at + save_interval(commit));
+        let is_due = is_over(self.tails[class].saved, save_interval(commit), now);
         if is_dirty && is_due {
             self.tails[class].saved = Some(now);
             self.save(class, false)?;
@@ -271,6 +276,27 @@ impl Tail {
         self.slot += u64::from(sync);
         Ok(())
     }
+}
+
+/// The end of the thread, however it comes.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.update(|state| {
+            (state.has_ended, state.is_closing) = (true, true);
+            if std::thread::panicking() {
+                state.set_health(Some(Cause::Io), None);
+            }
+            state.wake_waiters();
+            state.wake_consumer();
+        });
+    }
+}
+
+/// Whether so much time has passed since then.
+fn is_over(since: Option<Instant>, interval: Duration, now: Instant) -> bool {
+    since.is_none_or(|at| now.saturating_duration_since(at) >= interval)
 }
 
 pub(crate) fn cursor_name(class: usize) -> String {

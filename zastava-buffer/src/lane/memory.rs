@@ -163,8 +163,11 @@ impl Lane {
             .fold((0, 0), |(bytes, records), (end, block)| (bytes + block.len(), records + end - block.first))
     }
 
-    /// How safe the record is, or `None` if it was dropped from memory.
+    /// How safe the record is, or `None` if there is none or it was dropped from memory.
     pub(crate) fn safety(&self, seq: u64, when_handed_over: Durability) -> Option<Durability> {
+        if seq == 0 || seq >= self.next_seq {
+            return None;
+        }
         match self.ring.iter().find(|stretch| seq < stretch.end).filter(|stretch| stretch.first() <= seq) {
             None => Some(when_handed_over),
             Some(stretch) if stretch.is_lost() => None,

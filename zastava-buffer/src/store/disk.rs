@@ -94,8 +94,17 @@ impl Disk {
         let volume = rustix::fs::statvfs(&self.directory)?;
         let left = (volume.f_bavail * volume.f_frsize).saturating_sub(reserve_bytes);
         let floor = volume.f_blocks * volume.f_frsize / 100 * u64::from(self.free_percent_min);
-        if left >= floor { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+        if left >= floor { Ok(()) } else { Err(io::Error::new(io::ErrorKind::StorageFull, BelowFloor)) }
     }
+}
+
+/// Dropping a segment to write another would not help.
+#[derive(Debug, thiserror::Error)]
+#[error("less of the file system is free than is to stay free")]
+struct BelowFloor;
+
+pub(crate) fn is_below_floor(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|source| source.is::<BelowFloor>())
 }
 
 impl Store for Disk {

@@ -23,9 +23,14 @@ impl Worker {
         let mut has_worked = false;
         for class in 0..self.tails.len() {
             let job = self.lane(class, |lane| if lane.wants_read { lane.read_job() } else { None });
-            let Some((extent, epoch)) = job.filter(|_| self.tails[class].read_retry.is_due(now)) else {
+            let Some((extent, epoch)) = job else {
+                // What could not be read may be gone since.
+                self.tails[class].read_retry = Retry::default();
                 continue;
             };
+            if !self.tails[class].read_retry.is_due(now) {
+                continue;
+            }
             let seq = extent.from_seq;
             match self.read(class, extent, epoch) {
                 Ok(entries) => {

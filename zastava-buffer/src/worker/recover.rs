@@ -45,7 +45,7 @@ pub(crate) fn recover(store: &mut dyn Store, config: &Config) -> io::Result<Reco
     let (mut lanes, mut tails) = (Vec::new(), Vec::new());
     for class in 0..classes {
         let segments = located.remove(&class).unwrap_or_default();
-        let (lane, tail) = recover_lane(store, class, &segments, &mut report)?;
+        let (lane, tail) = recover_lane(store, class, segments, &mut report)?;
         lanes.push(lane);
         tails.push(tail);
     }
@@ -112,14 +112,20 @@ pub(crate) fn locate(
 fn recover_lane(
     store: &mut dyn Store,
     class: usize,
-    located: &[Located],
+    mut located: Vec<Located>,
     report: &mut OpenReport,
 ) -> io::Result<(Lane, Tail)> {
     let CursorFound { cursor, condition, slot, .. } = read_cursor(store, &cursor_name(class))?;
+    // What somebody put here out of another directory is left alone, as any other foreign file.
+    if let Some(Cursor { buffer_id, .. }) = &cursor {
+        let found = located.len();
+        located.retain(|located| located.buffer_id.is_none_or(|id| id == *buffer_id));
+        report.foreign_files += (found - located.len()) as u64;
+    }
     // A directory with segments had a cursor.
     let is_new = condition == CursorCondition::Fresh && located.is_empty();
     let condition = if cursor.is_some() || is_new { condition } else { CursorCondition::Lost };
-    let mut cursor = start_cursor(cursor, condition, located);
+    let mut cursor = start_cursor(cursor, condition, &located);
     report.cursor = report.cursor.max(condition);
     report.unclean |= !is_new && !cursor.clean;
     let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };

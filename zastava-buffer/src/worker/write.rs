@@ -3,13 +3,13 @@
 use std::io;
 use std::time::Instant;
 
-use super::Worker;
+use super::{Worker, is_over};
 use crate::config::{Commit, blocks};
 use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 use crate::lane::Piece;
 use crate::mistake::{Mistake, planted};
 use crate::stats::Cause;
-use crate::store::Removal;
+use crate::store::{Removal, is_below_floor};
 use crate::tally::Tally;
 
 /// Written in one step.
@@ -63,7 +63,7 @@ impl Worker {
         };
         if !self.tails[class].active.as_ref().is_some_and(fits) {
             let least = blocks(SEGMENT_HEADER_BYTES as u64 + needed);
-            if !self.roll(class, piece.first, segment_bytes.max(least), evicts)? {
+            if !self.roll(class, piece.first, blocks(segment_bytes).max(least), evicts)? {
                 return Ok(false);
             }
         }
@@ -81,8 +81,11 @@ impl Worker {
     fn roll(&mut self, class: usize, first_seq: u64, reserve: u64, evicts: bool) -> io::Result<bool> {
         self.seal(class)?;
         while self.shared.update(|state| state.disk_bytes() + reserve > state.config.bytes_max) {
-            if !evicts || !self.evict(class)? {
-                return Ok(false);
+            if !self.make_room(class, evicts)? {
+                // Room that nothing of ours takes is not made by waiting for the consumer.
+                let is_ours =
+                    self.shared.update(|state| state.lanes.iter().any(|lane| lane.disk_bytes() > 0));
+                return if is_ours { Ok(false) } else { Err(io::ErrorKind::StorageFull.into()) };
             }
         }
         // Numbers that are passed over were settled in memory: the books must say so before the log shows a hole.
@@ -90,13 +93,27 @@ impl Worker {
             self.save(class, true)?;
         }
         match self.begin(class, first_seq, reserve) {
-            // Others filled the disk; our own oldest segment makes room for the newest records.
-            Err(error) if evicts && Cause::of(&error) == Cause::NoSpace && self.evict(class)? => {
+            // Others filled the disk. Once memory fills up too, our own oldest segment makes room for the newest records.
+            Err(error) if Cause::of(&error) == Cause::NoSpace => {
+                let is_filling = self.shared.update(|state| state.is_ring_filling());
+                if !self.make_room(class, evicts && is_filling && !is_below_floor(&error))? {
+                    return Err(error);
+                }
                 self.begin(class, first_seq, reserve)?;
             }
             begun => begun?,
         }
         Ok(true)
+    }
+
+    /// Removes what is settled, or else drops the oldest segment if that may be; false if nothing went.
+    fn make_room(&mut self, class: usize, evicts: bool) -> io::Result<bool> {
+        for class in 0..self.tails.len() {
+            if self.free_due(class)? {
+                return Ok(true);
+            }
+        }
+        Ok(evicts && self.evict(class)?)
     }
 
     fn begin(&mut self, class: usize, first_seq: u64, reserve: u64) -> io::Result<()> {
@@ -137,7 +154,7 @@ impl Worker {
             .shared
             .update(|state| (state.lanes[class].unsynced(), state.config.commit, state.is_urgent(class)));
         let Commit::Group { records_max, interval } = commit else { return Ok(false) };
-        let is_late = self.tails[class].synced.is_none_or(|at| now >= at + interval);
+        let is_late = is_over(self.tails[class].synced, interval, now);
         let is_due = is_late || is_urgent || unsynced >= u64::from(records_max.max(1));
         if unsynced == 0 || !is_due {
             return Ok(false);

@@ -1,14 +1,18 @@
 //! Futures that are dropped half-way, and those who wait in the right order of events.
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-use zastava_buffer::{Durability, Kind, WhenFull, block_on};
+use zastava_buffer::{
+    Buffer, Commit, Disk, Durability, Error, Health, Kind, Removal, Store, StoredFile, WhenFull, block_on,
+};
 
-use crate::support::{close, drain, open, scratch, small};
+use crate::support::{close, drain, fill, open, scratch, small};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -91,4 +95,68 @@ fn closing_ends_those_who_wait() {
         close(&producer);
         assert!(waiting.join().expect("no panic"));
     });
+}
+
+/// A store that panics, as a bug in somebody's own would.
+#[derive(Debug)]
+struct Panicking(Disk);
+
+impl Store for Panicking {
+    fn list(&mut self) -> io::Result<Vec<StoredFile>> {
+        self.0.list()
+    }
+    fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
+        self.0.create(name, reserve_bytes)
+    }
+    fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        assert!(!bytes.windows(4).any(|part| part == b"boom"), "as planned");
+        self.0.write(name, offset, bytes)
+    }
+    fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(name, offset, buffer)
+    }
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.0.truncate(name, len)
+    }
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.0.sync(name)
+    }
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.0.sync_names()
+    }
+    fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
+        self.0.remove(name, removal)
+    }
+}
+
+#[test]
+fn when_the_thread_is_gone_nobody_waits_for_it() {
+    let directory = scratch();
+    let path = directory.path().to_owned();
+    let (producer, mut consumer, _) =
+        Buffer::open_store(move || Ok(Panicking(Disk::open(&path, 0)?)), small()).expect("opened");
+    let durable = block_on(producer.push_durable(Kind(1), b"boom", Durability::Power));
+    assert!(matches!(durable, Err(Error::NotDurable)), "{durable:?}");
+    assert!(matches!(producer.health(), Health::Degraded { .. }));
+    assert!(block_on(producer.push_wait(Kind(1), b"more")).is_err());
+    assert!(block_on(producer.flush(Durability::Process)).is_err());
+    assert_eq!(block_on(consumer.next_batch(10, 1000)).expect("is in memory").ack(), 1);
+    assert!(block_on(consumer.next_batch(10, 1000)).is_none());
+    assert!(producer.close(Duration::MAX).0);
+}
+
+#[test]
+fn an_interval_without_end_is_one() {
+    let directory = scratch();
+    let mut config = small();
+    config.commit = Commit::Group { records_max: 10, interval: Duration::MAX };
+    let (producer, mut consumer, _) = open(directory.path(), config);
+    for seq in 1..=25 {
+        fill(&producer, [seq]);
+        if seq % 7 == 0 {
+            crate::support::flush(&producer);
+        }
+    }
+    assert_eq!(drain(&mut consumer).records.len(), 25);
+    assert_eq!(close(&producer).acked, 25);
 }

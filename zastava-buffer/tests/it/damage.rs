@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use zastava_buffer::{CursorCondition, Disk, DropReason, Kind, verify};
+use zastava_buffer::{CursorCondition, Disk, DropReason, Kind, block_on, verify};
 
 use crate::support::{
     Drained, close, copy, drain, files, fill, kind, open, rounds, scratch, segments, small,
@@ -16,7 +16,7 @@ fn template() -> tempfile::TempDir {
     let directory = scratch();
     let (producer, mut consumer, _) = open(directory.path(), small());
     fill(&producer, 1..=RECORDS - 20);
-    zastava_buffer::block_on(consumer.next_batch(10, 1 << 20)).expect("open").ack();
+    block_on(consumer.next_batch(10, 1 << 20)).expect("open").ack();
     close(&producer);
     let (producer, _consumer, _) = open(directory.path(), small());
     fill(&producer, RECORDS - 19..=RECORDS);
@@ -173,6 +173,31 @@ fn foreign_files_are_left_alone() {
     for name in names {
         assert_eq!(fs::read(directory.path().join(name)).expect("still there"), name.as_bytes());
     }
+}
+
+#[test]
+fn a_segment_of_another_directory_is_left_alone() {
+    let (directory, other) = (scratch(), scratch());
+    for _ in 0..2 {
+        // The second opening has a later epoch.
+        let (producer, ..) = open(other.path(), small());
+        crate::support::flush(&producer);
+        block_on(producer.push_wait(Kind(1), b"foreign")).expect("accepted");
+        close(&producer);
+    }
+    let (producer, ..) = open(directory.path(), small());
+    fill(&producer, 1..=50);
+    close(&producer);
+    for path in segments(other.path()) {
+        let name = path.file_name().expect("a file");
+        fs::copy(&path, directory.path().join(name)).expect("copied");
+    }
+    let (producer, mut consumer, report) = open(directory.path(), small());
+    assert_eq!((report.foreign_files, report.pending, report.lost), (2, 50, 0));
+    let drained = drain(&mut consumer);
+    drained.assert_genuine();
+    assert_eq!(drained.records.len(), 50);
+    close(&producer);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A disk that is really full, and one that turns read-only: a small file system in memory. Needs root.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use zastava_buffer::{Cause, Config, Durability, Health, Kind, WhenFull, block_on};
@@ -72,17 +74,66 @@ fn a_full_disk_keeps_records_in_memory_and_resumes_when_freed() {
 fn a_full_disk_drops_our_own_oldest_if_that_is_the_policy() {
     let Some(disk) = SmallDisk::mount() else { return };
     let (producer, mut consumer, _) = open(&disk.0.path().join("spool"), config(WhenFull::DropOldest));
-    for seq in 1..=30_000 {
+    for seq in 1..=120_000 {
         assert_eq!(producer.push(kind(seq), &payload(seq)).seq(), Some(seq));
         let stats = producer.stats();
         assert!(stats.is_balanced(), "{stats}");
     }
     let drained = drain(&mut consumer);
     drained.assert_genuine();
-    assert_eq!(drained.records.last().map(|record| record.seq), Some(30_000));
-    assert_eq!(drained.records.len() as u64 + drained.lost(), 30_000);
+    assert_eq!(drained.records.last().map(|record| record.seq), Some(120_000));
+    assert_eq!(drained.records.len() as u64 + drained.lost(), 120_000);
     assert!(drained.lost() > 0);
     close(&producer);
+}
+
+#[test]
+fn below_the_floor_memory_is_used_and_nothing_is_dropped() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let spool = disk.0.path().join("spool");
+    let mut config = config(WhenFull::DropOldest);
+    let (producer, ..) = open(&spool, config.clone());
+    fill(&producer, 1..=1000);
+    close(&producer);
+    config.free_percent_min = 99;
+    for place in [spool.clone(), spool.join("new")] {
+        let (producer, mut consumer, report) = open(&place, config.clone());
+        let backlog = report.pending;
+        fill(&producer, backlog + 1..=backlog + 10);
+        assert!(matches!(
+            block_on(producer.flush(Durability::Power)),
+            Err(zastava_buffer::Error::NotDurable)
+        ));
+        assert!(matches!(producer.health(), Health::Degraded { cause: Cause::NoSpace, .. }));
+        // Some more attempts.
+        std::thread::sleep(Duration::from_millis(500));
+        let drained = drain(&mut consumer);
+        assert_eq!((drained.records.len() as u64, drained.lost()), (backlog + 10, 0));
+        close(&producer);
+    }
+}
+
+#[test]
+fn closing_tries_again_until_its_time_is_over() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let ballast = disk.0.path().join("ballast");
+    let config = config(WhenFull::Refuse);
+    let spool = disk.0.path().join("spool");
+    close(&open(&spool, config.clone()).0);
+    let mut file = fs::File::create(&ballast).expect("there is room");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let (producer, _consumer, _) = open(&spool, config.clone());
+    fill(&producer, 1..=10);
+    assert!(block_on(producer.flush(Durability::Power)).is_err());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            fs::remove_file(&ballast).expect("ours");
+        });
+        assert_eq!(close(&producer).in_memory, 0);
+    });
+    assert_eq!(open(&spool, config).2.pending, 10);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use zastava_buffer::{
 };
 
 use crate::support::{
-    check_disk, close, drain, fill, flush, open, payload, recovered, scratch, segments, skip, small,
+    check_disk, close, drain, fill, flush, open, payload, recovered, roomy, scratch, segments, small,
 };
 
 const IMPORTANT: Kind = Kind(1);
@@ -185,27 +185,65 @@ fn contradictions_are_refused_at_open() {
 }
 
 #[test]
-fn a_disk_that_others_have_filled_is_opened_and_drained() {
-    let directory = scratch();
-    let mut config = small();
-    let (producer, ..) = open(directory.path(), config.clone());
-    fill(&producer, 1..=100);
-    close(&producer);
-    let volume = rustix::fs::statvfs(directory.path()).expect("known");
-    if volume.f_bavail > volume.f_blocks / 100 * 98 {
-        skip("the file system is too empty");
-        return;
+fn what_is_settled_goes_before_what_is_not() {
+    for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
+        let directory = scratch();
+        let mut config = roomy(128 << 10, 28 << 10);
+        config.record_bytes_max = 16 << 10;
+        config.policies.insert(Kind(0), Policy { when_full, class: 0 });
+        config.policies.insert(Kind(1), Policy { when_full, class: 1 });
+        let (producer, mut consumer, _) = open(directory.path(), config);
+        let push = |kind: u8, bytes| {
+            block_on(producer.push_wait(Kind(kind), &vec![kind; bytes])).expect("accepted");
+            flush(&producer);
+        };
+        push(0, 15 << 10);
+        assert_eq!(drain(&mut consumer).records.len(), 1);
+        (0..3).for_each(|_| push(1, 15 << 10));
+        // The segment that is written to is settled; without it there is room.
+        push(0, 15 << 10);
+        let stats = close(&producer);
+        assert_eq!((stats.pending, stats.dropped.total()), (4, 0), "{stats}");
     }
-    config.free_percent_min = 99;
-    for place in [directory.path().to_owned(), directory.path().join("new")] {
-        let (producer, mut consumer, report) = open(&place, config.clone());
-        let backlog = report.pending;
-        fill(&producer, backlog + 1..=backlog + 10);
-        assert!(matches!(block_on(producer.flush(Durability::Power)), Err(Error::NotDurable)));
-        assert!(matches!(producer.health(), Health::Degraded { cause: Cause::NoSpace, .. }));
-        assert_eq!(drain(&mut consumer).records.len() as u64, backlog + 10, "the rest comes from memory");
+}
+
+#[test]
+fn a_cap_that_is_taken_by_what_is_set_aside_is_said() {
+    let directory = scratch();
+    std::fs::create_dir(directory.path().join("aside")).expect("created");
+    std::fs::write(directory.path().join("aside/old.seg"), vec![0; 60 << 10]).expect("written");
+    for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
+        let mut config = small();
+        config.default_policy.when_full = when_full;
+        let (producer, mut consumer, _) = open(directory.path(), config);
+        for _ in 0..3 {
+            block_on(producer.push_wait(CHATTER, b"more")).expect("memory has room");
+            assert!(matches!(block_on(producer.flush(Durability::Power)), Err(Error::NotDurable)));
+            assert!(matches!(producer.health(), Health::Degraded { cause: Cause::NoSpace, .. }));
+            assert_eq!(drain(&mut consumer).records.len(), 1, "from memory");
+        }
         close(&producer);
     }
+}
+
+#[test]
+fn memory_alone_has_room_again_when_records_are_acknowledged() {
+    let mut config = refusing();
+    (config.ring_bytes, config.record_bytes_max) = (8 << 10, 1000);
+    let (producer, mut consumer, _) = Buffer::in_memory(config).expect("needs no disk");
+    let fill = || (0..1000).take_while(|_| producer.push(CHATTER, &[0; 500]).seq().is_some()).count();
+    let room = fill();
+    assert!((10..20).contains(&room));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| block_on(producer.push_wait(CHATTER, &[0; 500])));
+        while !waiting.is_finished() {
+            assert!(drain(&mut consumer).lost() == 0);
+        }
+        waiting.join().expect("no panic").expect("accepted");
+    });
+    drain(&mut consumer);
+    assert!(fill() >= room - 1);
+    assert_eq!(producer.stats().dropped.total(), 0);
 }
 
 #[test]
