@@ -199,11 +199,11 @@ fn what_is_settled_goes_before_what_is_not() {
         };
         push(0, 15 << 10);
         assert_eq!(drain(&mut consumer).records.len(), 1);
-        (0..3).for_each(|_| push(1, 15 << 10));
+        (0..4).for_each(|_| push(1, 15 << 10));
         // The segment that is written to is settled; without it there is room.
         push(0, 15 << 10);
         let stats = close(&producer);
-        assert_eq!((stats.pending, stats.dropped.total()), (4, 0), "{stats}");
+        assert_eq!((stats.pending, stats.dropped.total()), (5, 0), "{stats}");
     }
 }
 
