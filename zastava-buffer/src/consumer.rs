@@ -88,9 +88,9 @@ impl Batch {
         self.class as u8
     }
 
-    /// All entries are done: they do not come again, unless an earlier batch that is still out is dropped. Returns how many records that settled; those dropped
-    /// while they were on their way are counted as dropped already. Does not wait for the disk: after a crash the
-    /// last acknowledgements may be forgotten, and their records come again.
+    /// All entries are done: they do not come again, unless an earlier batch that is still out is dropped. Returns how
+    /// many records that settled; those dropped while they were on their way are counted as dropped already. Does
+    /// not wait for the disk: after a crash the last acknowledgements may be forgotten, and their records come again.
     pub fn ack(mut self) -> u64 {
         self.is_acked = true;
         self.ack_through(u64::MAX)

@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::state::State;
 use crate::stats::{Health, Stats};
 
+/// Longer than any process lives, and short enough to be added to a moment.
+const DEADLINE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Puts records in, and watches. Cheap to clone; any number of threads and tasks may use it.
 ///
 /// No call waits for the disk, except the futures, which wait for what their names say. Dropping a future
@@ -79,10 +82,10 @@ impl Producer {
         let mut asked = None;
         let step = |state: &mut State, _| {
             // A directory that was found since then gives all that is in memory new numbers.
-            if asked.as_ref().is_none_or(|(had_store, _)| *had_store != state.has_store) {
-                asked = Some((state.has_store, state.flush(level)));
+            let (had_store, last) = asked.get_or_insert_with(|| (state.has_store, state.flush(level)));
+            if *had_store != state.has_store {
+                (*had_store, *last) = (state.has_store, state.flush(level));
             }
-            let last = &mut asked.as_mut()?.1;
             while let Some((class, seq)) = last.last() {
                 match state.is_safe(*class, *seq, level)? {
                     Err(Error::NotDurable) => return Some(Err(Error::NotDurable)),
@@ -156,8 +159,8 @@ impl Producer {
         let shared = &self.handle.shared;
         shared.update(|state| {
             (state.is_closing, state.has_work) = (true, true);
-            let by = Instant::now().checked_add(deadline).filter(|_| !deadline.is_zero());
-            state.close_by = state.close_by.max(by);
+            let by = Instant::now() + deadline.min(DEADLINE_MAX);
+            state.close_by = state.close_by.max(Some(by).filter(|_| !deadline.is_zero()));
         });
         let is_done = shared.wait_for_end(deadline);
         (is_done, self.stats())

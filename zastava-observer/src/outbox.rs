@@ -103,7 +103,7 @@ impl Outbox {
             opened.map_err(|source| Error::Buffer { path: path.clone(), source })?;
         tracing::info!(
             path = %path.display(), pending = report.pending, lost = report.lost, torn_tail = report.torn_tail,
-            set_aside_files = report.set_aside_files, unavailable = ?report.unavailable, "opened the event buffer"
+            set_aside_files = report.set_aside_files, foreign_files = report.foreign_files, unavailable = ?report.unavailable, "opened the event buffer"
         );
         let state = State { ledger: Ledger::default(), oldest: None, health: Health::Ok };
         let outbox = Self {

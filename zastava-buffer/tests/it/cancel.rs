@@ -142,7 +142,7 @@ fn when_the_thread_is_gone_nobody_waits_for_it() {
     assert!(block_on(producer.flush(Durability::Process)).is_err());
     assert_eq!(block_on(consumer.next_batch(10, 1000)).expect("is in memory").ack(), 1);
     assert!(block_on(consumer.next_batch(10, 1000)).is_none());
-    assert!(producer.close(Duration::MAX).0);
+    assert!(producer.close(Duration::MAX).0, "the thread is gone");
 }
 
 #[test]

@@ -131,7 +131,8 @@ fn closing_tries_again_until_its_time_is_over() {
             std::thread::sleep(Duration::from_millis(300));
             fs::remove_file(&ballast).expect("ours");
         });
-        assert_eq!(close(&producer).in_memory, 0);
+        let (is_done, stats) = producer.close(Duration::MAX);
+        assert_eq!((is_done, stats.in_memory), (true, 0));
     });
     assert_eq!(open(&spool, config).2.pending, 10);
 }
