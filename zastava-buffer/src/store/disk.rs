@@ -141,7 +141,11 @@ impl Store for Disk {
                 Ok(0) => break,
                 Ok(bytes) => read += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // Tried again, it may be another file by then.
+                    self.open.pop();
+                    return Err(error);
+                }
             }
         }
         Ok(read)

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use zastava_buffer::{CursorCondition, Disk, DropReason, Kind, block_on, verify};
+use zastava_buffer::{CursorCondition, Disk, DropReason, Durability, Health, Kind, block_on, verify};
 
 use crate::support::{
-    Drained, close, copy, drain, files, fill, kind, open, rounds, scratch, segments, small,
+    Drained, close, copy, drain, files, fill, kind, open, payload, roomy, rounds, scratch, segments, small,
 };
 
 const RECORDS: u64 = 300;
@@ -197,6 +197,30 @@ fn a_segment_of_another_directory_is_left_alone() {
     let drained = drain(&mut consumer);
     drained.assert_genuine();
     assert_eq!(drained.records.len(), 50);
+    close(&producer);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_does_not_keep_others_from_being_written() {
+    let directory = scratch();
+    // More segments than are held open.
+    let config = roomy(1 << 20, 4096);
+    let (producer, ..) = open(directory.path(), config.clone());
+    fill(&producer, 1..=1000);
+    close(&producer);
+    let oldest = segments(directory.path()).remove(0);
+    let (producer, mut consumer, _) = open(directory.path(), config);
+    let away = directory.path().join("away");
+    fs::rename(&oldest, &away).expect("moved");
+    fs::create_dir(&oldest).expect("created");
+    assert!(consumer.try_next_batch(10, 1000).is_none(), "it has to be read");
+    block_on(producer.health_changed(Health::Ok));
+    let durable = block_on(producer.push_durable(Kind(2), &payload(1001), Durability::Power));
+    assert!(matches!(durable, Ok(1001)), "{durable:?} {:?} {}", producer.health(), producer.stats());
+    fs::remove_dir(&oldest).expect("ours");
+    fs::rename(&away, &oldest).expect("moved");
+    let drained = drain(&mut consumer);
+    assert_eq!((drained.records.len(), drained.lost()), (1001, 0));
     close(&producer);
 }
 
