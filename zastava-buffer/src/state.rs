@@ -96,21 +96,21 @@ impl Shared {
     /// Tries the step again whenever something changed, until it has an answer. Letting go of the future leaves
     /// nothing behind.
     pub(crate) async fn wait<R>(&self, mut step: impl FnMut(&mut State, u64) -> Option<R>) -> R {
-        struct Place<'a>(&'a Shared, u64);
+        struct Place<'a>(&'a Shared, Option<u64>);
         impl Drop for Place<'_> {
             fn drop(&mut self) {
-                self.0.update(|state| state.waiters.remove(&self.1));
+                self.0.update(|state| self.1.map(|id| state.waiters.remove(&id)));
             }
         }
-        let place = Place(self, self.update(State::add_waiter));
+        let mut place = Place(self, None);
         std::future::poll_fn(|context| {
-            self.update(|state| match step(state, place.1) {
-                Some(result) => Poll::Ready(result),
-                None => {
-                    let waiter = state.waiters.entry(place.1).or_default();
-                    waiter.waker = Some(context.waker().clone());
-                    Poll::Pending
-                }
+            self.update(|state| {
+                let id = *place.1.get_or_insert_with(|| state.add_waiter());
+                let Some(result) = step(state, id) else {
+                    state.waiters.entry(id).or_default().waker = Some(context.waker().clone());
+                    return Poll::Pending;
+                };
+                Poll::Ready(result)
             })
         })
         .await
@@ -232,6 +232,7 @@ impl State {
 
     /// The classes that hold something, and the last number of each.
     pub(crate) fn flush(&mut self, level: Durability) -> Vec<(usize, u64)> {
+        self.has_work = true;
         let last = self.lanes.iter_mut().map(|lane| lane.flush(level));
         last.enumerate().filter(|(_, seq)| *seq > 0).collect()
     }
@@ -239,7 +240,6 @@ impl State {
     fn add_waiter(&mut self) -> u64 {
         self.waiters_so_far += 1;
         self.waiters.insert(self.waiters_so_far, Waiter::default());
-        self.has_work = true;
         self.waiters_so_far
     }
 

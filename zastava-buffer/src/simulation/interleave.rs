@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::disk::SimDisk;
 use super::{Life, Random, Truth, config, remember_classes};
+use crate::config::Commit;
 use crate::entry::{Durability, Kind};
 use crate::worker::Next;
 
@@ -49,10 +50,10 @@ impl Sleeper {
 
 /// Two pushes; a consumer that takes both; a flush that waits for the disk; the worker, which sleeps like a thread.
 /// `choices` says who goes next; the choices that were open are returned.
-fn run(choices: &[u8]) -> Vec<u8> {
+fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
     let mut settings = config(&mut Random::new(4));
     settings.policies.clear();
-    settings.commit = crate::Commit::Group { records_max: 1, interval: Duration::from_millis(10) };
+    settings.commit = commit;
     remember_classes(&settings);
     let mut life = Life::begin(&SimDisk::new(), &settings).expect("opens");
     let producer = life.producer.clone();
@@ -116,13 +117,12 @@ fn run(choices: &[u8]) -> Vec<u8> {
     open
 }
 
-#[test]
-fn nobody_sleeps_for_ever_in_any_order_of_steps() {
+fn run_all(commit: Commit) {
     const DEPTH: usize = 14;
     let mut choices: Vec<u8> = Vec::new();
     let mut orders = 0_u64;
     loop {
-        let open = run(&choices);
+        let open = run(commit, &choices);
         orders += 1;
         // The next order: count up the last choice that has another one.
         choices.resize(open.len().min(DEPTH), 0);
@@ -136,6 +136,17 @@ fn nobody_sleeps_for_ever_in_any_order_of_steps() {
             break;
         }
     }
-    super::report(&format!("{orders} orders of steps"));
+    super::report(&format!("{orders} orders of steps, {commit:?}"));
     assert!(orders > 1_000);
+}
+
+#[test]
+fn nobody_sleeps_for_ever_in_any_order_of_steps() {
+    run_all(Commit::Group { records_max: 1, interval: Duration::from_millis(10) });
+}
+
+/// Neither time nor number makes a commit due.
+#[test]
+fn a_flush_wakes_the_one_who_does_it_in_any_order_of_steps() {
+    run_all(Commit::Group { records_max: u32::MAX, interval: Duration::MAX });
 }
