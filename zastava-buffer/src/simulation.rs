@@ -3,6 +3,7 @@
 //! What is random comes from a seed, so a failure is found again by its number: `ZASTAVA_BUFFER_SEED=17`.
 
 mod commit;
+mod corners;
 mod crash;
 mod disk;
 mod faults;
