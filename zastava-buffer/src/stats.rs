@@ -134,6 +134,8 @@ pub enum Cause {
     ReadOnly,
     /// Another process holds the directory.
     Locked,
+    /// Somebody removed or replaced the directory, or a file in it, while it was open. Opening it anew helps.
+    Gone,
     /// Anything else.
     Io,
 }
@@ -145,6 +147,7 @@ impl Cause {
                 Self::NoSpace
             }
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly,
+            io::ErrorKind::NotFound => Self::Gone,
             _ => Self::Io,
         }
     }

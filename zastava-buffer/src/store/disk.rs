@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, OFlags, fallocate, statvfs};
 
 use super::{Removal, Store, StoredFile};
 use crate::error::Error;
@@ -15,6 +17,8 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Enough for the file written, the file read and the cursor of a few classes.
 const OPEN_FILES_MAX: usize = 8;
+/// Neither what a link leads to, nor a pipe that waits for its other end.
+const OPEN_FLAGS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
 /// A directory that is ours as long as this lives.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ impl Disk {
         let path = directory.join(LOCK);
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(FILE_MODE);
+        options.custom_flags(OPEN_FLAGS);
         let mut lock = options.open(&path).map_err(|source| Error::storage("open", &path, source))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -62,21 +67,21 @@ impl Disk {
         Ok(Self { directory, free_percent_min, open: Vec::new(), lock })
     }
 
-    fn file(&mut self, name: &str) -> io::Result<&File> {
-        match self.open.iter().position(|(open, _)| open == name) {
-            Some(at) => {
-                let entry = self.open.remove(at);
-                self.open.push(entry);
-            }
-            None => {
-                let path = self.directory.join(name);
-                // What cannot be written can still be read: a file system may have turned read-only.
-                let file = OpenOptions::new().read(true).write(true).open(&path);
-                let file = file.or_else(|_| File::open(&path))?;
-                self.keep(name, file);
-            }
-        }
-        self.open.last().map(|(_, file)| file).ok_or_else(|| io::ErrorKind::NotFound.into())
+    /// A call on an open file. One that failed is opened anew next time: it may be another by then.
+    fn with<R>(&mut self, name: &str, call: impl FnOnce(&File) -> io::Result<R>) -> io::Result<R> {
+        let file = match self.open.iter().position(|(open, _)| open == name) {
+            Some(at) => Ok(self.open.remove(at).1),
+            None => open_regular(&self.directory.join(name)),
+        };
+        let done = file.and_then(|file| {
+            let done = call(&file)?;
+            self.keep(name, file);
+            Ok(done)
+        });
+        // An operator has to know which file it is about.
+        done.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.directory.join(name).display()))
+        })
     }
 
     fn keep(&mut self, name: &str, file: File) {
@@ -91,7 +96,7 @@ impl Disk {
         if self.free_percent_min == 0 || reserve_bytes == 0 {
             return Ok(());
         }
-        let volume = rustix::fs::statvfs(&self.directory)?;
+        let volume = statvfs(&self.directory)?;
         let left = (volume.f_bavail * volume.f_frsize).saturating_sub(reserve_bytes);
         let floor = volume.f_blocks * volume.f_frsize / 100 * u64::from(self.free_percent_min);
         if left >= floor { Ok(()) } else { Err(io::Error::new(io::ErrorKind::StorageFull, BelowFloor)) }
@@ -120,6 +125,7 @@ impl Store for Disk {
     fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
         self.check_free(reserve_bytes)?;
         let path = self.directory.join(name);
+        is_there(&self.directory.join(LOCK), &self.lock)?;
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(&path)?;
         if let Err(error) = reserve(&file, reserve_bytes) {
             let _ = fs::remove_file(&path);
@@ -130,33 +136,32 @@ impl Store for Disk {
     }
 
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.write_all_at(bytes, offset)
+        self.with(name, |file| file.write_all_at(bytes, offset))
     }
 
     fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = self.file(name)?;
-        let mut read = 0;
-        while read < buffer.len() {
-            match file.read_at(&mut buffer[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(bytes) => read += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    // Tried again, it may be another file by then.
-                    self.open.pop();
-                    return Err(error);
+        self.with(name, |file| {
+            let mut read = 0;
+            while read < buffer.len() {
+                match file.read_at(&mut buffer[read..], offset + read as u64) {
+                    Ok(0) => break,
+                    Ok(bytes) => read += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
                 }
             }
-        }
-        Ok(read)
+            Ok(read)
+        })
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.file(name)?.set_len(len)
+        self.with(name, |file| file.set_len(len))
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data()
+        let path = self.directory.join(name);
+        self.with(name, |file| file.sync_data().and_then(|()| is_there(&path, file)))?;
+        is_there(&self.directory.join(LOCK), &self.lock)
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
@@ -183,6 +188,20 @@ impl Store for Disk {
     }
 }
 
+fn open_regular(path: &Path) -> io::Result<File> {
+    let open = |write| OpenOptions::new().read(true).write(write).custom_flags(OPEN_FLAGS).open(path);
+    // What cannot be written can still be read: a file system may have turned read-only.
+    let file = open(true).or_else(|_| open(false))?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// One that somebody removed or replaced takes writes and syncs all the same, and nobody finds them.
+fn is_there(path: &Path, file: &File) -> io::Result<()> {
+    let (held, found) = (file.metadata()?, fs::symlink_metadata(path)?);
+    let is_same = (held.dev(), held.ino()) == (found.dev(), found.ino());
+    if is_same { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 fn list(directory: &Path, aside: bool, found: &mut Vec<StoredFile>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -203,7 +222,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());
     }
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes) {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         // Some file systems cannot. Then room runs out in the middle of a write, which is survived too.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),

@@ -1,10 +1,14 @@
-//! Two buffers, one directory.
+//! Two buffers and one directory, and a directory that somebody else has hands on.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use zastava_buffer::{Buffer, Cause, Durability, Error, Health, Kind, block_on};
 
-use crate::support::{close, drain, fill, flush, open, patient, recovered, scratch, small};
+use crate::support::{
+    close, drain, fill, flush, kind, open, patient, payload, recovered, scratch, segments, small,
+};
 
 #[test]
 fn a_second_opener_is_told_at_once_who_holds_it() {
@@ -73,4 +77,74 @@ fn dropping_every_end_writes_what_is_in_memory() {
     recovered(&producer);
     assert_eq!(drain(&mut consumer).records.len(), 10);
     assert!(producer.close(Duration::from_secs(600)).0);
+}
+
+/// Whatever is written then, nobody would find.
+#[test]
+fn a_directory_that_is_gone_is_noticed() {
+    for replace in [remove as fn(&Path), replace] {
+        let parent = scratch();
+        let directory = parent.path().join("spool");
+        let (producer, mut consumer, _) = open(&directory, small());
+        fill(&producer, 1..=10);
+        flush(&producer);
+        replace(&directory);
+        let durable = block_on(producer.push_durable(kind(11), &payload(11), Durability::Power));
+        assert!(matches!(durable, Err(Error::NotDurable)), "{durable:?}");
+        let health = producer.health();
+        assert!(matches!(health, Health::Degraded { cause: Cause::Gone, .. }), "{health:?}");
+        // What is in memory is delivered all the same, and told as lost to nobody.
+        assert!(drain(&mut consumer).seqs().contains(&11));
+        producer.close(Duration::ZERO);
+    }
+}
+
+fn remove(directory: &Path) {
+    fs::remove_dir_all(directory).expect("ours");
+}
+
+fn replace(directory: &Path) {
+    fs::rename(directory, directory.with_extension("old")).expect("ours");
+    close(&open(directory, small()).0);
+}
+
+#[test]
+fn a_segment_that_is_gone_costs_what_it_held() {
+    let directory = scratch();
+    let (producer, mut consumer, _) = open(directory.path(), small());
+    fill(&producer, 1..=10);
+    flush(&producer);
+    for path in segments(directory.path()) {
+        fs::remove_file(path).expect("ours");
+    }
+    let durable = block_on(producer.push_durable(kind(11), &payload(11), Durability::Power));
+    // Or it was written anew already, to a segment that is there.
+    assert!(matches!(durable, Ok(11) | Err(Error::NotDurable)), "{durable:?}");
+    recovered(&producer);
+    flush(&producer);
+    let drained = drain(&mut consumer);
+    assert!(drained.seqs().contains(&11), "{drained:?}");
+    assert_eq!(close(&producer).accepted, 11);
+    let (producer, _consumer, report) = open(directory.path(), small());
+    assert_eq!((report.pending, report.lost), (0, 0), "{report:?}");
+    close(&producer);
+}
+
+#[test]
+fn what_is_no_regular_file_is_named() {
+    for name in ["cursor-00", "lock"] {
+        let directory = scratch();
+        close(&open(directory.path(), small()).0);
+        let path = directory.path().join(name);
+        fs::rename(&path, directory.path().join("elsewhere")).expect("ours");
+        std::os::unix::fs::symlink("elsewhere", &path).expect("a link");
+        let linked = Buffer::open(directory.path(), small()).map(drop).expect_err("a link");
+        fs::remove_file(&path).expect("ours");
+        fs::create_dir(&path).expect("ours");
+        let folder = Buffer::open(directory.path(), small()).map(drop).expect_err("a directory");
+        for error in [linked, folder] {
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(format!("{error}: {source}").contains(name), "{error}: {source}");
+        }
+    }
 }
