@@ -8,17 +8,20 @@ use zastava_e2e::{ClusterOptions, Tools, Versions};
 /// The options of a cluster in a directory of its own, or `None` with one visible line about what is
 /// missing.
 pub(crate) fn options(name: &str) -> Option<ClusterOptions> {
-    let missing = missing();
-    if let Some(missing) = missing {
+    let asked = |name: &str| std::env::var(name).ok().filter(|version| !version.is_empty());
+    let versions =
+        Versions { kubernetes: asked("ZASTAVA_E2E_KUBERNETES"), containerd: asked("ZASTAVA_E2E_CONTAINERD") };
+    if let Some(missing) = missing(&versions) {
         say(&format!("SKIP: Kubernetes: {missing}"));
         return None;
     }
     let mut options = ClusterOptions::new(workspace().join("e2e").join(format!(".cluster-{name}")));
+    options.versions = versions;
     options.program = PathBuf::from(env!("CARGO_BIN_EXE_zastava-e2e"));
     Some(options)
 }
 
-fn missing() -> Option<String> {
+fn missing(versions: &Versions) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("needs root".to_owned());
     }
@@ -29,7 +32,7 @@ fn missing() -> Option<String> {
     if !packages.is_empty() {
         return Some(format!("needs the Debian packages {}", packages.join(" ")));
     }
-    let tools = Tools::locate(&Versions::default()).expect("the module files can be read");
+    let tools = Tools::locate(versions).expect("the module files can be read");
     (!tools.are_built()).then(|| "needs the tools: cargo run -p zastava-e2e -- tools".to_owned())
 }
 
