@@ -78,9 +78,9 @@ impl Scanner {
 
     /// The same, reading the id once more before it is told; [`Error::Changed`] if it is another by then.
     ///
-    /// A read that meets a write of the same bytes may return a mixture of old and new, an id that the file
-    /// never had: some four in a million under a thread that does nothing but rewrite the file. Costs one read.
-    /// `build_id` and `build_id_of` do so.
+    /// A read that meets a write of the same bytes may return a mixture of old and new, an id that nobody gave
+    /// the file: some four hundred in a million under a thread that does nothing but rewrite the bytes around
+    /// the id, and then four. Costs one read. `build_id` and `build_id_of` do so.
     #[must_use]
     pub const fn confirming(self) -> Self {
         Self { confirms: true, ..self }

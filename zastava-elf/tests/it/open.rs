@@ -198,54 +198,52 @@ fn sparse_giants_are_answered_from_a_few_pages() {
     assert_eq!(identity.cost.preads, 1);
 }
 
-/// `ZASTAVA_ELF_SCANS` sets how many; CI does a million.
+/// Beside an old id, a new one, none and an error a reader without locks can meet a mixture: the bytes of one id
+/// lie in two cache lines, and the writer has stored to one. Reading the id again finds nearly all of them.
+/// `ZASTAVA_ELF_SCANS` sets how many scans of each kind; CI does a million.
 #[test]
-fn a_file_rewritten_while_it_is_read_gives_an_old_id_a_new_one_none_or_an_error() {
+fn ids_torn_by_a_writer_are_found_by_reading_again() {
     let scans = std::env::var("ZASTAVA_ELF_SCANS").map_or(20_000, |scans| scans.parse().expect("a number"));
     let shape = SHAPES[0];
     let [old, new] = [[0x11; 20], [0x22; 20]].map(|id| {
-        shape.image().section(Area::new(SHT_PROGBITS, 1, vec![0; 9000])).note_section(shape.gnu(&id))
+        shape.image().section(Area::new(SHT_PROGBITS, 1, vec![0; 9000])).note_section(shape.gnu(&id)).bytes()
     });
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&old.bytes()).unwrap();
+    file.write_all(&old).unwrap();
     let (path, done) = (file.path().to_owned(), mpsc::channel::<()>());
     let writer = thread::spawn(move || {
         let file = File::options().write(true).open(path).unwrap();
         for (turn, image) in [&new, &old].into_iter().cycle().enumerate() {
-            let bytes = image.bytes();
-            // Cut to nothing, cut within the sections, or written over as it is.
-            match turn % 8 {
-                0 => file.set_len(0).unwrap(),
-                1 => file.set_len(bytes.len() as u64 - 100).unwrap(),
-                _ => {}
-            }
-            rustix::io::pwrite(&file, &bytes, 0).unwrap();
+            // Cut to nothing, cut within the sections, or written over as it is: most often just around the id.
+            let from = match turn % 32 {
+                0 => file.set_len(0).map(|()| 0).unwrap(),
+                1 => file.set_len(image.len() as u64 - 100).map(|()| 0).unwrap(),
+                2..8 => 0,
+                _ => 9000,
+            };
+            rustix::io::pwrite(&file, &image[from..], from as u64).unwrap();
             if done.1.try_recv() != Err(mpsc::TryRecvError::Empty) {
                 break;
             }
         }
     });
-    // A writer that is stopped half-way leaves a file that does hold a mixture: it is still there a moment later.
-    let holds = |id: &BuildId| {
-        let is_there = |bytes: Vec<u8>| bytes.windows(20).any(|part| part == id.as_bytes());
-        (0..3).all(|_| is_there(fs::read(file.path()).unwrap()))
-    };
-    let (mut olds, mut news, mut nones, mut errors, mut held, mut torn) = (0, 0, 0, 0, 0, Vec::new());
-    for _ in 0..scans {
-        match build_id_of(&file) {
-            Ok(Some(id)) if id.as_bytes() == [0x11; 20] => olds += 1,
-            Ok(Some(id)) if id.as_bytes() == [0x22; 20] => news += 1,
-            Ok(Some(id)) if holds(&id) => held += 1,
-            Ok(Some(id)) => torn.push(id),
-            Ok(None) => nones += 1,
-            Err(_) => errors += 1,
+    let torn = |kind: &str, scan: &dyn Fn() -> Result<Option<BuildId>, Error>| {
+        let (mut olds, mut news, mut nones, mut errors, mut torn) = (0, 0, 0, 0, 0);
+        for _ in 0..scans {
+            match scan() {
+                Ok(Some(id)) if id.as_bytes() == [0x11; 20] => olds += 1,
+                Ok(Some(id)) if id.as_bytes() == [0x22; 20] => news += 1,
+                Ok(Some(_)) => torn += 1,
+                Ok(None) => nones += 1,
+                Err(_) => errors += 1,
+            }
         }
-    }
+        eprintln!("{scans} {kind}: {olds} old, {news} new, {nones} none, {errors} errors, {torn} torn");
+        torn
+    };
+    let once = torn("read once", &|| Ok(Scanner::new().scan(&FdSource(&file))?.build_id));
+    let again = torn("read again", &|| build_id_of(&file));
     drop(done.0);
     writer.join().unwrap();
-    eprintln!(
-        "{scans} scans: {olds} old, {news} new, {nones} none, {errors} errors, {held} mixed in the file, {} torn",
-        torn.len()
-    );
-    assert!(torn.is_empty(), "{torn:?}");
+    assert!(again <= 1 + once / 8, "{once} torn when read once, {again} when read again");
 }
