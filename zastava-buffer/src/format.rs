@@ -1,6 +1,37 @@
 //! The bytes on disk, as pure functions: nothing here touches a file. `FORMAT.md` is the
 //! specification. All integers are little-endian, all checksums CRC-32C (RFC 3720, appendix B.4).
 
+/// A struct with the place of each field in the file, as the tables of `FORMAT.md` have it. What follows the two
+/// dots is not at a fixed place.
+macro_rules! layout {
+    (
+        $(#[$meta:meta])*
+        pub(crate) struct $name:ident {
+            $($(#[$about:meta])* $at:literal: $field:ident: $type:ty,)*
+            $(.. $($(#[$rest_about:meta])* $rest:ident: $rest_type:ty,)*)?
+        }
+    ) => {
+        $(#[$meta])*
+        pub(crate) struct $name {
+            $($(#[$about])* pub(crate) $field: $type,)*
+            $($($(#[$rest_about])* pub(crate) $rest: $rest_type,)*)?
+        }
+
+        impl $name {
+            fn put_fields(&self, bytes: &mut [u8]) {
+                $(super::put(bytes, $at, &self.$field.to_le_bytes());)*
+            }
+
+            fn of_fields(bytes: &[u8]) -> Self {
+                Self {
+                    $($field: <$type>::from_le_bytes(super::field(bytes, $at)),)*
+                    $($($rest: Default::default(),)*)?
+                }
+            }
+        }
+    };
+}
+
 mod cursor;
 mod footer;
 mod frame;
@@ -9,7 +40,7 @@ mod segment;
 pub(crate) use cursor::{CURSOR_BYTES, Cursor, CursorFound};
 pub(crate) use footer::{Footer, TRAILER_BYTES};
 pub(crate) use frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, encode_gap, gap_tally};
-pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound, SegmentName};
+pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 
 use crate::entry::Kind;
 use crate::tally::{DropReason, Fate, Tally};
@@ -57,4 +88,16 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+/// The last four bytes of a fixed layout are the checksum of those before them.
+fn seal(bytes: &mut [u8], seed: u32) {
+    let at = bytes.len() - 4;
+    let crc = crc32c::crc32c_append(seed, &bytes[..at]);
+    put(bytes, at, &crc.to_le_bytes());
+}
+
+fn is_sealed(bytes: &[u8], seed: u32) -> bool {
+    let at = bytes.len() - 4;
+    u32::from_le_bytes(field(bytes, at)) == crc32c::crc32c_append(seed, &bytes[..at])
 }

@@ -136,14 +136,14 @@ impl Frames {
         self.extent.seq = header.end_seq();
         if intact && header.is_record() {
             let payload = self.window.slice(start, header.payload_bytes as usize);
-            return Ok(Some(Found::Record { seq, kind: header.kind, payload }));
+            return Ok(Some(Found::Record { seq, kind: header.kind(), payload }));
         }
         let reason = if header.is_record() || header.is_gap() {
             DropReason::Corrupt
         } else {
             DropReason::UnreadableVersion
         };
-        let kind = if header.is_gap() { None } else { Some(header.kind) };
+        let kind = if header.is_gap() { None } else { Some(header.kind()) };
         let tally = gap.unwrap_or_else(|| Tally::of((kind, Some(reason)), u64::from(header.span)));
         Ok(Some(Found::Lost { first: seq, end: header.end_seq(), tally }))
     }

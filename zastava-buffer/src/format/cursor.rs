@@ -17,31 +17,34 @@ const TOTAL: u8 = 0;
 const UNTOLD: u8 = 1;
 const CLEAN: u8 = 1;
 
-/// Everything up to `released_through` is settled and in these totals; everything after it is in
-/// the segments. So the books can be derived at any time, and no record is counted twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) generation: u64,
-    pub(crate) buffer_id: u128,
-    /// The latest epoch that may have been used.
-    pub(crate) epoch: u32,
-    /// Written by an orderly end: `next_seq` is exact.
-    pub(crate) clean: bool,
-    /// The next number at the time of writing. The segments may know of higher ones.
-    pub(crate) next_seq: u64,
-    /// All records up to here are acknowledged, dropped or unaccounted.
-    pub(crate) released_through: u64,
-    /// The consumer knows the fate of all records up to here. Those from here to `released_through` were
-    /// evicted, and a gap tells it so.
-    pub(crate) told_through: u64,
-    /// Numbers of unknown fate, because a cursor was lost. They count as never accepted.
-    pub(crate) unaccounted: u64,
-    /// Records accepted and settled while there was no directory, so without a number here.
-    pub(crate) unnumbered: u64,
-    pub(crate) acked: u64,
-    pub(crate) dropped: Tally,
-    /// The part of `dropped` that the consumer has not heard of.
-    pub(crate) untold: Tally,
+layout! {
+    /// Everything up to `released_through` is settled and in these totals; everything after it is in
+    /// the segments. So the books can be derived at any time, and no record is counted twice.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Cursor {
+        16: generation: u64,
+        24: buffer_id: u128,
+        /// The latest epoch that may have been used.
+        40: epoch: u32,
+        /// The next number at the time of writing. The segments may know of higher ones.
+        48: next_seq: u64,
+        /// All records up to here are acknowledged, dropped or unaccounted.
+        56: released_through: u64,
+        /// The consumer knows the fate of all records up to here. Those from here to `released_through` were
+        /// evicted, and a gap tells it so.
+        64: told_through: u64,
+        /// Numbers of unknown fate, because a cursor was lost. They count as never accepted.
+        72: unaccounted: u64,
+        /// Records accepted and settled while there was no directory, so without a number here.
+        80: unnumbered: u64,
+        88: acked: u64,
+        ..
+        /// Written by an orderly end: `next_seq` is exact.
+        clean: bool,
+        dropped: Tally,
+        /// The part of `dropped` that the consumer has not heard of.
+        untold: Tally,
+    }
 }
 
 /// What a cursor file turned out to be.
@@ -72,16 +75,8 @@ impl Cursor {
         put(&mut bytes, 8, &VERSION.to_le_bytes());
         let lines = (bytes.len() - HEAD_BYTES) / LINE_BYTES;
         put(&mut bytes, 10, &(lines as u16).to_le_bytes());
-        put(&mut bytes, 16, &self.generation.to_le_bytes());
-        put(&mut bytes, 24, &self.buffer_id.to_le_bytes());
-        put(&mut bytes, 40, &self.epoch.to_le_bytes());
+        self.put_fields(&mut bytes);
         bytes[44] = if self.clean { CLEAN } else { 0 };
-        put(&mut bytes, 48, &self.next_seq.to_le_bytes());
-        put(&mut bytes, 56, &self.released_through.to_le_bytes());
-        put(&mut bytes, 64, &self.told_through.to_le_bytes());
-        put(&mut bytes, 72, &self.unaccounted.to_le_bytes());
-        put(&mut bytes, 80, &self.unnumbered.to_le_bytes());
-        put(&mut bytes, 88, &self.acked.to_le_bytes());
         let crc = checksum(&bytes);
         put(&mut bytes, 12, &crc.to_le_bytes());
         bytes
@@ -150,19 +145,7 @@ impl Slot {
         if u32::from_le_bytes(field(bytes, 12)) != checksum(bytes) && !planted(Mistake::OneCursorSlot) {
             return Self::Damaged;
         }
-        let mut cursor = Cursor {
-            generation: u64::from_le_bytes(field(bytes, 16)),
-            buffer_id: u128::from_le_bytes(field(bytes, 24)),
-            epoch: u32::from_le_bytes(field(bytes, 40)),
-            clean: bytes[44] == CLEAN,
-            next_seq: u64::from_le_bytes(field(bytes, 48)),
-            released_through: u64::from_le_bytes(field(bytes, 56)),
-            told_through: u64::from_le_bytes(field(bytes, 64)),
-            unaccounted: u64::from_le_bytes(field(bytes, 72)),
-            unnumbered: u64::from_le_bytes(field(bytes, 80)),
-            acked: u64::from_le_bytes(field(bytes, 88)),
-            ..Cursor::default()
-        };
+        let mut cursor = Cursor { clean: bytes[44] == CLEAN, ..Cursor::of_fields(bytes) };
         for (fate, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
             let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
             drops.add(fate, count);

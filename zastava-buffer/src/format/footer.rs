@@ -1,7 +1,7 @@
 //! What a segment holds, at its end: written when it is full, so that opening need not read it, and a
 //! destroyed stretch can be counted by kind.
 
-use super::{LINE_BYTES, field, put, put_line, tally_of_lines};
+use super::{LINE_BYTES, field, put, put_line, seal, tally_of_lines};
 use crate::tally::Tally;
 
 /// The fixed part, which ends the file. The lines stand before it.
@@ -30,8 +30,7 @@ impl Footer {
         put(&mut bytes, at, &MAGIC);
         put(&mut bytes, at + 8, &self.end_seq.to_le_bytes());
         put(&mut bytes, at + 16, &((at / LINE_BYTES) as u32).to_le_bytes());
-        let crc = crc32c::crc32c_append(salt, &bytes[..at + 28]);
-        put(&mut bytes, at + 28, &crc.to_le_bytes());
+        seal(&mut bytes, salt);
         bytes
     }
 

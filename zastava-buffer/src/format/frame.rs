@@ -1,7 +1,7 @@
 //! One record in a segment: a header of 32 bytes, then the payload. A gap frame stands for numbers that were
 //! given and dropped before they reached the disk.
 
-use super::{SEQ_MAX, field, put, put_line, tally_of_lines};
+use super::{SEQ_MAX, is_sealed, put, put_line, seal, tally_of_lines};
 use crate::config::RECORD_BYTES_LIMIT;
 use crate::entry::Kind;
 use crate::tally::Tally;
@@ -13,23 +13,25 @@ pub(crate) const FRAME_MAGIC: [u8; 4] = [0xFF, b'Z', 0xFE, b'F'];
 
 const FLAG_GAP: u8 = 1;
 
-/// Header and payload have checksums of their own: a damaged payload can still be skipped exactly
-/// and counted by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FrameHeader {
-    pub(crate) payload_bytes: u32,
-    pub(crate) seq: u64,
-    pub(crate) kind: Kind,
-    flags: u8,
-    /// How many numbers the frame stands for; 1 unless it is a gap.
-    pub(crate) span: u32,
-    pub(crate) payload_crc: u32,
+layout! {
+    /// Header and payload have checksums of their own: a damaged payload can still be skipped exactly
+    /// and counted by kind.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct FrameHeader {
+        4: payload_bytes: u32,
+        8: seq: u64,
+        16: kind: u8,
+        17: flags: u8,
+        /// How many numbers the frame stands for; 1 unless it is a gap.
+        20: span: u32,
+        24: payload_crc: u32,
+    }
 }
 
 impl FrameHeader {
     /// The header for a payload whose length the caller has checked.
     pub(crate) fn new(seq: u64, kind: Kind, payload_bytes: usize, payload_crc: u32) -> Self {
-        Self { payload_bytes: payload_bytes as u32, seq, kind, flags: 0, span: 1, payload_crc }
+        Self { payload_bytes: payload_bytes as u32, seq, kind: kind.0, flags: 0, span: 1, payload_crc }
     }
 
     /// The checksum starts from the salt of the opening, so that a copy of a frame inside a payload, or
@@ -37,21 +39,14 @@ impl FrameHeader {
     pub(crate) fn encode(&self, salt: u32) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         put(&mut bytes, 0, &FRAME_MAGIC);
-        put(&mut bytes, 4, &self.payload_bytes.to_le_bytes());
-        put(&mut bytes, 8, &self.seq.to_le_bytes());
-        bytes[16] = self.kind.0;
-        bytes[17] = self.flags;
-        put(&mut bytes, 20, &self.span.to_le_bytes());
-        put(&mut bytes, 24, &self.payload_crc.to_le_bytes());
-        let crc = crc32c::crc32c_append(salt, &bytes[..28]);
-        put(&mut bytes, 28, &crc.to_le_bytes());
+        self.put_fields(&mut bytes);
+        seal(&mut bytes, salt);
         bytes
     }
 
     /// `None` when these bytes are not an intact header of a frame with this salt.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEADER_BYTES], salt: u32) -> Option<Self> {
-        let crc = u32::from_le_bytes(field(bytes, 28));
-        if bytes[..4] != FRAME_MAGIC || crc != crc32c::crc32c_append(salt, &bytes[..28]) {
+        if bytes[..4] != FRAME_MAGIC || !is_sealed(bytes, salt) {
             return None;
         }
         let header = Self::decode_own(bytes);
@@ -63,14 +58,11 @@ impl FrameHeader {
 
     /// Without a look at the checksum: for bytes that never left our memory.
     pub(crate) fn decode_own(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
-        Self {
-            payload_bytes: u32::from_le_bytes(field(bytes, 4)),
-            seq: u64::from_le_bytes(field(bytes, 8)),
-            kind: Kind(bytes[16]),
-            flags: bytes[17],
-            span: u32::from_le_bytes(field(bytes, 20)),
-            payload_crc: u32::from_le_bytes(field(bytes, 24)),
-        }
+        Self::of_fields(bytes)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        Kind(self.kind)
     }
 
     pub(crate) fn is_record(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{SEQ_MAX, VERSION, field, put};
+use super::{SEQ_MAX, VERSION, field, is_sealed, put, seal};
 use crate::config::CLASSES_MAX;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
@@ -10,26 +10,24 @@ pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"\xFFZBUFSG\xFE";
 /// Leaves room to count on.
 const EPOCH_MAX: u32 = u32::MAX / 2;
-const NAME_BYTES: usize = 2 + 1 + 8 + 1 + 8 + 1 + 16 + 1 + 8 + 4;
 
-/// `<class>-<epoch>-<serial>-<first seq>-<salt>.seg`, in hexadecimal of fixed width: names sort in the order
-/// in which the segments were written. The name repeats what is needed to read the frames, so a damaged
-/// header costs nothing. The serial grows with each segment of an opening, so no name is used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SegmentName {
-    pub(crate) class: u8,
-    pub(crate) epoch: u32,
-    pub(crate) serial: u32,
-    pub(crate) first_seq: u64,
-    pub(crate) salt: u32,
+layout! {
+    /// `<class>-<epoch>-<serial>-<first seq>-<salt>.seg`, in hexadecimal of fixed width: names sort in the order
+    /// in which the segments were written. The name repeats what is needed to read the frames, so a damaged
+    /// header costs nothing. The serial grows with each segment of an opening, so no name is used twice.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) struct SegmentName {
+        10: class: u8,
+        24: epoch: u32,
+        28: serial: u32,
+        32: first_seq: u64,
+        20: salt: u32,
+    }
 }
 
 impl SegmentName {
     /// `None` for a file that is not ours.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        if name.len() != NAME_BYTES {
-            return None;
-        }
         let mut parts = name.strip_suffix(".seg")?.split('-');
         let mut hexadecimal = || u64::from_str_radix(parts.next()?, 16).ok();
         let parsed = Self {
@@ -58,16 +56,13 @@ impl fmt::Display for SegmentName {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentHeader {
-    pub(crate) name: SegmentName,
-    pub(crate) buffer_id: u128,
-}
-
 /// What the first 64 bytes of a segment turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SegmentHeaderFound {
-    Current(SegmentHeader),
+pub(crate) enum SegmentHeader {
+    Current {
+        name: SegmentName,
+        buffer_id: u128,
+    },
     /// Intact, but of a newer version or with a feature that must be understood.
     Newer,
     /// Short or damaged: the name has to do.
@@ -75,46 +70,29 @@ pub(crate) enum SegmentHeaderFound {
 }
 
 impl SegmentHeader {
-    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+    pub(crate) fn encode(name: &SegmentName, buffer_id: u128) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
-        bytes[10] = self.name.class;
-        put(&mut bytes, 20, &self.name.salt.to_le_bytes());
-        put(&mut bytes, 24, &self.name.epoch.to_le_bytes());
-        put(&mut bytes, 28, &self.name.serial.to_le_bytes());
-        put(&mut bytes, 32, &self.name.first_seq.to_le_bytes());
-        put(&mut bytes, 40, &self.buffer_id.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..60]);
-        put(&mut bytes, 60, &crc.to_le_bytes());
+        name.put_fields(&mut bytes);
+        put(&mut bytes, 40, &buffer_id.to_le_bytes());
+        seal(&mut bytes, 0);
         bytes
     }
 
     /// `bytes` is the start of the file, which may be shorter than a header.
-    pub(crate) fn decode(bytes: &[u8]) -> SegmentHeaderFound {
-        let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else {
-            return SegmentHeaderFound::Damaged;
-        };
-        let crc = u32::from_le_bytes(field(bytes, 60));
-        if bytes[..8] != MAGIC || crc != crc32c::crc32c(&bytes[..60]) {
-            return SegmentHeaderFound::Damaged;
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else { return Self::Damaged };
+        if bytes[..8] != MAGIC || !is_sealed(bytes, 0) {
+            return Self::Damaged;
         }
-        // Bytes 12 to 16 are features that a reader may ignore; bytes 16 to 20 are those it must
-        // understand, and version 1 has none.
+        // Of the features, those at 12 may be ignored; those at 16 must be understood, and version 1 has none.
         let must_understand = u32::from_le_bytes(field(bytes, 16));
         if u16::from_le_bytes(field(bytes, 8)) != VERSION || must_understand != 0 {
-            return SegmentHeaderFound::Newer;
+            return Self::Newer;
         }
-        let name = SegmentName {
-            class: bytes[10],
-            salt: u32::from_le_bytes(field(bytes, 20)),
-            epoch: u32::from_le_bytes(field(bytes, 24)),
-            serial: u32::from_le_bytes(field(bytes, 28)),
-            first_seq: u64::from_le_bytes(field(bytes, 32)),
-        };
-        if !name.is_possible() {
-            return SegmentHeaderFound::Damaged;
-        }
-        SegmentHeaderFound::Current(Self { name, buffer_id: u128::from_le_bytes(field(bytes, 40)) })
+        let name = SegmentName::of_fields(bytes);
+        let buffer_id = u128::from_le_bytes(field(bytes, 40));
+        if name.is_possible() { Self::Current { name, buffer_id } } else { Self::Damaged }
     }
 }

@@ -57,8 +57,10 @@ impl Block {
     pub(super) fn entries(&mut self, seq: u64, epoch: u32) -> Vec<Entry> {
         let block = self.close();
         let entries = frames(&block).filter(|(header, _)| header.seq >= seq);
-        let record = |(FrameHeader { seq, kind, .. }, bytes)| Record { seq, epoch, kind, bytes, attempt: 1 };
-        entries.map(|frame| Entry::Record(record(frame))).collect()
+        let record = |(header, bytes): (FrameHeader, Bytes)| {
+            Entry::Record(Record { seq: header.seq, epoch, kind: header.kind(), bytes, attempt: 1 })
+        };
+        entries.map(record).collect()
     }
 }
 
@@ -87,7 +89,7 @@ impl Stretch {
         let (first, end, mut tally) = (self.first(), self.end, Tally::default());
         let bytes = if let Place::Memory(block) = &mut self.place {
             let bytes = block.close();
-            frames(&bytes).for_each(|(header, _)| tally.add((Some(header.kind), None), 1));
+            frames(&bytes).for_each(|(header, _)| tally.add((Some(header.kind()), None), 1));
             bytes
         } else {
             tally = self.tally.clone();
@@ -146,7 +148,7 @@ impl Lane {
         for Stretch { from, end, tally, place } in memory.ring.into_iter().filter(|old| !old.is_settled()) {
             if let Place::Memory(mut old) = place {
                 for (header, payload) in frames(&old.close()).filter(|(header, _)| header.seq >= from) {
-                    self.push(header.kind, &payload, header.payload_crc, old.evicts, block);
+                    self.push(header.kind(), &payload, header.payload_crc, old.evicts, block);
                 }
             } else {
                 let first = self.next_seq;

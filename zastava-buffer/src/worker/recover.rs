@@ -7,8 +7,7 @@ use std::io;
 use super::{Tail, cursor_name};
 use crate::config::{CLASSES_MAX, Config, blocks};
 use crate::format::{
-    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFound,
-    SegmentName, TRAILER_BYTES,
+    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, TRAILER_BYTES,
 };
 use crate::lane::{Lane, Place, Segment, Stretch};
 use crate::mistake::{Mistake, planted};
@@ -96,10 +95,10 @@ pub(crate) fn locate(
         let (mut is_newer, mut buffer_id) = (false, None);
         match SegmentHeader::decode(&header[..read]) {
             // A header of another class would put its numbers where they do not belong.
-            SegmentHeaderFound::Current(header) if header.name.class == identity.class => {
-                (identity, buffer_id) = (header.name, Some(header.buffer_id));
+            SegmentHeader::Current { name, buffer_id: id } if name.class == identity.class => {
+                (identity, buffer_id) = (name, Some(id));
             }
-            SegmentHeaderFound::Newer => is_newer = true,
+            SegmentHeader::Newer => is_newer = true,
             _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
         }
         let located = Located { file: file.clone(), identity, len: *len, is_newer, buffer_id };

@@ -133,7 +133,7 @@ impl Worker {
         let (len, total) = (SEGMENT_HEADER_BYTES as u64, Tally::default());
         let active = Active { name: name.clone(), salt, len, end: first_seq, total, is_name_synced: false };
         self.tails[class].active = Some(active);
-        self.store().write(&name, 0, &SegmentHeader { name: identity, buffer_id }.encode())
+        self.store().write(&name, 0, &SegmentHeader::encode(&identity, buffer_id))
     }
 
     /// Removes the oldest segment of the lowest class; false if there is none.
