@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::tally::Drops;
+use crate::tally::{Drops, Tally};
 
 /// What sort of record this is, by the caller's own numbering. Policies and losses go by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +84,19 @@ impl Entry {
         match self {
             Self::Record(record) => record.seq,
             Self::Gap(gap) => gap.last_seq,
+        }
+    }
+
+    /// That the numbers from `first_seq` on are lost, as many as the tally has.
+    pub(crate) fn gap(first_seq: u64, lost: Tally) -> Self {
+        let last_seq = first_seq + lost.total() - 1;
+        Self::Gap(Gap { first_seq, last_seq, counts: Drops(lost) })
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Tally) {
+        match self {
+            Self::Record(record) => sum.add((Some(record.kind), None), 1),
+            Self::Gap(gap) => sum.merge(&gap.counts.0),
         }
     }
 

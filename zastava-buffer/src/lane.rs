@@ -13,7 +13,7 @@ pub(crate) use memory::Piece;
 use read::Out;
 
 use crate::config::blocks;
-use crate::entry::{Entry, Gap};
+use crate::entry::Entry;
 use crate::format::{Cursor, SEGMENT_HEADER_BYTES, SegmentName};
 use crate::scan::Extent;
 use crate::tally::{DropReason, Tally};
@@ -83,8 +83,6 @@ pub(crate) struct Segment {
     pub(crate) disk_bytes: u64,
     /// It is the last one, and written to.
     pub(crate) is_active: bool,
-    /// Once damage was met: what each unknown stretch held.
-    pub(crate) damage: Option<Vec<(u64, Tally)>>,
 }
 
 impl Stretch {
@@ -125,21 +123,9 @@ impl Stretch {
 
     /// What to read to get all from `seq` on.
     pub(crate) fn extent(&self, seq: u64) -> Option<Extent> {
-        let Segment { file, identity, len, .. } = self.segment()?;
-        Some(Extent {
-            name: file.clone(),
-            salt: identity.salt,
-            offset: SEGMENT_HEADER_BYTES as u64,
-            seq: identity.first_seq,
-            len: *len,
-            from_seq: seq,
-            known_end: self.end,
-            limit: self.end,
-        })
-    }
-
-    fn gap(&self) -> Entry {
-        Entry::Gap(Gap { first_seq: self.from, last_seq: self.end - 1, counts: self.tally.drops() })
+        let &Segment { ref file, identity, len, .. } = self.segment()?;
+        let (name, end) = (file.clone(), self.end);
+        Some(Extent { name, identity, len, from_seq: seq, known_end: end, limit: end })
     }
 }
 
@@ -204,8 +190,8 @@ impl Lane {
 
     pub(crate) fn dropped(&self) -> Tally {
         let mut dropped = self.cursor.dropped.clone();
-        let tallies = self.segments.iter().chain(&self.ring).map(|stretch| stretch.tally.drops());
-        tallies.for_each(|drops| dropped.merge(&drops.0));
+        let stretches = self.segments.iter().chain(&self.ring);
+        stretches.for_each(|stretch| dropped.merge(&stretch.tally.drops()));
         dropped
     }
 
@@ -262,7 +248,7 @@ impl Lane {
     /// A new segment, which is written to from now on.
     pub(crate) fn begin(&mut self, file: String, identity: SegmentName, disk_bytes: u64) {
         let (from, len) = (identity.first_seq, SEGMENT_HEADER_BYTES as u64);
-        let segment = Segment { file, identity, len, disk_bytes, is_active: true, damage: None };
+        let segment = Segment { file, identity, len, disk_bytes, is_active: true };
         let place = Place::File(segment);
         self.segments.push_back(Stretch { from, end: from, tally: Tally::default(), place });
     }

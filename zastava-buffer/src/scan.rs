@@ -2,11 +2,14 @@
 //! a record or as lost. Damage is skipped by looking for the next intact header.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::entry::Kind;
-use crate::format::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, gap_tally};
+use crate::entry::{Entry, Record};
+use crate::format::{
+    FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER_BYTES, SegmentName, gap_tally,
+};
 use crate::store::Store;
 use crate::tally::{DropReason, Tally};
 
@@ -23,10 +26,7 @@ const FAILURES_OF_STORE: u32 = 300;
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
     pub(crate) name: String,
-    pub(crate) salt: u32,
-    /// Where to begin, and the number expected there.
-    pub(crate) offset: u64,
-    pub(crate) seq: u64,
+    pub(crate) identity: SegmentName,
     /// Where frames end.
     pub(crate) len: u64,
     /// Numbers below were settled earlier: they are passed over.
@@ -37,205 +37,155 @@ pub(crate) struct Extent {
     pub(crate) limit: u64,
 }
 
-#[derive(Debug)]
-pub(crate) enum Found {
-    Record {
-        seq: u64,
-        kind: Kind,
-        payload: Bytes,
-    },
-    /// Numbers from `first` up to `end`; the tally sums up to them.
-    Lost {
-        first: u64,
-        end: u64,
-        tally: Tally,
-    },
-}
-
-impl Found {
-    pub(crate) fn add_to(&self, sum: &mut Tally) {
-        match self {
-            Self::Record { kind, .. } => sum.add((Some(*kind), None), 1),
-            Self::Lost { tally, .. } => sum.merge(tally),
-        }
-    }
-}
-
 /// An iterator over a segment.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    window: Window,
-    extent: Extent,
-    torn_tail: bool,
+    /// More may be written by the time somebody reads on, and more settled.
+    pub(crate) extent: Extent,
+    /// Where it stands, and the number that comes next.
+    offset: u64,
+    pub(crate) seq: u64,
+    /// The segment ends in part of a frame; known once `next` has returned `None`.
+    pub(crate) torn_tail: bool,
+    /// A stretch of the file in memory, and where it begins.
+    held: Bytes,
+    held_from: u64,
+    /// So often reading has failed here.
+    failures: u32,
 }
 
 impl Frames {
     /// Where reading has failed so often already, pages that cannot be read count as damage in the end, instead of
     /// being an error.
     pub(crate) fn new(extent: Extent, failures: u32) -> Self {
-        let window =
-            Window { name: extent.name.clone(), len: extent.len, start: 0, bytes: Bytes::new(), failures };
-        Self { window, extent, torn_tail: false }
+        let (offset, seq) = (SEGMENT_HEADER_BYTES as u64, extent.identity.first_seq);
+        Self { extent, offset, seq, torn_tail: false, held: Bytes::new(), held_from: 0, failures }
     }
 
-    /// Reads on where it stands. More may be written by now, and more settled.
-    pub(crate) fn go_on(&mut self, extent: Extent) {
-        self.window.len = extent.len;
-        self.extent = Extent { offset: self.extent.offset, seq: self.extent.seq, ..extent };
-    }
-
-    /// The next number that was not settled earlier, or `None` at the end of the segment.
-    pub(crate) fn next(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
-        loop {
-            let Some(found) = self.step(store)? else { return Ok(None) };
+    /// What comes next and was not settled earlier, or `None` at the end of the segment.
+    pub(crate) fn next(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
+        while let Some(found) = self.step(store)? {
+            let from = self.extent.from_seq;
             match found {
-                Found::Lost { first, end, tally } if end > self.extent.from_seq => {
-                    let first = first.max(self.extent.from_seq);
-                    return Ok(Some(Found::Lost { first, end, tally: tally.part(end - first) }));
+                Entry::Gap(mut gap) if (gap.first_seq + 1..=gap.last_seq).contains(&from) => {
+                    let rest = gap.counts.0.take((None, None), gap.last_seq + 1 - from);
+                    return Ok(Some(Entry::gap(from, rest)));
                 }
-                Found::Record { seq, .. } if seq >= self.extent.from_seq => return Ok(Some(found)),
+                found if found.last_seq() >= from => return Ok(Some(found)),
                 _ => {}
             }
         }
-    }
-
-    /// The number that comes next.
-    pub(crate) fn seq(&self) -> u64 {
-        self.extent.seq
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.extent.name
-    }
-
-    /// Whether the segment ended in part of a frame, once `next` has returned `None`.
-    pub(crate) fn torn_tail(&self) -> bool {
-        self.torn_tail
+        Ok(None)
     }
 
     /// Moves over one frame or one stretch of damage.
-    fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
-        let (offset, seq) = (self.extent.offset, self.extent.seq);
+    fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
+        let SegmentName { salt, epoch, .. } = self.extent.identity;
+        let (start, seq) = (self.offset + FRAME_HEADER_BYTES as u64, self.seq);
         if seq >= self.extent.limit {
             return Ok(None);
         }
-        let bytes = self.window.at(store, offset, FRAME_HEADER_BYTES)?;
-        let Some(bytes) = bytes.first_chunk() else { return Ok(self.end(false)) };
-        let header = match FrameHeader::decode(bytes, self.extent.salt) {
+        let at = self.load(store, self.offset, FRAME_HEADER_BYTES)?;
+        let Some(bytes) = self.held[at].first_chunk() else { return Ok(self.end(false)) };
+        let header = match FrameHeader::decode(bytes, salt) {
             Some(header) if header.seq == seq && header.end_seq() <= self.extent.limit => header,
             _ => return self.resynchronise(store),
         };
-        let start = offset + FRAME_HEADER_BYTES as u64;
-        let payload = self.window.at(store, start, header.payload_bytes as usize)?;
-        if payload.len() < header.payload_bytes as usize {
+        let at = self.load(store, start, header.payload_bytes as usize)?;
+        if at.len() < header.payload_bytes as usize {
             return Ok(self.end(false));
         }
-        let intact = header.matches(payload);
-        let gap = if intact && header.is_gap() { gap_tally(&header, payload) } else { None };
-        self.extent.offset = start + u64::from(header.payload_bytes);
-        self.extent.seq = header.end_seq();
+        let payload = self.held.slice(at);
+        self.offset = start + payload.len() as u64;
+        self.seq = header.end_seq();
+        let (intact, kind) = (header.matches(&payload), header.kind());
         if intact && header.is_record() {
-            let payload = self.window.slice(start, header.payload_bytes as usize);
-            return Ok(Some(Found::Record { seq, kind: header.kind(), payload }));
+            return Ok(Some(Entry::Record(Record { seq, epoch, kind, bytes: payload, attempt: 1 })));
         }
-        let reason = if header.is_record() || header.is_gap() {
-            DropReason::Corrupt
-        } else {
-            DropReason::UnreadableVersion
+        let told = if intact && header.is_gap() { gap_tally(&header, &payload) } else { None };
+        let fate = match (header.is_record(), header.is_gap()) {
+            (true, _) => (Some(kind), Some(DropReason::Corrupt)),
+            (_, true) => (None, Some(DropReason::Corrupt)),
+            _ => (Some(kind), Some(DropReason::UnreadableVersion)),
         };
-        let kind = if header.is_gap() { None } else { Some(header.kind()) };
-        let tally = gap.unwrap_or_else(|| Tally::of((kind, Some(reason)), u64::from(header.span)));
-        Ok(Some(Found::Lost { first: seq, end: header.end_seq(), tally }))
+        let lost = told.unwrap_or_else(|| Tally::of(fate, u64::from(header.span)));
+        Ok(Some(Entry::gap(seq, lost)))
     }
 
     /// Finds the next header whose number can be right.
-    fn resynchronise(&mut self, store: &mut dyn Store) -> io::Result<Option<Found>> {
-        let mut offset = self.extent.offset + 1;
-        while let Some(candidate) = self.window.find(store, &FRAME_MAGIC, offset)? {
+    fn resynchronise(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
+        let mut offset = self.offset + 1;
+        while let Some(candidate) = self.find_magic(store, offset)? {
             offset = candidate + 1;
-            let bytes = self.window.at(store, candidate, FRAME_HEADER_BYTES)?;
-            let Some(bytes) = bytes.first_chunk() else { break };
-            let Some(header) = FrameHeader::decode(bytes, self.extent.salt) else { continue };
-            if header.seq < self.extent.seq || header.end_seq() > self.extent.limit {
-                continue;
+            let at = self.load(store, candidate, FRAME_HEADER_BYTES)?;
+            let Some(bytes) = self.held[at].first_chunk() else { break };
+            match FrameHeader::decode(bytes, self.extent.identity.salt) {
+                Some(header) if header.seq >= self.seq && header.end_seq() <= self.extent.limit => {
+                    self.offset = candidate;
+                    // Nothing is lost when all that was skipped are bytes between two frames.
+                    let lost = self.lost_up_to(header.seq, DropReason::Corrupt);
+                    return if lost.is_some() { Ok(lost) } else { self.step(store) };
+                }
+                _ => {}
             }
-            self.extent.offset = candidate;
-            // Nothing is lost when all that was skipped are bytes between two frames.
-            let lost = self.lost_up_to(header.seq, DropReason::Corrupt);
-            return if lost.is_some() { Ok(lost) } else { self.step(store) };
         }
         Ok(self.end(true))
     }
 
     /// The rest of the file holds no frame. Numbers that must have been here are lost; if none is
     /// known, bytes that are no torn frame stand for one record at least.
-    fn end(&mut self, damaged: bool) -> Option<Found> {
-        let rest = self.extent.len.saturating_sub(self.extent.offset);
-        self.extent.offset = self.extent.len.max(self.extent.offset);
-        let reason = if damaged { DropReason::Corrupt } else { DropReason::Missing };
+    fn end(&mut self, damaged: bool) -> Option<Entry> {
+        let has_rest = self.offset < self.extent.len;
+        self.offset = self.extent.len.max(self.offset);
         let known = self.extent.known_end.min(self.extent.limit);
-        let least = if damaged { self.extent.seq + 1 } else { self.extent.seq };
+        let (least, reason) = match damaged {
+            true => (self.seq + 1, DropReason::Corrupt),
+            false => (self.seq, DropReason::Missing),
+        };
         let lost = self.lost_up_to(known.max(least), reason);
-        self.torn_tail |= lost.is_none() && rest > 0;
+        self.torn_tail |= lost.is_none() && has_rest;
         lost
     }
 
-    fn lost_up_to(&mut self, end: u64, reason: DropReason) -> Option<Found> {
-        let first = std::mem::replace(&mut self.extent.seq, end);
-        let tally = Tally::of((None, Some(reason)), end - first);
-        (end > first).then_some(Found::Lost { first, end, tally })
+    fn lost_up_to(&mut self, end: u64, reason: DropReason) -> Option<Entry> {
+        let first = std::mem::replace(&mut self.seq, end);
+        (end > first).then(|| Entry::gap(first, Tally::of((None, Some(reason)), end - first)))
     }
-}
 
-/// A stretch of the file in memory.
-#[derive(Debug)]
-struct Window {
-    name: String,
-    len: u64,
-    start: u64,
-    bytes: Bytes,
-    /// So often reading has failed here.
-    failures: u32,
-}
-
-impl Window {
-    /// `wanted` bytes from `offset`, or fewer where the file ends.
-    fn at(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<&[u8]> {
-        let left = self.len.saturating_sub(offset);
-        let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
+    /// Where `held` has the `wanted` bytes from `offset`, or fewer where the file ends.
+    fn load(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<Range<usize>> {
+        let left = self.extent.len.saturating_sub(offset);
+        let wanted = left.min(wanted as u64);
         if wanted == 0 {
-            return Ok(&[]);
+            return Ok(0..0);
         }
-        let held = self.start..=self.start + self.bytes.len() as u64;
-        if !(held.contains(&offset) && held.contains(&(offset + wanted as u64))) {
-            self.fill(store, offset, wanted.max(WINDOW_BYTES))?;
+        let held_end = self.held_from + self.held.len() as u64;
+        if offset < self.held_from || offset + wanted > held_end {
+            self.fill(store, offset, left.min(wanted.max(WINDOW_BYTES as u64)) as usize)?;
         }
-        let at = (offset - self.start) as usize;
-        Ok(&self.bytes[at.min(self.bytes.len())..self.bytes.len().min(at + wanted)])
+        let at = (offset - self.held_from) as usize;
+        Ok(at..self.held.len().min(at + wanted as usize))
     }
 
     fn fill(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<()> {
-        let left = self.len - offset;
-        let wanted = usize::try_from(left).map_or(wanted, |left| wanted.min(left));
-        // After a failed read the window holds nothing, so that the next call reads again.
-        self.start = offset;
+        // After a failed read nothing is held, so that the next call reads again.
+        self.held_from = offset;
         // Memory that nobody holds a slice of serves again, unless a long record made it large.
-        let held = std::mem::take(&mut self.bytes).try_into_mut().ok();
+        let held = std::mem::take(&mut self.held).try_into_mut().ok();
         let mut buffer = held.filter(|held| held.capacity() <= WINDOW_BYTES).unwrap_or_default();
         buffer.resize(wanted, 0);
-        let read = match store.read(&self.name, offset, &mut buffer) {
+        let name = &self.extent.name;
+        let read = match store.read(name, offset, &mut buffer) {
             // A file that is gone has no bytes; its numbers are lost, and are counted like any others.
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) if self.failures >= FAILURES_OF_PAGE => {
                 // A bad sector costs a page. If nothing of the file can be read it is not that, but trouble that
                 // may pass: for long nothing is given up for it.
-                let may_pass =
-                    self.failures < FAILURES_OF_STORE && store.read(&self.name, 0, &mut [0]).is_err();
-                if may_pass {
+                if self.failures < FAILURES_OF_STORE && store.read(name, 0, &mut [0]).is_err() {
                     return Err(error);
                 }
                 for (page, bytes) in buffer.chunks_mut(PAGE_BYTES).enumerate() {
-                    if store.read(&self.name, offset + (page * PAGE_BYTES) as u64, bytes).is_err() {
+                    if store.read(name, offset + (page * PAGE_BYTES) as u64, bytes).is_err() {
                         bytes.fill(0);
                     }
                 }
@@ -244,29 +194,24 @@ impl Window {
             read => read?,
         };
         buffer.truncate(read);
-        self.bytes = buffer.freeze();
+        self.held = buffer.freeze();
         Ok(())
     }
 
-    /// The bytes that `at` has just loaded.
-    fn slice(&self, offset: u64, len: usize) -> Bytes {
-        if len == 0 {
-            return Bytes::new();
-        }
-        let at = (offset - self.start) as usize;
-        self.bytes.slice(at..at + len)
-    }
-
-    /// Where `pattern` first occurs from `offset` on. Searches all that is held before it reads on,
-    /// so that a file full of patterns is still read once only.
-    fn find(&mut self, store: &mut dyn Store, pattern: &[u8; 4], mut offset: u64) -> io::Result<Option<u64>> {
-        while self.at(store, offset, pattern.len())?.len() == pattern.len() {
-            let held = &self.bytes[(offset - self.start) as usize..];
-            if let Some(at) = held.windows(pattern.len()).position(|bytes| bytes == pattern) {
+    /// Where a frame may begin, from `offset` on. Searches all that is held before it reads on, so that a file
+    /// full of such places is still read once only.
+    fn find_magic(&mut self, store: &mut dyn Store, mut offset: u64) -> io::Result<Option<u64>> {
+        const BYTES: usize = FRAME_MAGIC.len();
+        loop {
+            let at = self.load(store, offset, BYTES)?;
+            if at.len() < BYTES {
+                return Ok(None);
+            }
+            let held = &self.held[at.start..];
+            if let Some(at) = held.windows(BYTES).position(|bytes| bytes == FRAME_MAGIC) {
                 return Ok(Some(offset + at as u64));
             }
-            offset += (held.len() - pattern.len() + 1) as u64;
+            offset += (held.len() - BYTES + 1) as u64;
         }
-        Ok(None)
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::format::{CURSOR_BYTES, FRAME_HEADER_BYTES};
 use crate::lane::{Lane, Piece};
 use crate::stats::{Cause, Health, Stats};
-use crate::tally::{DropReason, Tally};
+use crate::tally::{DropReason, Drops, Tally};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -313,10 +313,10 @@ impl State {
             acked: self.lanes.iter().map(|lane| lane.cursor.acked).sum(),
             pending: self.lanes.iter().map(Lane::pending).sum(),
             in_memory: self.lanes.iter().map(Lane::in_memory_records).sum(),
-            dropped: dropped.drops(),
-            refused: self.refused.drops(),
+            dropped: Drops(dropped),
+            refused: Drops(self.refused.clone()),
             acked_before: self.acked_before,
-            dropped_before: self.dropped_before.drops(),
+            dropped_before: Drops(self.dropped_before.clone()),
             disk_bytes: self.disk_bytes(),
             set_aside_bytes: self.set_aside_bytes,
             ring_bytes: self.ring_bytes,

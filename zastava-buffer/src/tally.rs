@@ -107,8 +107,8 @@ impl Tally {
     }
 
     /// What is lost of it.
-    pub(crate) fn drops(&self) -> Drops {
-        Drops(Self(self.iter().filter(|((_, reason), _)| reason.is_some()).collect()))
+    pub(crate) fn drops(&self) -> Self {
+        Self(self.iter().filter(|((_, reason), _)| reason.is_some()).collect())
     }
 
     /// All that is live is dropped for this reason; how many that were.
@@ -118,11 +118,6 @@ impl Tally {
             self.add((kind, lost.or(Some(reason))), count);
         }
         live
-    }
-
-    /// Takes out one of this fate, if there is one.
-    pub(crate) fn take_one(&mut self, fate: Fate) -> bool {
-        self.take_of(fate, 1) == 1
     }
 
     /// Takes out `count` and says what they were: of this fate if there are such, else what became of that
@@ -139,12 +134,8 @@ impl Tally {
         taken
     }
 
-    /// So many of these numbers, whatever they are.
-    pub(crate) fn part(&self, count: u64) -> Self {
-        self.clone().take((None, None), count)
-    }
-
-    fn take_of(&mut self, fate: Fate, max: u64) -> u64 {
+    /// Takes out what there is of this fate, at most so many; how many that were.
+    pub(crate) fn take_of(&mut self, fate: Fate, max: u64) -> u64 {
         let Some(count) = self.0.get_mut(&fate) else { return 0 };
         let taken = max.min(*count);
         *count -= taken;

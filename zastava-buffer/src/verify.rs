@@ -2,10 +2,11 @@
 
 use std::io;
 
-use crate::scan::{Found, Frames};
+use crate::entry::Entry;
+use crate::scan::Frames;
 use crate::stats::OpenReport;
 use crate::store::Store;
-use crate::tally::{DropReason, Drops, Fate};
+use crate::tally::{DropReason, Drops};
 use crate::worker::{locate, read_extent};
 
 /// What the segments hold, acknowledged or not.
@@ -43,7 +44,11 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
             }
             let successor = segments.get(at + 1).map(|next| next.identity.first_seq);
             let (extent, _) = read_extent(store, segment, successor)?;
-            verified.add(Frames::new(extent, 0), store)?;
+            let mut frames = Frames::new(extent, 0);
+            while let Some(entry) = frames.next(store)? {
+                verified.add(&entry);
+            }
+            verified.segments += 1;
         }
     }
     verified.damaged_headers = report.damaged_headers;
@@ -51,21 +56,17 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
 }
 
 impl Verified {
-    fn add(&mut self, mut frames: Frames, store: &mut dyn Store) -> io::Result<()> {
-        self.segments += 1;
-        while let Some(found) = frames.next(store)? {
-            match found {
-                Found::Record { payload, .. } => {
-                    self.records += 1;
-                    self.bytes += payload.len() as u64;
-                }
-                // A gap that was written as such is as it should be.
-                Found::Lost { tally, .. } => {
-                    let is_damage = |lost: &(Fate, u64)| lost.0.1 != Some(DropReason::MemoryFull);
-                    tally.iter().filter(is_damage).for_each(|(fate, count)| self.lost.0.add(fate, count));
-                }
+    fn add(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Record(record) => {
+                self.records += 1;
+                self.bytes += record.bytes.len() as u64;
+            }
+            // A gap that was written as such is as it should be.
+            Entry::Gap(gap) => {
+                let damage = gap.counts.iter().filter(|(_, reason, _)| *reason != DropReason::MemoryFull);
+                damage.for_each(|(kind, reason, count)| self.lost.0.add((kind, Some(reason)), count));
             }
         }
-        Ok(())
     }
 }

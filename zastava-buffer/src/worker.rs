@@ -16,6 +16,7 @@ pub(crate) use recover::{locate, read_extent};
 use write::Active;
 
 use crate::config::Commit;
+use crate::entry::Gap;
 use crate::error::Error;
 use crate::format::Cursor;
 use crate::lane::Lane;
@@ -53,6 +54,8 @@ pub(crate) struct Tail {
     saved: Option<Instant>,
     synced: Option<Instant>,
     reader: Option<Frames>,
+    /// The last segment in which damage was met, and what its gaps of unknown kind held.
+    surveyed: (String, Vec<Gap>),
     read_retry: Retry,
 }
 

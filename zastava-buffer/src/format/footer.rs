@@ -1,7 +1,7 @@
 //! What a segment holds, at its end: written when it is full, so that opening need not read it, and a
 //! destroyed stretch can be counted by kind.
 
-use super::{LINE_BYTES, field, put, put_line, seal, tally_of_lines};
+use super::{LINE_BYTES, field, is_sealed, put, put_line, seal, tally_of_lines};
 use crate::tally::Tally;
 
 /// The fixed part, which ends the file. The lines stand before it.
@@ -18,6 +18,9 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
+    /// No footer is longer.
+    pub(crate) const BYTES_MAX: u64 = (LINES_MAX * LINE_BYTES + TRAILER_BYTES) as u64;
+
     pub(crate) fn bytes(tally: &Tally) -> u64 {
         (tally.len().min(LINES_MAX) * LINE_BYTES + TRAILER_BYTES) as u64
     }
@@ -34,19 +37,16 @@ impl Footer {
         bytes
     }
 
-    /// How long the footer is that ends with this trailer; `None` if it is no trailer.
-    pub(crate) fn len_of(trailer: &[u8]) -> Option<usize> {
+    /// The footer that ends these bytes, and how long it is.
+    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<(Self, u64)> {
+        let trailer = bytes.last_chunk::<TRAILER_BYTES>()?;
         let lines = u32::from_le_bytes(field(trailer, 16)) as usize;
-        (trailer[..8] == MAGIC && lines <= LINES_MAX).then_some(lines * LINE_BYTES + TRAILER_BYTES)
-    }
-
-    /// `bytes` is as long as [`len_of`](Self::len_of) says.
-    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
-        let at = bytes.len() - TRAILER_BYTES;
-        let crc = u32::from_le_bytes(field(bytes, at + 28));
-        let intact = crc == crc32c::crc32c_append(salt, &bytes[..at + 28]);
-        let footer =
-            Self { end_seq: u64::from_le_bytes(field(bytes, at + 8)), tally: tally_of_lines(&bytes[..at]) };
-        intact.then_some(footer)
+        if trailer[..8] != MAGIC || lines > LINES_MAX {
+            return None;
+        }
+        let start = bytes.len().checked_sub(lines * LINE_BYTES + TRAILER_BYTES)?;
+        let (lines, end_seq) = (&bytes[start..bytes.len() - TRAILER_BYTES], field(trailer, 8));
+        let footer = Self { end_seq: u64::from_le_bytes(end_seq), tally: tally_of_lines(lines) };
+        is_sealed(&bytes[start..], salt).then_some((footer, (bytes.len() - start) as u64))
     }
 }

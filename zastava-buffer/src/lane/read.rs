@@ -62,7 +62,9 @@ impl Lane {
         match &mut stretch.place {
             // The first of it are out, and settle what is lost here: what is left is known after that.
             Place::Lost if stretch.from < seq => return None,
-            Place::Lost if self.ahead.is_empty() => self.ahead.push_front(stretch.gap()),
+            Place::Lost if self.ahead.is_empty() => {
+                self.ahead.push_front(Entry::gap(stretch.from, stretch.tally.clone()));
+            }
             Place::Memory(block) if self.ahead.is_empty() => self.ahead.extend(block.entries(seq, epoch)),
             _ => {}
         }
@@ -79,11 +81,10 @@ impl Lane {
         self.ahead.back().map_or(self.read_seq, |last| last.last_seq() + 1)
     }
 
-    /// What the worker should read next, and its epoch.
-    pub(crate) fn read_job(&self) -> Option<(Extent, u32)> {
+    /// What the worker should read next.
+    pub(crate) fn read_job(&self) -> Option<Extent> {
         let seq = self.ahead_end();
-        let stretch = self.stretch(seq)?;
-        Some((stretch.extent(seq)?, stretch.segment()?.identity.epoch))
+        self.stretch(seq)?.extent(seq)
     }
 
     /// The worker has read these, from `seq` on.
@@ -121,7 +122,7 @@ impl Lane {
         stretch.from = last + 1;
         let (mut acked, mut dropped) = (0, Tally::default());
         match entry {
-            Entry::Record(record) if stretch.tally.take_one((Some(record.kind), None)) => acked += 1,
+            Entry::Record(record) if stretch.tally.take_of((Some(record.kind), None), 1) == 1 => acked += 1,
             Entry::Record(record) => dropped = stretch.tally.take((Some(record.kind), None), 1),
             Entry::Gap(gap) => {
                 for (kind, reason, count) in gap.counts.iter() {
@@ -130,7 +131,7 @@ impl Lane {
             }
         }
         self.cursor.acked += acked + dropped.live();
-        self.cursor.dropped.merge(&dropped.drops().0);
+        self.cursor.dropped.merge(&dropped.drops());
         self.cursor.told_through = last;
         self.is_dirty = true;
     }

@@ -1,21 +1,18 @@
 //! From segments to the consumer, a stretch ahead of it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
 use super::{Retry, Worker};
-use crate::entry::{Entry, Gap, Kind, Record};
+use crate::entry::{Entry, Gap};
 use crate::lane::Stretch;
-use crate::scan::{Extent, Found, Frames};
+use crate::scan::{Extent, Frames};
 use crate::stats::Cause;
-use crate::tally::{DropReason, Fate, Tally};
+use crate::tally::{DropReason, Drops, Tally};
 
 /// Payload and entries read in one step, at least one record.
 const BYTES_MAX: usize = 1 << 20;
 const ENTRIES_MAX: usize = 4096;
-/// What a stretch is where no intact header tells more.
-const UNKNOWN: [Fate; 2] = [(None, Some(DropReason::Corrupt)), (None, Some(DropReason::Missing))];
 
 impl Worker {
     /// Reads for every class whose consumer waits; whether there was any.
@@ -23,7 +20,7 @@ impl Worker {
         let mut has_worked = false;
         for class in 0..self.tails.len() {
             let job = self.lane(class, |lane| if lane.wants_read { lane.read_job() } else { None });
-            let Some((extent, epoch)) = job else {
+            let Some(extent) = job else {
                 // What could not be read may be gone since.
                 self.tails[class].read_retry = Retry::default();
                 continue;
@@ -32,7 +29,7 @@ impl Worker {
                 continue;
             }
             let seq = extent.from_seq;
-            match self.read(class, extent, epoch) {
+            match self.read(class, extent) {
                 Ok(entries) => {
                     self.tails[class].read_retry = Retry::default();
                     self.shared.update(|state| {
@@ -51,26 +48,22 @@ impl Worker {
         has_worked
     }
 
-    fn read(&mut self, class: usize, extent: Extent, epoch: u32) -> io::Result<Vec<Entry>> {
+    fn read(&mut self, class: usize, extent: Extent) -> io::Result<Vec<Entry>> {
         let mut frames = match self.tails[class].reader.take() {
-            Some(mut last) if last.name() == extent.name && last.seq() <= extent.from_seq => {
-                last.go_on(extent);
+            Some(mut last) if last.extent.name == extent.name && last.seq <= extent.from_seq => {
+                last.extent = extent;
                 last
             }
             _ => Frames::new(extent, self.tails[class].read_retry.failures),
         };
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        while bytes < BYTES_MAX && entries.len() < ENTRIES_MAX {
-            let Some(found) = frames.next(self.store())? else { break };
-            let entry = match found {
-                Found::Record { seq, kind, payload: bytes } => {
-                    Entry::Record(Record { seq, epoch, kind, bytes, attempt: 1 })
-                }
-                Found::Lost { first, end, tally } => {
-                    let counts = self.damage(class, first, tally)?.drops();
-                    Entry::Gap(Gap { first_seq: first, last_seq: end - 1, counts })
-                }
-            };
+        while bytes < BYTES_MAX
+            && entries.len() < ENTRIES_MAX
+            && let Some(mut entry) = frames.next(self.store())?
+        {
+            if let Entry::Gap(gap) = &mut entry {
+                self.identify(class, &frames.extent.name, gap)?;
+            }
             bytes += entry.payload_bytes();
             entries.push(entry);
         }
@@ -79,70 +72,65 @@ impl Worker {
     }
 
     /// Damage was met: from now on it is in the books, and by kind as far as that can be known.
-    fn damage(&mut self, class: usize, first: u64, lost: Tally) -> io::Result<Tally> {
+    fn identify(&mut self, class: usize, file: &str, gap: &mut Gap) -> io::Result<()> {
         let whole = self.lane(class, |lane| {
-            let stretch = lane.stretch(first).filter(|stretch| stretch.from <= first)?;
-            let is_known = stretch.segment()?.damage.is_some();
-            Some((stretch.extent(stretch.from)?, stretch.tally.clone())).filter(|_| !is_known)
+            let stretch = lane.stretch(gap.first_seq).filter(|stretch| stretch.from <= gap.first_seq)?;
+            Some((stretch.extent(stretch.from)?, stretch.tally.clone()))
         });
-        if let Some((extent, believed)) = whole {
+        if self.tails[class].surveyed.0 != file
+            && let Some((extent, believed)) = whole
+        {
             let from = extent.from_seq;
             let frames = Frames::new(extent, self.tails[class].read_retry.failures);
-            let (found, damage) = self.survey(frames, &believed)?;
-            self.lane(class, |lane| {
+            let (found, unknown) = self.survey(frames, &believed)?;
+            let is_installed = self.lane(class, |lane| {
                 // It may have been settled further, or be gone, while it was read.
                 let same = |stretch: &&mut Stretch| stretch.from == from && stretch.tally == believed;
-                if let Some(stretch) = lane.stretch_mut(first).filter(same)
-                    && let Some(segment) = stretch.segment_mut()
-                    && found.total() == believed.total()
-                {
-                    segment.damage = Some(damage);
-                    stretch.tally = found;
-                }
+                let stretch = lane.stretch_mut(gap.first_seq).filter(same);
+                let stretch = stretch.filter(|_| found.total() == believed.total());
+                stretch.map(|stretch| stretch.tally = found).is_some()
             });
+            if is_installed {
+                self.tails[class].surveyed = (file.to_owned(), unknown);
+            }
         }
-        let known = self.lane(class, |lane| {
-            let damage = lane.stretch(first)?.segment()?.damage.as_ref()?;
-            damage.iter().find(|(at, known)| *at == first && known.total() == lost.total()).cloned()
-        });
-        Ok(known.map_or(lost, |(_, known)| known))
+        let same = |known: &&Gap| (known.first_seq, known.last_seq) == (gap.first_seq, gap.last_seq);
+        if let Some(known) = self.tails[class].surveyed.1.iter().find(same) {
+            gap.counts = known.counts.clone();
+        }
+        Ok(())
     }
 
     /// Reads what is not settled of a segment: the kinds that the books believed to be there and that are not, were
-    /// in the stretches of unknown kind.
-    fn survey(&mut self, mut frames: Frames, believed: &Tally) -> io::Result<(Tally, Vec<(u64, Tally)>)> {
+    /// in the gaps of unknown kind.
+    fn survey(&mut self, mut frames: Frames, believed: &Tally) -> io::Result<(Tally, Vec<Gap>)> {
         let (mut all, mut unknown) = (Tally::default(), Vec::new());
-        while let Some(found) = frames.next(self.store())? {
-            match found {
-                Found::Lost { first, tally, .. } if tally.iter().all(|(fate, _)| UNKNOWN.contains(&fate)) => {
-                    unknown.push((first, tally));
+        while let Some(entry) = frames.next(self.store())? {
+            match entry {
+                // No intact header tells more.
+                Entry::Gap(gap)
+                    if gap.counts.iter().all(|(kind, reason, _)| {
+                        kind.is_none() && matches!(reason, DropReason::Corrupt | DropReason::Missing)
+                    }) =>
+                {
+                    unknown.push(gap);
                 }
-                found => found.add_to(&mut all),
+                entry => entry.add_to(&mut all),
             }
         }
-        let mut missing = by_kind(believed);
-        for (kind, count) in by_kind(&all) {
-            missing.entry(kind).and_modify(|believed| *believed = believed.saturating_sub(count));
-        }
-        for (_, lost) in &mut unknown {
+        let mut missing = Tally::default();
+        believed.iter().for_each(|((kind, _), count)| missing.add((kind, None), count));
+        all.iter().for_each(|((kind, _), count)| _ = missing.take_of((kind, None), count));
+        for gap in &mut unknown {
             let mut known = Tally::default();
-            for ((_, reason), mut count) in lost.iter() {
-                for (kind, missing) in &mut missing {
-                    let part = count.min(*missing);
-                    known.add((*kind, reason), part);
-                    (*missing, count) = (*missing - part, count - part);
-                }
-                known.add((None, reason), count);
+            for (_, reason, count) in gap.counts.iter() {
+                let kinds = missing.take((None, None), count);
+                kinds.iter().for_each(|((kind, _), count)| known.add((kind, Some(reason)), count));
+                known.add((None, Some(reason)), count - kinds.total());
             }
             all.merge(&known);
-            *lost = known;
+            gap.counts = Drops(known);
         }
         Ok((all, unknown))
     }
-}
-
-fn by_kind(tally: &Tally) -> BTreeMap<Option<Kind>, u64> {
-    let mut kinds = BTreeMap::new();
-    tally.iter().for_each(|((kind, _), count)| *kinds.entry(kind).or_insert(0) += count);
-    kinds
 }

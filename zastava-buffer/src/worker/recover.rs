@@ -7,7 +7,7 @@ use std::io;
 use super::{Tail, cursor_name};
 use crate::config::{CLASSES_MAX, Config, blocks};
 use crate::format::{
-    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, TRAILER_BYTES,
+    CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName,
 };
 use crate::lane::{Lane, Place, Segment, Stretch};
 use crate::mistake::{Mistake, planted};
@@ -241,18 +241,18 @@ fn recover_segment(
     let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
     let (mut tally, mut end, mut torn, len) = (Tally::default(), known_end.max(from), false, extent.len);
     match footer {
-        Some(footer) if from == extent.seq && footer.end_seq == known_end => tally = footer.tally,
+        Some(footer) if from == extent.from_seq && footer.end_seq == known_end => tally = footer.tally,
         _ if from >= limit => {}
         _ => {
             let mut frames = Frames::new(Extent { from_seq: from, known_end, limit, ..extent }, 0);
-            while let Some(found) = frames.next(store)? {
-                found.add_to(&mut tally);
+            while let Some(entry) = frames.next(store)? {
+                entry.add_to(&mut tally);
             }
-            (end, torn) = (frames.seq().max(from), frames.torn_tail());
+            (end, torn) = (frames.seq.max(from), frames.torn_tail);
         }
     }
     let (file, identity, disk_bytes) = (located.file.clone(), located.identity, blocks(located.len));
-    let segment = Segment { file, identity, len, disk_bytes, is_active: false, damage: None };
+    let segment = Segment { file, identity, len, disk_bytes, is_active: false };
     Ok((Stretch { from, end, tally, place: Place::File(segment) }, torn))
 }
 
@@ -262,42 +262,20 @@ pub(crate) fn read_extent(
     located: &Located,
     successor: Option<u64>,
 ) -> io::Result<(Extent, Option<Footer>)> {
-    let SegmentName { first_seq: seq, salt, .. } = located.identity;
-    let footer = read_footer(store, &located.file, located.len, salt)?.filter(|(footer, _)| {
-        footer.end_seq.checked_sub(seq) == Some(footer.tally.total())
+    let Located { file, identity, len, .. } = located;
+    let start = len.saturating_sub(Footer::BYTES_MAX).max(SEGMENT_HEADER_BYTES as u64);
+    let mut bytes = vec![0; len.saturating_sub(start) as usize];
+    let read = store.read(file, start, &mut bytes)?;
+    let footer = Footer::decode(&bytes[..read], identity.salt).filter(|(footer, _)| {
+        footer.end_seq.checked_sub(identity.first_seq) == Some(footer.tally.total())
             && successor.is_none_or(|successor| footer.end_seq <= successor)
     });
-    let end = successor.or_else(|| footer.as_ref().map(|(footer, _)| footer.end_seq));
-    let extent = Extent {
-        name: located.file.clone(),
-        salt,
-        offset: SEGMENT_HEADER_BYTES as u64,
-        seq,
-        len: footer.as_ref().map_or(located.len, |(_, start)| *start),
-        from_seq: seq,
-        known_end: end.unwrap_or(0),
-        limit: end.unwrap_or(u64::MAX),
-    };
-    Ok((extent, footer.map(|(footer, _)| footer)))
-}
-
-/// An intact footer, and where it begins.
-fn read_footer(
-    store: &mut dyn Store,
-    name: &str,
-    file_len: u64,
-    salt: u32,
-) -> io::Result<Option<(Footer, u64)>> {
-    let Some(at) = file_len.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
-    let mut trailer = [0; TRAILER_BYTES];
-    if store.read(name, at, &mut trailer)? < TRAILER_BYTES {
-        return Ok(None);
-    }
-    let len = Footer::len_of(&trailer).filter(|len| *len as u64 + SEGMENT_HEADER_BYTES as u64 <= file_len);
-    let Some(len) = len else { return Ok(None) };
-    let (start, mut bytes) = (file_len - len as u64, vec![0; len]);
-    let read = store.read(name, start, &mut bytes)?;
-    Ok(if read < len { None } else { Footer::decode(&bytes, salt).map(|footer| (footer, start)) })
+    let len = footer.as_ref().map_or(*len, |(_, footer_len)| start + read as u64 - footer_len);
+    let footer = footer.map(|(footer, _)| footer);
+    let end = successor.or(footer.as_ref().map(|footer| footer.end_seq));
+    let (known_end, limit) = (end.unwrap_or(0), end.unwrap_or(u64::MAX));
+    let (name, identity, from_seq) = (file.clone(), *identity, identity.first_seq);
+    Ok((Extent { name, identity, len, from_seq, known_end, limit }, footer))
 }
 
 /// Numbers that differ between processes and calls. The standard library seeds its hash maps from the system;
