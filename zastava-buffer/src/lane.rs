@@ -85,6 +85,13 @@ pub(crate) struct Segment {
     pub(crate) is_active: bool,
 }
 
+impl Place {
+    /// The file to remove, and what it occupies.
+    fn into_file(self) -> Option<(String, u64)> {
+        if let Self::File(segment) = self { Some((segment.file, segment.disk_bytes)) } else { None }
+    }
+}
+
 impl Stretch {
     /// Numbers that nobody has any more.
     pub(crate) fn lost(from: u64, end: u64, reason: DropReason) -> Self {
@@ -110,15 +117,6 @@ impl Stretch {
 
     pub(crate) fn segment_mut(&mut self) -> Option<&mut Segment> {
         if let Place::File(segment) = &mut self.place { Some(segment) } else { None }
-    }
-
-    /// The file to remove, and what it occupies.
-    fn into_file(self) -> Option<(String, u64)> {
-        if let Place::File(Segment { file, disk_bytes, .. }) = self.place {
-            Some((file, disk_bytes))
-        } else {
-            None
-        }
     }
 
     /// What to read to get all from `seq` on.
@@ -219,9 +217,7 @@ impl Lane {
         let oldest = self.segments.iter_mut().find(|stretch| !stretch.is_lost() && !stretch.is_settled());
         let Some(oldest) = oldest else { return 0 };
         let (from, evicted) = (oldest.from, oldest.tally.drop_all(reason));
-        if let Place::File(segment) = std::mem::replace(&mut oldest.place, Place::Lost) {
-            self.garbage.push_back((segment.file, segment.disk_bytes));
-        }
+        self.garbage.extend(std::mem::replace(&mut oldest.place, Place::Lost).into_file());
         self.forget_ahead(from);
         self.is_dirty = true;
         self.sweep();
@@ -233,7 +229,7 @@ impl Lane {
     pub(crate) fn sweep(&mut self) {
         let is_done = |stretch: &Stretch| stretch.is_settled() && !stretch.is_active();
         while let Some(at) = self.segments.iter().position(is_done) {
-            self.garbage.extend(self.segments.remove(at).and_then(Stretch::into_file));
+            self.garbage.extend(self.segments.remove(at).and_then(|done| done.place.into_file()));
         }
         for at in (1..self.segments.len()).rev() {
             if self.segments.range(at - 1..=at).all(Stretch::is_lost)

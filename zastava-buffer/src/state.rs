@@ -392,7 +392,7 @@ impl State {
     }
 
     fn count_ring(&mut self) {
-        let sizes = self.lanes.iter().map(Lane::ring_size);
+        let sizes = self.lanes.iter().flat_map(Lane::block_sizes);
         let sum = |(bytes, records), (more_bytes, more_records)| (bytes + more_bytes, records + more_records);
         (self.ring_bytes, self.ring_records) = sizes.fold((0, 0), sum);
     }

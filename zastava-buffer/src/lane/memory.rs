@@ -13,15 +13,12 @@ use crate::tally::{DropReason, Tally};
 pub(crate) struct Block {
     /// Its first number, settled or not.
     first: u64,
-    frames: Frames,
+    /// Its frames, as long as more may come.
+    open: Vec<u8>,
+    /// Its frames from then on.
+    closed: Bytes,
     /// It holds a record that may push out others.
     evicts: bool,
-}
-
-#[derive(Debug)]
-enum Frames {
-    Open(Vec<u8>),
-    Closed(Bytes),
 }
 
 /// What the worker writes.
@@ -36,21 +33,18 @@ pub(crate) struct Piece {
 
 impl Block {
     fn len(&self) -> usize {
-        match &self.frames {
-            Frames::Open(bytes) => bytes.len(),
-            Frames::Closed(bytes) => bytes.len(),
-        }
+        self.open.len() + self.closed.len()
     }
 
     /// The frames, which do not change any more.
     fn close(&mut self) -> Bytes {
-        if let Frames::Open(bytes) = &mut self.frames {
-            if bytes.capacity() > bytes.len() * 2 {
-                bytes.shrink_to_fit();
+        if self.closed.is_empty() {
+            if self.open.capacity() > self.open.len() * 2 {
+                self.open.shrink_to_fit();
             }
-            self.frames = Frames::Closed(Bytes::from(std::mem::take(bytes)));
+            self.closed = std::mem::take(&mut self.open).into();
         }
-        if let Frames::Closed(bytes) = &self.frames { bytes.clone() } else { Bytes::new() }
+        self.closed.clone()
     }
 
     /// Its records from `seq` on.
@@ -113,23 +107,20 @@ impl Lane {
         let frame_bytes = FRAME_HEADER_BYTES + payload.len();
         let has_room = |stretch: &Stretch| {
             let is_short = stretch.end - stretch.first() < block_records;
-            let is_open = |block: &Block| matches!(block.frames, Frames::Open(_));
-            let fits = |block: &Block| is_open(block) && block.len() + frame_bytes <= block_bytes;
+            let fits = |block: &Block| block.closed.is_empty() && block.len() + frame_bytes <= block_bytes;
             is_short && stretch.block().is_some_and(fits)
         };
         if !self.ring.back().is_some_and(has_room) {
             // As long as the last one, so that small records in a slow stream do not cost a whole block each.
             let capacity = self.block_hint.next_power_of_two().min(block_bytes).max(frame_bytes);
-            let frames = Frames::Open(Vec::with_capacity(capacity));
-            let place = Place::Memory(Block { first: seq, frames, evicts });
+            let (open, closed) = (Vec::with_capacity(capacity), Bytes::new());
+            let place = Place::Memory(Block { first: seq, open, closed, evicts });
             self.ring.push_back(Stretch { from: seq, end: seq, tally: Tally::default(), place });
         }
-        if let Some(Stretch { end, tally, place: Place::Memory(block), .. }) = self.ring.back_mut()
-            && let Frames::Open(bytes) = &mut block.frames
-        {
-            bytes.extend_from_slice(&FrameHeader::new(seq, kind, payload.len(), crc).encode(self.salt));
-            bytes.extend_from_slice(payload);
-            self.block_hint = bytes.len();
+        if let Some(Stretch { end, tally, place: Place::Memory(block), .. }) = self.ring.back_mut() {
+            block.open.extend_from_slice(&FrameHeader::new(seq, kind, payload.len(), crc).encode(self.salt));
+            block.open.extend_from_slice(payload);
+            self.block_hint = block.open.len();
             block.evicts |= evicts;
             *end = seq + 1;
             tally.add((Some(kind), None), 1);
@@ -158,11 +149,10 @@ impl Lane {
         }
     }
 
-    /// Memory in use, and for how many records.
-    pub(crate) fn ring_size(&self) -> (usize, u64) {
+    /// How much memory each block takes, and for how many records.
+    pub(crate) fn block_sizes(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         let blocks = self.ring.iter().filter_map(|stretch| Some((stretch.end, stretch.block()?)));
-        blocks
-            .fold((0, 0), |(bytes, records), (end, block)| (bytes + block.len(), records + end - block.first))
+        blocks.map(|(end, block)| (block.len(), end - block.first))
     }
 
     /// How safe the record is, or `None` if there is none or it was dropped from memory.
