@@ -165,6 +165,14 @@ impl Config {
         }
     }
 
+    /// How long the books may wait.
+    pub(crate) fn save_interval(&self) -> Duration {
+        match self.commit {
+            Commit::Never => Duration::from_millis(100),
+            Commit::Group { interval, .. } => interval,
+        }
+    }
+
     pub(crate) fn is_synced(&self) -> bool {
         self.commit != Commit::Never
     }

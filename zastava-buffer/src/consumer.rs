@@ -27,13 +27,13 @@ impl Consumer {
     /// consumed by the call, nor lost by dropping its future.
     pub async fn next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
         std::future::poll_fn(|context| {
-            self.handle.shared.update(|state| match self.take(state, records_max, bytes_max) {
-                Some(batch) => Poll::Ready(Some(batch)),
-                None if state.has_ended => Poll::Ready(None),
-                None => {
-                    state.wait_for_entries(context.waker());
-                    Poll::Pending
+            self.handle.shared.update(|state| {
+                let batch = self.take(state, records_max, bytes_max);
+                if batch.is_some() || state.has_ended {
+                    return Poll::Ready(batch);
                 }
+                state.consumer = Some(context.waker().clone());
+                Poll::Pending
             })
         })
         .await

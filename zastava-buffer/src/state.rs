@@ -10,7 +10,7 @@ use crate::config::{Config, WhenFull};
 use crate::entry::{Admission, Durability, Entry, Kind, Refusal};
 use crate::error::Error;
 use crate::format::{CURSOR_BYTES, FRAME_HEADER_BYTES};
-use crate::lane::{Lane, Piece};
+use crate::lane::Lane;
 use crate::stats::{Cause, Health, Stats};
 use crate::tally::{DropReason, Drops, Tally};
 
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) set_aside_bytes: u64,
     pub(crate) health: Health,
@@ -46,7 +46,7 @@ pub(crate) struct State {
     dropped_before: Tally,
     evicted_since_push: u64,
     batches: u64,
-    consumer: Option<Waker>,
+    pub(crate) consumer: Option<Waker>,
     waiters: BTreeMap<u64, Waiter>,
     waiters_so_far: u64,
     to_wake: Vec<Waker>,
@@ -67,7 +67,8 @@ struct Waiter {
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let lanes = (0..config.classes()).map(|_| Lane::in_memory()).collect();
-        Self { state: Mutex::new(State { config, lanes, ..State::default() }), ..Self::default() }
+        let state = State { config: Arc::new(config), lanes, ..State::default() };
+        Self { state: Mutex::new(state), ..Self::default() }
     }
 
     /// No foreign code runs under the lock, so a poisoned one can only follow a bug of ours that was reported
@@ -105,7 +106,10 @@ impl Shared {
         let mut place = Place(self, None);
         std::future::poll_fn(|context| {
             self.update(|state| {
-                let id = *place.1.get_or_insert_with(|| state.add_waiter());
+                let id = *place.1.get_or_insert_with(|| {
+                    state.waiters_so_far += 1;
+                    state.waiters_so_far
+                });
                 let Some(result) = step(state, id) else {
                     state.waiters.entry(id).or_default().waker = Some(context.waker().clone());
                     return Poll::Pending;
@@ -121,13 +125,9 @@ impl Shared {
         let mut state = self.lock();
         if !state.has_work {
             state.is_worker_waiting = true;
-            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(timeout) => {
-                    self.work.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-            state.is_worker_waiting = false;
+            let left = |until: Instant| until.saturating_duration_since(Instant::now());
+            let waited = self.work.wait_timeout(state, until.map_or(Duration::MAX, left));
+            waited.unwrap_or_else(PoisonError::into_inner).0.is_worker_waiting = false;
         }
     }
 
@@ -237,12 +237,6 @@ impl State {
         last.enumerate().filter(|(_, seq)| *seq > 0).collect()
     }
 
-    fn add_waiter(&mut self) -> u64 {
-        self.waiters_so_far += 1;
-        self.waiters.insert(self.waiters_so_far, Waiter::default());
-        self.waiters_so_far
-    }
-
     /// The waiter is told if this record is dropped from memory, where that would leave no trace of its number.
     pub(crate) fn watch(&mut self, id: u64, class: usize, seq: u64) -> bool {
         let waiter = self.waiters.entry(id).or_default();
@@ -291,10 +285,6 @@ impl State {
     pub(crate) fn give_back(&mut self, class: usize, id: u64) {
         self.lanes[class].give_back(id);
         self.wake_consumer();
-    }
-
-    pub(crate) fn wait_for_entries(&mut self, waker: &Waker) {
-        self.consumer = Some(waker.clone());
     }
 
     pub(crate) fn wake_consumer(&mut self) {
@@ -350,10 +340,6 @@ impl State {
         of_lanes + self.set_aside_bytes
     }
 
-    pub(crate) fn next_piece(&mut self, class: usize) -> Option<(Piece, bool)> {
-        self.lanes[class].next_piece(self.config.group_records())
-    }
-
     /// What the active segment holds, up to `len`, is as safe as it is going to be.
     pub(crate) fn hand_over(&mut self, class: usize, len: u64) {
         self.lanes[class].hand_over(len);
@@ -399,19 +385,18 @@ impl State {
 
     /// What is wrong with writing, and with reading.
     pub(crate) fn set_health(&mut self, writing: Option<Cause>, reading: Option<Cause>) {
-        let (was_stuck, cause) = (self.is_stuck, writing.or(reading));
-        self.is_stuck = writing.is_some();
+        let cause = writing.or(reading);
         let before = match self.health {
             Health::Ok => None,
             Health::Degraded { cause, .. } => Some(cause),
         };
-        if self.is_stuck != was_stuck {
+        if (cause, writing.is_some()) != (before, self.is_stuck) {
             self.wake_waiters();
         }
+        self.is_stuck = writing.is_some();
         if cause != before {
             let since = Instant::now();
             self.health = cause.map_or(Health::Ok, |cause| Health::Degraded { cause, since });
-            self.wake_waiters();
         }
     }
 }

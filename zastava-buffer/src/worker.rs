@@ -15,7 +15,7 @@ use recover::{Recovered, recover};
 pub(crate) use recover::{locate, read_extent};
 use write::Active;
 
-use crate::config::Commit;
+use crate::config::Config;
 use crate::entry::Gap;
 use crate::error::Error;
 use crate::format::Cursor;
@@ -34,6 +34,7 @@ pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, Error> + Send
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,
+    config: Arc<Config>,
     opener: Opener,
     store: Option<Box<dyn Store>>,
     tails: Vec<Tail>,
@@ -92,7 +93,8 @@ impl Worker {
     /// Opens the store if it can be opened now, and says what was found.
     pub(crate) fn new(shared: Arc<Shared>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
         let (store, tails, retry) = (None, Vec::new(), Retry::default());
-        let mut worker = Self { shared, opener, store, tails, retry, is_finishing: false };
+        let config = shared.update(|state| Arc::clone(&state.config));
+        let mut worker = Self { shared, config, opener, store, tails, retry, is_finishing: false };
         let report = worker.open();
         (worker, report)
     }
@@ -116,16 +118,8 @@ impl Worker {
             state.has_work = false;
             (state.is_closing, state.close_by)
         });
-        let mut has_worked = false;
-        if self.retry.is_due(now) {
-            let (worked, failed) = self.change(now);
-            has_worked |= worked;
-            match failed {
-                None => self.retry = Retry::default(),
-                Some(cause) => self.retry.failed(cause, now),
-            }
-        }
-        has_worked |= self.read_all(now);
+        let has_changed = self.retry.is_due(now) && self.change(now);
+        let has_worked = self.read_all(now) || has_changed;
         let reading = self.tails.iter().find_map(|tail| tail.read_retry.cause);
         let is_idle = self.shared.update(|state| {
             state.set_health(self.retry.cause, reading);
@@ -146,24 +140,29 @@ impl Worker {
         if is_idle { Next::Wait(self.wake_at(now)) } else { Next::Step }
     }
 
-    /// Everything that changes files, as far as it is due: whether there was anything, and what went wrong.
-    fn change(&mut self, now: Instant) -> (bool, Option<Cause>) {
+    /// Everything that changes files, as far as it is due; whether there was anything.
+    fn change(&mut self, now: Instant) -> bool {
         let (mut has_worked, mut failed) = (false, None);
         if self.store.is_none() {
-            let opened = self.open();
-            return (opened.is_ok(), opened.err().map(|error| Cause::of_open(&error)));
+            match self.open() {
+                Ok(_) => has_worked = true,
+                Err(error) => failed = Some(Cause::of_open(&error)),
+            }
         }
         for class in 0..self.tails.len() {
-            let (freed, written) = (self.free_due(class), self.write(class));
-            let (synced, saved) = (self.commit(class, now), self.save_due(class, now));
-            for result in [freed, written, synced, saved] {
+            let (freed, written) = (self.free(class), self.write(class));
+            for result in [freed, written, self.commit(class, now), self.save_due(class, now)] {
                 match result {
                     Ok(worked) => has_worked |= worked,
                     Err(error) => failed = Some(Cause::of(&error)),
                 }
             }
         }
-        (has_worked, failed)
+        match failed {
+            None => self.retry = Retry::default(),
+            Some(cause) => self.retry.failed(cause, now),
+        }
+        has_worked
     }
 
     fn store(&mut self) -> &mut dyn Store {
@@ -180,8 +179,7 @@ impl Worker {
 
     fn open(&mut self) -> Result<OpenReport, Error> {
         let mut store = (self.opener)()?;
-        let config = self.shared.update(|state| state.config.clone());
-        let recovered = recover(store.as_mut(), &config);
+        let recovered = recover(store.as_mut(), &self.config);
         let Recovered { lanes, tails, set_aside_bytes, report } =
             recovered.map_err(|source| Error::storage("recover", Path::new("the buffer"), source))?;
         (self.store, self.tails) = (Some(store), tails);
@@ -191,53 +189,50 @@ impl Worker {
 
     /// When there is something to do although nobody asks.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let (unsynced, unsaved, interval) = self.shared.update(|state| {
+        let (unsynced, unsaved) = self.shared.update(|state| {
             let any = |is: fn(&Lane) -> bool| state.lanes.iter().any(is);
-            let unsynced = any(|lane| lane.unsynced() > 0);
-            (unsynced, any(|lane| lane.is_dirty), save_interval(state.config.commit))
+            (any(|lane| lane.unsynced() > 0), any(|lane| lane.is_dirty))
         });
         let synced = self.tails.iter().filter(|_| unsynced).filter_map(|tail| tail.synced);
         let saved = self.tails.iter().filter(|_| unsaved).filter_map(|tail| tail.saved);
-        let wake = synced.chain(saved).filter_map(|at| at.checked_add(interval));
+        let wake = synced.chain(saved).filter_map(|at| at.checked_add(self.config.save_interval()));
         // What is due already was tried in this step.
         let retries = self.tails.iter().filter_map(|tail| tail.read_retry.at).chain(self.retry.at);
         wake.chain(retries).filter(|at| *at > now).min()
     }
 
-    fn free_due(&mut self, class: usize) -> io::Result<bool> {
-        let is_due = self.lane(class, |lane| !lane.garbage.is_empty());
-        if is_due { self.free(class).map(|()| true) } else { Ok(false) }
-    }
-
-    /// Removes the files of what is settled. The cursor goes first and is synced: otherwise a power cut could
-    /// bring back the cursor but not the files, and acknowledged records would be reported as missing.
-    fn free(&mut self, class: usize) -> io::Result<()> {
+    /// Removes the files of what is settled; whether there were any. The cursor goes first and is synced: otherwise
+    /// a power cut could bring back the cursor but not the files, and acknowledged records would be reported as
+    /// missing.
+    fn free(&mut self, class: usize) -> io::Result<bool> {
         // What is settled from here on is not in these books.
         let files: Vec<_> = self.lane(class, |lane| lane.garbage.iter().cloned().collect());
+        if files.is_empty() && !self.is_finishing {
+            return Ok(false);
+        }
         let early = planted(Mistake::RemoveBeforeCursor);
         if !early {
             self.save(class, true)?;
         }
-        let mut freed = Ok(());
+        let mut freed = Ok(true);
         for (file, _) in files {
             match self.store().remove(&file, Removal::Delete) {
                 Ok(()) => self.shared.update(|state| state.freed(class, &file)),
                 Err(error) => freed = Err(error),
             }
         }
-        if early { self.save(class, true) } else { freed }
+        if early { self.save(class, true).map(|()| true) } else { freed }
     }
 
     /// An acknowledgement needs no sync; losing it only repeats records.
     fn save_due(&mut self, class: usize, now: Instant) -> io::Result<bool> {
-        let (is_dirty, commit) =
-            self.shared.update(|state| (state.lanes[class].is_dirty, state.config.commit));
-        let is_due = is_over(self.tails[class].saved, save_interval(commit), now);
-        if is_dirty && is_due {
+        let is_due = is_over(self.tails[class].saved, self.config.save_interval(), now)
+            && self.lane(class, |lane| lane.is_dirty);
+        if is_due {
             self.tails[class].saved = Some(now);
             self.save(class, false)?;
         }
-        Ok(is_dirty && is_due)
+        Ok(is_due)
     }
 
     fn save(&mut self, class: usize, sync: bool) -> io::Result<()> {
@@ -304,11 +299,4 @@ fn is_over(since: Option<Instant>, interval: Duration, now: Instant) -> bool {
 
 pub(crate) fn cursor_name(class: usize) -> String {
     format!("cursor-{class:02x}")
-}
-
-fn save_interval(commit: Commit) -> Duration {
-    match commit {
-        Commit::Group { interval, .. } => interval,
-        Commit::Never => Duration::from_millis(100),
-    }
 }

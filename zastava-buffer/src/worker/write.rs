@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Worker, is_over};
 use crate::config::{Commit, blocks};
 use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
-use crate::lane::Piece;
+use crate::lane::{Lane, Piece};
 use crate::mistake::{Mistake, planted};
 use crate::stats::Cause;
 use crate::store::{Removal, is_below_floor};
@@ -22,22 +22,19 @@ pub(crate) struct Active {
     salt: u32,
     /// What is in the file, synced or not.
     len: u64,
-    end: u64,
-    total: Tally,
+    /// As it would be now.
+    footer: Footer,
     is_name_synced: bool,
 }
 
 impl Worker {
     pub(super) fn write(&mut self, class: usize) -> io::Result<bool> {
-        let mut bytes = 0;
+        let (group, mut bytes) = (self.config.group_records(), 0);
         while bytes < WRITE_BYTES
-            && let Some((piece, evicts)) = self.shared.update(|state| state.next_piece(class))
+            && let Some((piece, evicts)) = self.lane(class, |lane| lane.next_piece(group))
         {
-            let written = self.append(class, &piece, evicts);
-            if written.is_err() {
-                self.abandon(class);
-            }
-            let has_room = written?;
+            let appended = self.append(class, &piece, evicts);
+            let has_room = appended.inspect_err(|_| self.abandon(class))?;
             self.shared.update(|state| {
                 state.lanes[class].piece_done(has_room);
                 state.wake_waiters();
@@ -47,8 +44,7 @@ impl Worker {
             }
             bytes += piece.bytes.len();
         }
-        let is_synced = self.shared.update(|state| state.config.is_synced());
-        if bytes > 0 && (!is_synced || planted(Mistake::AcknowledgeBeforeSync)) {
+        if bytes > 0 && (!self.config.is_synced() || planted(Mistake::AcknowledgeBeforeSync)) {
             self.hand_over(class);
         }
         Ok(bytes > 0)
@@ -56,10 +52,11 @@ impl Worker {
 
     /// False if there is no room within the cap, and nothing that may go.
     fn append(&mut self, class: usize, piece: &Piece, evicts: bool) -> io::Result<bool> {
-        let segment_bytes = self.shared.update(|state| state.config.segment_bytes);
+        let segment_bytes = self.config.segment_bytes;
         let needed = piece.bytes.len() as u64 + Footer::bytes(&piece.tally);
         let fits = |active: &Active| {
-            active.end == piece.first && active.len + needed + Footer::bytes(&active.total) <= segment_bytes
+            let len = active.len + needed + Footer::bytes(&active.footer.tally);
+            active.footer.end_seq == piece.first && len <= segment_bytes
         };
         if !self.tails[class].active.as_ref().is_some_and(fits) {
             let least = blocks(SEGMENT_HEADER_BYTES as u64 + needed);
@@ -72,15 +69,15 @@ impl Worker {
         };
         store.write(&active.name, active.len, &piece.bytes)?;
         active.len += piece.bytes.len() as u64;
-        active.end = piece.end;
-        active.total.merge(&piece.tally);
+        active.footer.end_seq = piece.end;
+        active.footer.tally.merge(&piece.tally);
         Ok(true)
     }
 
     /// Ends the active segment and begins one.
     fn roll(&mut self, class: usize, first_seq: u64, reserve: u64, evicts: bool) -> io::Result<bool> {
         self.seal(class)?;
-        while self.shared.update(|state| state.disk_bytes() + reserve > state.config.bytes_max) {
+        while self.shared.update(|state| state.disk_bytes()) + reserve > self.config.bytes_max {
             if !self.make_room(class, evicts)? {
                 // Room that nothing of ours takes is not made by waiting for the consumer.
                 let is_ours =
@@ -109,7 +106,7 @@ impl Worker {
     /// Removes what is settled, or else drops the oldest segment if that may be; false if nothing went.
     fn make_room(&mut self, class: usize, evicts: bool) -> io::Result<bool> {
         for class in 0..self.tails.len() {
-            if self.free_due(class)? {
+            if self.free(class)? {
                 return Ok(true);
             }
         }
@@ -130,8 +127,9 @@ impl Worker {
         }
         // In the books before anything can fail, so that the file is removed then.
         self.lane(class, |lane| lane.begin(name.clone(), identity, reserve));
-        let (len, total) = (SEGMENT_HEADER_BYTES as u64, Tally::default());
-        let active = Active { name: name.clone(), salt, len, end: first_seq, total, is_name_synced: false };
+        let footer = Footer { end_seq: first_seq, tally: Tally::default() };
+        let len = SEGMENT_HEADER_BYTES as u64;
+        let active = Active { name: name.clone(), salt, len, footer, is_name_synced: false };
         self.tails[class].active = Some(active);
         self.store().write(&name, 0, &SegmentHeader::encode(&identity, buffer_id))
     }
@@ -140,8 +138,7 @@ impl Worker {
     fn evict(&mut self, class: usize) -> io::Result<bool> {
         while let Some((victim, is_dropped)) = self.shared.update(|state| state.evict(class)) {
             if is_dropped {
-                self.free(victim)?;
-                return Ok(true);
+                return self.free(victim);
             }
             self.seal(victim)?;
         }
@@ -150,20 +147,16 @@ impl Worker {
 
     /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
     pub(super) fn commit(&mut self, class: usize, now: Instant) -> io::Result<bool> {
-        let (unsynced, commit, is_urgent) = self
-            .shared
-            .update(|state| (state.lanes[class].unsynced(), state.config.commit, state.is_urgent(class)));
-        let Commit::Group { records_max, interval } = commit else { return Ok(false) };
+        let Commit::Group { interval, .. } = self.config.commit else { return Ok(false) };
+        let (unsynced, is_urgent) =
+            self.shared.update(|state| (state.lanes[class].unsynced(), state.is_urgent(class)));
         let is_late = is_over(self.tails[class].synced, interval, now);
-        let is_due = is_late || is_urgent || unsynced >= u64::from(records_max.max(1));
+        let is_due = is_late || is_urgent || unsynced >= self.config.group_records();
         if unsynced == 0 || !is_due {
             return Ok(false);
         }
         self.tails[class].synced = Some(now);
-        if let Err(error) = self.sync(class) {
-            self.abandon(class);
-            return Err(error);
-        }
+        self.sync(class).inspect_err(|_| self.abandon(class))?;
         self.hand_over(class);
         Ok(true)
     }
@@ -173,13 +166,11 @@ impl Worker {
             return Ok(());
         };
         if !planted(Mistake::NoDataSync) {
-            let synced = store.sync(&active.name);
-            // After a failed sync the kernel takes the pages for clean, so a second one would succeed and prove
-            // nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
-            if planted(Mistake::SyncAgainAfterFailure) && synced.is_err() {
-                store.sync(&active.name)?;
-            } else {
-                synced?;
+            match store.sync(&active.name) {
+                // After a failed sync the kernel takes the pages for clean, so a second one would succeed and prove
+                // nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+                Err(_) if planted(Mistake::SyncAgainAfterFailure) => store.sync(&active.name)?,
+                synced => synced?,
             }
         }
         if !active.is_name_synced && !planted(Mistake::NoNamesSync) {
@@ -197,17 +188,13 @@ impl Worker {
     /// The active segment gets its footer and gives back what it does not need.
     pub(super) fn seal(&mut self, class: usize) -> io::Result<()> {
         let Some(active) = &self.tails[class].active else { return Ok(()) };
-        let footer = Footer { end_seq: active.end, tally: active.total.clone() }.encode(active.salt);
+        let footer = active.footer.encode(active.salt);
         let (name, len) = (active.name.clone(), active.len);
         let file_len = len + footer.len() as u64;
-        let is_synced = self.shared.update(|state| state.config.is_synced());
         let store = self.store();
         let written = store.write(&name, len, &footer).and_then(|()| store.truncate(&name, file_len));
-        let sealed = written.and_then(|()| if is_synced { self.sync(class) } else { Ok(()) });
-        if sealed.is_err() {
-            self.abandon(class);
-            return sealed;
-        }
+        let sealed = written.and_then(|()| if self.config.is_synced() { self.sync(class) } else { Ok(()) });
+        sealed.inspect_err(|_| self.abandon(class))?;
         self.hand_over(class);
         self.tails[class].active = None;
         self.lane(class, |lane| lane.close_active(Some(blocks(file_len))));
@@ -218,10 +205,8 @@ impl Worker {
     /// count. The records are still in memory and go to a new one.
     fn abandon(&mut self, class: usize) {
         if let Some(active) = self.tails[class].active.take() {
-            let safe_len = self.lane(class, |lane| {
-                let last = lane.segments.back().and_then(|last| last.segment());
-                last.map_or(0, |segment| segment.len)
-            });
+            let last_len = |lane: &mut Lane| Some(lane.segments.back()?.segment()?.len);
+            let safe_len = self.lane(class, last_len).unwrap_or(0);
             let is_cut = self.store().truncate(&active.name, safe_len).is_ok();
             self.lane(class, |lane| lane.close_active(is_cut.then(|| blocks(safe_len))));
         }
