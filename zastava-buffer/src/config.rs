@@ -138,9 +138,6 @@ impl Config {
     }
 
     pub(crate) fn policy(&self, kind: Kind) -> Policy {
-        if self.policies.is_empty() {
-            return self.default_policy;
-        }
         self.policies.get(&kind).copied().unwrap_or(self.default_policy)
     }
 

@@ -108,10 +108,7 @@ impl Entry {
     }
 
     pub(crate) fn payload_bytes(&self) -> usize {
-        match self {
-            Self::Record(record) => record.bytes.len(),
-            Self::Gap(_) => 0,
-        }
+        if let Self::Record(record) = self { record.bytes.len() } else { 0 }
     }
 }
 

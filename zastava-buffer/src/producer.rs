@@ -18,7 +18,7 @@ const DEADLINE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// leaves the buffer as if the call had not begun or had finished.
 #[derive(Clone, Debug)]
 pub struct Producer {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl Producer {
@@ -111,27 +111,6 @@ impl Producer {
     #[must_use]
     pub fn id(&self) -> u128 {
         self.handle.shared.update(|state| state.lanes[0].cursor.buffer_id)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_worker_idle(&self) -> bool {
-        self.handle.shared.update(|state| !state.has_work)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn check_lanes(&self) {
-        self.handle.shared.update(|state| state.lanes.iter().for_each(crate::lane::Lane::check));
-    }
-
-    #[cfg(test)]
-    pub(crate) fn safe_through(&self) -> Vec<u64> {
-        self.handle.shared.update(|state| state.lanes.iter().map(|lane| lane.on_disk).collect())
-    }
-
-    #[cfg(test)]
-    pub(crate) fn last_numbers(&self) -> std::collections::BTreeMap<u8, u64> {
-        let last = |(class, lane): (usize, &crate::lane::Lane)| (class as u8, lane.next_seq - 1);
-        self.handle.shared.update(|state| state.lanes.iter().enumerate().map(last).collect())
     }
 
     /// The books at one moment.

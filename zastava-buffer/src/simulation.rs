@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod faults;
 mod interleave;
+mod probe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

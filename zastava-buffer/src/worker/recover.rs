@@ -89,20 +89,20 @@ pub(crate) fn locate(
 ) -> io::Result<BTreeMap<usize, Vec<Located>>> {
     let mut classes: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
     for StoredFile { name: file, len, .. } in files.iter().filter(|file| !file.aside) {
-        let Some(mut identity) = SegmentName::parse(file) else { continue };
-        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let Some(identity) = SegmentName::parse(file) else { continue };
+        let (class, mut header) = (identity.class, [0; SEGMENT_HEADER_BYTES]);
         let read = store.read(file, 0, &mut header)?;
-        let (mut is_newer, mut buffer_id) = (false, None);
+        let mut located =
+            Located { file: file.clone(), identity, len: *len, is_newer: false, buffer_id: None };
         match SegmentHeader::decode(&header[..read]) {
             // A header of another class would put its numbers where they do not belong.
-            SegmentHeader::Current { name, buffer_id: id } if name.class == identity.class => {
-                (identity, buffer_id) = (name, Some(id));
+            SegmentHeader::Current { name, buffer_id } if name.class == class => {
+                (located.identity, located.buffer_id) = (name, Some(buffer_id));
             }
-            SegmentHeader::Newer => is_newer = true,
+            SegmentHeader::Newer => located.is_newer = true,
             _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
         }
-        let located = Located { file: file.clone(), identity, len: *len, is_newer, buffer_id };
-        classes.entry(usize::from(identity.class)).or_default().push(located);
+        classes.entry(usize::from(class)).or_default().push(located);
     }
     classes.values_mut().for_each(|segments| segments.sort_by_key(|segment| segment.identity));
     Ok(classes)
