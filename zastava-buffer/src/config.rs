@@ -26,6 +26,9 @@ const SEGMENT_OVERHEAD_BYTES: u64 = (SEGMENT_HEADER_BYTES + TRAILER_BYTES + 16 *
 /// Disk use is counted in blocks of this size, which is how file systems give it out.
 const BLOCK_BYTES: u64 = 4096;
 
+/// Longer than any process lives, and short enough to be added to a moment.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The room that a file of this length takes.
 pub(crate) fn blocks(len: u64) -> u64 {
     len.next_multiple_of(BLOCK_BYTES)
@@ -162,11 +165,11 @@ impl Config {
         }
     }
 
-    /// How long the books may wait.
-    pub(crate) fn save_interval(&self) -> Duration {
+    /// How long records and books may wait to be synced and written.
+    pub(crate) fn interval(&self) -> Duration {
         match self.commit {
             Commit::Never => Duration::from_millis(100),
-            Commit::Group { interval, .. } => interval,
+            Commit::Group { interval, .. } => interval.min(DURATION_MAX),
         }
     }
 

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::buffer::Handle;
+use crate::config::DURATION_MAX;
 use crate::entry::{Admission, Durability, Kind, Refusal};
 use crate::error::Error;
 use crate::state::State;
 use crate::stats::{Health, Stats};
-
-/// Longer than any process lives, and short enough to be added to a moment.
-const DEADLINE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Puts records in, and watches. Cheap to clone; any number of threads and tasks may use it.
 ///
@@ -138,7 +136,7 @@ impl Producer {
         let shared = &self.handle.shared;
         shared.update(|state| {
             (state.is_closing, state.has_work) = (true, true);
-            let by = Instant::now() + deadline.min(DEADLINE_MAX);
+            let by = Instant::now() + deadline.min(DURATION_MAX);
             state.close_by = state.close_by.max(Some(by).filter(|_| !deadline.is_zero()));
         });
         let is_done = shared.wait_for_end(deadline);

@@ -52,8 +52,8 @@ pub(crate) struct Tail {
     /// Of the cursor: its latest generation, and the slot that the next one goes to.
     generation: u64,
     slot: u64,
-    saved: Option<Instant>,
-    synced: Option<Instant>,
+    save_at: Option<Instant>,
+    sync_at: Option<Instant>,
     reader: Option<Frames>,
     /// The last segment in which damage was met, and what its gaps of unknown kind held.
     surveyed: (String, Vec<Gap>),
@@ -70,10 +70,6 @@ struct Retry {
 }
 
 impl Retry {
-    fn is_due(&self, now: Instant) -> bool {
-        self.at.is_none_or(|at| now >= at)
-    }
-
     fn failed(&mut self, cause: Cause, now: Instant) {
         self.failures += 1;
         self.wait = (self.wait * 2).clamp(RETRY_FIRST, RETRY_MAX);
@@ -118,7 +114,7 @@ impl Worker {
             state.has_work = false;
             (state.is_closing, state.close_by)
         });
-        let has_changed = self.retry.is_due(now) && self.change(now);
+        let has_changed = is_due(self.retry.at, now) && self.change(now);
         let has_worked = self.read_all(now) || has_changed;
         let reading = self.tails.iter().find_map(|tail| tail.read_retry.cause);
         let is_idle = self.shared.update(|state| {
@@ -193,12 +189,13 @@ impl Worker {
             let any = |is: fn(&Lane) -> bool| state.lanes.iter().any(is);
             (any(|lane| lane.unsynced() > 0), any(|lane| lane.is_dirty))
         });
-        let synced = self.tails.iter().filter(|_| unsynced).filter_map(|tail| tail.synced);
-        let saved = self.tails.iter().filter(|_| unsaved).filter_map(|tail| tail.saved);
-        let wake = synced.chain(saved).filter_map(|at| at.checked_add(self.config.save_interval()));
+        let of_tail = |tail: &Tail| {
+            let (sync_at, save_at) = (tail.sync_at.filter(|_| unsynced), tail.save_at.filter(|_| unsaved));
+            [sync_at, save_at, tail.read_retry.at]
+        };
         // What is due already was tried in this step.
-        let retries = self.tails.iter().filter_map(|tail| tail.read_retry.at).chain(self.retry.at);
-        wake.chain(retries).filter(|at| *at > now).min()
+        let all = self.tails.iter().flat_map(of_tail).chain([self.retry.at]).flatten();
+        all.filter(|at| *at > now).min()
     }
 
     /// Removes the files of what is settled; whether there were any. The cursor goes first and is synced: otherwise
@@ -226,10 +223,9 @@ impl Worker {
 
     /// An acknowledgement needs no sync; losing it only repeats records.
     fn save_due(&mut self, class: usize, now: Instant) -> io::Result<bool> {
-        let is_due = is_over(self.tails[class].saved, self.config.save_interval(), now)
-            && self.lane(class, |lane| lane.is_dirty);
+        let is_due = is_due(self.tails[class].save_at, now) && self.lane(class, |lane| lane.is_dirty);
         if is_due {
-            self.tails[class].saved = Some(now);
+            self.tails[class].save_at = Some(now + self.config.interval());
             self.save(class, false)?;
         }
         Ok(is_due)
@@ -292,9 +288,9 @@ impl Drop for End {
     }
 }
 
-/// Whether so much time has passed since then.
-fn is_over(since: Option<Instant>, interval: Duration, now: Instant) -> bool {
-    since.is_none_or(|at| now.saturating_duration_since(at) >= interval)
+/// Whether what was put off until then may be done.
+fn is_due(at: Option<Instant>, now: Instant) -> bool {
+    at.is_none_or(|at| now >= at)
 }
 
 pub(crate) fn cursor_name(class: usize) -> String {

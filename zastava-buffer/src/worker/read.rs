@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::{Retry, Worker};
+use super::{Retry, Worker, is_due};
 use crate::entry::{Entry, Gap};
 use crate::lane::Stretch;
 use crate::scan::{Extent, Frames};
@@ -25,7 +25,7 @@ impl Worker {
                 self.tails[class].read_retry = Retry::default();
                 continue;
             };
-            if !self.tails[class].read_retry.is_due(now) {
+            if !is_due(self.tails[class].read_retry.at, now) {
                 continue;
             }
             let seq = extent.from_seq;

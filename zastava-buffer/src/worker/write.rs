@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Instant;
 
-use super::{Worker, is_over};
-use crate::config::{Commit, blocks};
+use super::{Worker, is_due};
+use crate::config::blocks;
 use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 use crate::lane::{Lane, Piece};
 use crate::mistake::{Mistake, planted};
@@ -147,15 +147,14 @@ impl Worker {
 
     /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
     pub(super) fn commit(&mut self, class: usize, now: Instant) -> io::Result<bool> {
-        let Commit::Group { interval, .. } = self.config.commit else { return Ok(false) };
         let (unsynced, is_urgent) =
             self.shared.update(|state| (state.lanes[class].unsynced(), state.is_urgent(class)));
-        let is_late = is_over(self.tails[class].synced, interval, now);
-        let is_due = is_late || is_urgent || unsynced >= self.config.group_records();
-        if unsynced == 0 || !is_due {
+        let is_late = is_due(self.tails[class].sync_at, now);
+        let is_enough = is_late || is_urgent || unsynced >= self.config.group_records();
+        if unsynced == 0 || !is_enough || !self.config.is_synced() {
             return Ok(false);
         }
-        self.tails[class].synced = Some(now);
+        self.tails[class].sync_at = Some(now + self.config.interval());
         self.sync(class).inspect_err(|_| self.abandon(class))?;
         self.hand_over(class);
         Ok(true)
