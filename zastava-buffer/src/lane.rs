@@ -107,6 +107,13 @@ impl Stretch {
         matches!(self.place, Place::Lost)
     }
 
+    /// Takes over the numbers right after its own. There may be settled ones in between.
+    fn extend(&mut self, next: &Self) {
+        self.from = if self.is_settled() { next.from } else { self.from };
+        self.tally.merge(&next.tally);
+        self.end = next.end;
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.segment().is_some_and(|segment| segment.is_active)
     }
@@ -235,8 +242,7 @@ impl Lane {
             if self.segments.range(at - 1..=at).all(Stretch::is_lost)
                 && let Some(second) = self.segments.remove(at)
             {
-                self.segments[at - 1].tally.merge(&second.tally);
-                self.segments[at - 1].end = second.end;
+                self.segments[at - 1].extend(&second);
             }
         }
     }
@@ -254,11 +260,7 @@ impl Lane {
     pub(crate) fn hand_over(&mut self, len: u64) {
         let Some(active) = self.segments.back_mut() else { return };
         while let Some(stretch) = self.ring.pop_front_if(|front| front.end <= self.written) {
-            if active.is_settled() {
-                active.from = stretch.from;
-            }
-            active.tally.merge(&stretch.tally);
-            active.end = stretch.end;
+            active.extend(&stretch);
         }
         self.on_disk = self.written;
         if let Some(segment) = active.segment_mut() {

@@ -187,11 +187,7 @@ impl Lane {
         let (numbers, dropped) = (stretch.from..stretch.end, stretch.tally.drop_all(DropReason::MemoryFull));
         stretch.place = Place::Lost;
         if merges && let Some(stretch) = self.ring.remove(at) {
-            let gap = &mut self.ring[at - 1];
-            // One that is settled to its end may be followed by records that are settled too.
-            gap.from = if gap.is_settled() { stretch.from } else { gap.from };
-            gap.tally.merge(&stretch.tally);
-            gap.end = stretch.end;
+            self.ring[at - 1].extend(&stretch);
         }
         self.forget_ahead(numbers.start);
         Some((numbers, dropped))
