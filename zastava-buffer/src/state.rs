@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     /// The worker waits here.
     work: Condvar,
     /// Whoever closes waits here.
-    ended: Condvar,
+    pub(crate) ended: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -82,13 +82,10 @@ impl Shared {
         let mut state = self.lock();
         let result = step(&mut state);
         let to_wake = std::mem::take(&mut state.to_wake);
-        let (wake_worker, has_ended) = (state.has_work && state.is_worker_waiting, state.has_ended);
+        let wake_worker = state.has_work && state.is_worker_waiting;
         drop(state);
         if wake_worker {
             self.work.notify_one();
-        }
-        if has_ended {
-            self.ended.notify_all();
         }
         to_wake.into_iter().for_each(Waker::wake);
         result

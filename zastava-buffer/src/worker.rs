@@ -65,15 +65,14 @@ pub(crate) struct Tail {
 struct Retry {
     failures: u32,
     at: Option<Instant>,
-    wait: Duration,
     cause: Option<Cause>,
 }
 
 impl Retry {
     fn failed(&mut self, cause: Cause, now: Instant) {
+        let wait = (RETRY_FIRST * (1 << self.failures.min(8))).min(RETRY_MAX);
         self.failures += 1;
-        self.wait = (self.wait * 2).clamp(RETRY_FIRST, RETRY_MAX);
-        (self.at, self.cause) = (Some(now + self.wait), Some(cause));
+        (self.at, self.cause) = (Some(now + wait), Some(cause));
     }
 }
 
@@ -207,10 +206,7 @@ impl Worker {
         if files.is_empty() && !self.is_finishing {
             return Ok(false);
         }
-        let early = planted(Mistake::RemoveBeforeCursor);
-        if !early {
-            self.save(class, true)?;
-        }
+        self.save(class, !planted(Mistake::RemoveBeforeCursor))?;
         let mut freed = Ok(true);
         for (file, _) in files {
             match self.store().remove(&file, Removal::Delete) {
@@ -218,7 +214,7 @@ impl Worker {
                 Err(error) => freed = Err(error),
             }
         }
-        if early { self.save(class, true).map(|()| true) } else { freed }
+        freed
     }
 
     /// An acknowledgement needs no sync; losing it only repeats records.
@@ -285,6 +281,7 @@ impl Drop for End {
             state.wake_waiters();
             state.wake_consumer();
         });
+        self.0.ended.notify_all();
     }
 }
 
