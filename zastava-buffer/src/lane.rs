@@ -14,8 +14,8 @@ use read::Out;
 
 use crate::config::blocks;
 use crate::entry::Entry;
-use crate::format::{Cursor, SEGMENT_HEADER_BYTES, SegmentName};
-use crate::scan::Extent;
+use crate::format::Cursor;
+use crate::scan::{Extent, SegmentFile};
 use crate::tally::{DropReason, Tally};
 
 #[derive(Debug, Default)]
@@ -75,11 +75,7 @@ pub(crate) enum Place {
 
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) file: String,
-    /// What the file says of itself, which can differ from its name if somebody renamed it.
-    pub(crate) identity: SegmentName,
-    /// Where frames end, as far as they are there for good.
-    pub(crate) len: u64,
+    pub(crate) file: SegmentFile,
     pub(crate) disk_bytes: u64,
     /// It is the last one, and written to.
     pub(crate) is_active: bool,
@@ -88,7 +84,7 @@ pub(crate) struct Segment {
 impl Place {
     /// The file to remove, and what it occupies.
     fn into_file(self) -> Option<(String, u64)> {
-        if let Self::File(segment) = self { Some((segment.file, segment.disk_bytes)) } else { None }
+        if let Self::File(segment) = self { Some((segment.file.name, segment.disk_bytes)) } else { None }
     }
 }
 
@@ -128,9 +124,8 @@ impl Stretch {
 
     /// What to read to get all from `seq` on.
     pub(crate) fn extent(&self, seq: u64) -> Option<Extent> {
-        let &Segment { ref file, identity, len, .. } = self.segment()?;
-        let (name, end) = (file.clone(), self.end);
-        Some(Extent { name, identity, len, from_seq: seq, known_end: end, limit: end })
+        let file = self.segment()?.file.clone();
+        Some(Extent { file, from_seq: seq, known_end: self.end, limit: self.end })
     }
 }
 
@@ -248,9 +243,9 @@ impl Lane {
     }
 
     /// A new segment, which is written to from now on.
-    pub(crate) fn begin(&mut self, file: String, identity: SegmentName, disk_bytes: u64) {
-        let (from, len) = (identity.first_seq, SEGMENT_HEADER_BYTES as u64);
-        let segment = Segment { file, identity, len, disk_bytes, is_active: true };
+    pub(crate) fn begin(&mut self, file: SegmentFile, disk_bytes: u64) {
+        let from = file.identity.first_seq;
+        let segment = Segment { file, disk_bytes, is_active: true };
         let place = Place::File(segment);
         self.segments.push_back(Stretch { from, end: from, tally: Tally::default(), place });
     }
@@ -264,7 +259,7 @@ impl Lane {
         }
         self.on_disk = self.written;
         if let Some(segment) = active.segment_mut() {
-            segment.len = len;
+            segment.file.len = len;
             segment.disk_bytes = segment.disk_bytes.max(blocks(len));
         }
     }

@@ -22,13 +22,20 @@ const FAILURES_OF_PAGE: u32 = 3;
 /// And after so many if nothing can.
 const FAILURES_OF_STORE: u32 = 300;
 
-/// What is known about a segment before it is read.
+/// A segment that there is.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentFile {
+    pub(crate) name: String,
+    /// As the header says, or the name where the header is damaged. Somebody may have renamed it.
+    pub(crate) identity: SegmentName,
+    /// Where frames end, as far as they are there for good.
+    pub(crate) len: u64,
+}
+
+/// What is to be read of a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
-    pub(crate) name: String,
-    pub(crate) identity: SegmentName,
-    /// Where frames end.
-    pub(crate) len: u64,
+    pub(crate) file: SegmentFile,
     /// Numbers below were settled earlier: they are passed over.
     pub(crate) from_seq: u64,
     /// Numbers below were certainly given in this segment; those not found are lost.
@@ -58,7 +65,7 @@ impl Frames {
     /// Where reading has failed so often already, pages that cannot be read count as damage in the end, instead of
     /// being an error.
     pub(crate) fn new(extent: Extent, failures: u32) -> Self {
-        let (offset, seq) = (SEGMENT_HEADER_BYTES as u64, extent.identity.first_seq);
+        let (offset, seq) = (SEGMENT_HEADER_BYTES as u64, extent.file.identity.first_seq);
         Self { extent, offset, seq, torn_tail: false, held: Bytes::new(), held_from: 0, failures }
     }
 
@@ -80,7 +87,7 @@ impl Frames {
 
     /// Moves over one frame or one stretch of damage.
     fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
-        let SegmentName { salt, epoch, .. } = self.extent.identity;
+        let SegmentName { salt, epoch, .. } = self.extent.file.identity;
         let (start, seq) = (self.offset + FRAME_HEADER_BYTES as u64, self.seq);
         if seq >= self.extent.limit {
             return Ok(None);
@@ -119,7 +126,7 @@ impl Frames {
             offset = candidate + 1;
             let at = self.load(store, candidate, FRAME_HEADER_BYTES)?;
             let Some(bytes) = self.held[at].first_chunk() else { break };
-            match FrameHeader::decode(bytes, self.extent.identity.salt) {
+            match FrameHeader::decode(bytes, self.extent.file.identity.salt) {
                 Some(header) if header.seq >= self.seq && header.end_seq() <= self.extent.limit => {
                     self.offset = candidate;
                     // Nothing is lost when all that was skipped are bytes between two frames.
@@ -135,8 +142,8 @@ impl Frames {
     /// The rest of the file holds no frame. Numbers that must have been here are lost; if none is
     /// known, bytes that are no torn frame stand for one record at least.
     fn end(&mut self, damaged: bool) -> Option<Entry> {
-        let has_rest = self.offset < self.extent.len;
-        self.offset = self.extent.len.max(self.offset);
+        let has_rest = self.offset < self.extent.file.len;
+        self.offset = self.extent.file.len.max(self.offset);
         let known = self.extent.known_end.min(self.extent.limit);
         let (least, reason) = match damaged {
             true => (self.seq + 1, DropReason::Corrupt),
@@ -154,7 +161,7 @@ impl Frames {
 
     /// Where `held` has the `wanted` bytes from `offset`, or fewer where the file ends.
     fn load(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<Range<usize>> {
-        let left = self.extent.len.saturating_sub(offset);
+        let left = self.extent.file.len.saturating_sub(offset);
         let wanted = left.min(wanted as u64);
         if wanted == 0 {
             return Ok(0..0);
@@ -174,7 +181,7 @@ impl Frames {
         let held = std::mem::take(&mut self.held).try_into_mut().ok();
         let mut buffer = held.filter(|held| held.capacity() <= WINDOW_BYTES).unwrap_or_default();
         buffer.resize(wanted, 0);
-        let name = &self.extent.name;
+        let name = &self.extent.file.name;
         let read = match store.read(name, offset, &mut buffer) {
             // A file that is gone has no bytes; its numbers are lost, and are counted like any others.
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

@@ -42,8 +42,8 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
                 verified.unreadable_segments += 1;
                 continue;
             }
-            let successor = segments.get(at + 1).map(|next| next.identity.first_seq);
-            let (extent, _) = read_extent(store, segment, successor)?;
+            let successor = segments.get(at + 1).map(|next| next.file.identity.first_seq);
+            let (extent, _) = read_extent(store, &segment.file, successor)?;
             let mut frames = Frames::new(extent, 0);
             while let Some(entry) = frames.next(store)? {
                 verified.add(&entry);

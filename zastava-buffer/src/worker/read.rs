@@ -50,7 +50,7 @@ impl Worker {
 
     fn read(&mut self, class: usize, extent: Extent) -> io::Result<Vec<Entry>> {
         let mut frames = match self.tails[class].reader.take() {
-            Some(mut last) if last.extent.name == extent.name && last.seq <= extent.from_seq => {
+            Some(mut last) if last.extent.file.name == extent.file.name && last.seq <= extent.from_seq => {
                 last.extent = extent;
                 last
             }
@@ -62,7 +62,7 @@ impl Worker {
             && let Some(mut entry) = frames.next(self.store())?
         {
             if let Entry::Gap(gap) = &mut entry {
-                self.identify(class, &frames.extent.name, gap)?;
+                self.identify(class, &frames.extent.file.name, gap)?;
             }
             bytes += entry.payload_bytes();
             entries.push(entry);

@@ -11,7 +11,7 @@ use crate::format::{
 };
 use crate::lane::{Lane, Place, Segment, Stretch};
 use crate::mistake::{Mistake, planted};
-use crate::scan::{Extent, Frames};
+use crate::scan::{Extent, Frames, SegmentFile};
 use crate::stats::{CursorCondition, OpenReport};
 use crate::store::{Removal, Store, StoredFile};
 use crate::tally::{DropReason, Tally};
@@ -25,10 +25,8 @@ pub(crate) struct Recovered {
 
 /// A segment file before its frames are read.
 pub(crate) struct Located {
-    file: String,
-    /// As the header says, or the name where the header is damaged.
-    pub(crate) identity: SegmentName,
-    len: u64,
+    /// Its length is that of all that is in it.
+    pub(crate) file: SegmentFile,
     /// Only a newer version can read it.
     pub(crate) is_newer: bool,
     buffer_id: Option<u128>,
@@ -88,23 +86,23 @@ pub(crate) fn locate(
     report: &mut OpenReport,
 ) -> io::Result<BTreeMap<usize, Vec<Located>>> {
     let mut classes: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
-    for StoredFile { name: file, len, .. } in files.iter().filter(|file| !file.aside) {
-        let Some(identity) = SegmentName::parse(file) else { continue };
+    for StoredFile { name, len, .. } in files.iter().filter(|file| !file.aside) {
+        let Some(identity) = SegmentName::parse(name) else { continue };
         let (class, mut header) = (identity.class, [0; SEGMENT_HEADER_BYTES]);
-        let read = store.read(file, 0, &mut header)?;
-        let mut located =
-            Located { file: file.clone(), identity, len: *len, is_newer: false, buffer_id: None };
+        let read = store.read(name, 0, &mut header)?;
+        let file = SegmentFile { name: name.clone(), identity, len: *len };
+        let mut located = Located { file, is_newer: false, buffer_id: None };
         match SegmentHeader::decode(&header[..read]) {
             // A header of another class would put its numbers where they do not belong.
             SegmentHeader::Current { name, buffer_id } if name.class == class => {
-                (located.identity, located.buffer_id) = (name, Some(buffer_id));
+                (located.file.identity, located.buffer_id) = (name, Some(buffer_id));
             }
             SegmentHeader::Newer => located.is_newer = true,
             _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
         }
         classes.entry(usize::from(class)).or_default().push(located);
     }
-    classes.values_mut().for_each(|segments| segments.sort_by_key(|segment| segment.identity));
+    classes.values_mut().for_each(|segments| segments.sort_by_key(|segment| segment.file.identity));
     Ok(classes)
 }
 
@@ -130,21 +128,21 @@ fn recover_lane(
     let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };
     let mut expected = cursor.released_through + 1;
     let mut segments = VecDeque::new();
-    for (at, file) in located.iter().enumerate() {
-        let successor = located.get(at + 1).map(|next| next.identity.first_seq);
-        let first_seq = file.identity.first_seq;
+    for (at, segment) in located.iter().enumerate() {
+        let successor = located.get(at + 1).map(|next| next.file.identity.first_seq);
+        let first_seq = segment.file.identity.first_seq;
         // Segments reach to their successor's first number, so only the first can leave a hole.
         if first_seq > expected {
             segments.push_back(Stretch::lost(expected, first_seq, DropReason::Missing));
             expected = first_seq;
         }
-        let stretch = if file.is_newer {
-            store.remove(&file.file, Removal::SetAside)?;
+        let stretch = if segment.is_newer {
+            store.remove(&segment.file.name, Removal::SetAside)?;
             // At least the record that began the segment is known to be lost.
             let end = successor.unwrap_or_else(|| cursor.next_seq.max(first_seq + 1)).max(expected);
             Stretch::lost(expected, end, DropReason::UnreadableVersion)
         } else {
-            let (stretch, torn) = recover_segment(store, file, expected, successor, &cursor)?;
+            let (stretch, torn) = recover_segment(store, &segment.file, expected, successor, &cursor)?;
             report.torn_tail |= torn && successor.is_none();
             stretch
         };
@@ -201,7 +199,7 @@ fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[L
     let mut cursor = cursor.unwrap_or_else(|| Cursor { buffer_id: id(), next_seq: 1, ..Cursor::default() });
     // Without the latest cursor nobody knows what became of the records before the oldest segment;
     // most likely they were acknowledged, so they must not be reported as lost.
-    let oldest = located.iter().map(|located| located.identity.first_seq).min();
+    let oldest = located.iter().map(|located| located.file.identity.first_seq).min();
     let unknown = oldest.map_or(0, |oldest| (oldest - 1).saturating_sub(cursor.released_through));
     if condition != CursorCondition::Intact && unknown > 0 {
         cursor.unaccounted += unknown;
@@ -211,7 +209,7 @@ fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[L
         cursor.next_seq = cursor.next_seq.max(cursor.released_through + 1);
     }
     // An end was the last one only if nothing was written after it.
-    let last_epoch = located.iter().map(|located| located.identity.epoch).max().unwrap_or(0);
+    let last_epoch = located.iter().map(|located| located.file.identity.epoch).max().unwrap_or(0);
     cursor.clean &= cursor.epoch >= last_epoch;
     cursor.epoch = cursor.epoch.max(last_epoch);
     cursor
@@ -220,26 +218,27 @@ fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[L
 /// By its footer, or by reading it if it has none or is settled in part; and whether it ends in part of a frame.
 fn recover_segment(
     store: &mut dyn Store,
-    located: &Located,
+    file: &SegmentFile,
     from: u64,
     successor: Option<u64>,
     cursor: &Cursor,
 ) -> io::Result<(Stretch, bool)> {
-    let (extent, footer) = read_extent(store, located, successor)?;
+    let (extent, footer) = read_extent(store, file, successor)?;
     if footer.is_none() {
         // What was reserved and not used goes back. The segment is whole without this.
-        let _ = store.truncate(&located.file, located.len);
+        let _ = store.truncate(&file.name, file.len);
     }
     if footer.is_none() || successor.is_none() {
         // A killed process may have left it in the page cache. If it cannot be synced it can still be delivered.
-        let _ = store.sync(&located.file);
+        let _ = store.sync(&file.name);
     }
     let footer_end = footer.as_ref().map(|footer| footer.end_seq);
     let exact = if cursor.clean { Some(cursor.next_seq.max(from)) } else { footer_end };
     let limit = successor.or(exact).unwrap_or(u64::MAX);
     // A removed file can come back with what was void in it, a footer beyond the exact end too.
     let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
-    let (mut tally, mut end, mut torn, len) = (Tally::default(), known_end.max(from), false, extent.len);
+    let segment = Segment { file: extent.file.clone(), disk_bytes: blocks(file.len), is_active: false };
+    let (mut tally, mut end, mut torn) = (Tally::default(), known_end.max(from), false);
     match footer {
         Some(footer) if from == extent.from_seq && footer.end_seq == known_end => tally = footer.tally,
         _ if from >= limit => {}
@@ -251,31 +250,29 @@ fn recover_segment(
             (end, torn) = (frames.seq.max(from), frames.torn_tail);
         }
     }
-    let (file, identity, disk_bytes) = (located.file.clone(), located.identity, blocks(located.len));
-    let segment = Segment { file, identity, len, disk_bytes, is_active: false };
     Ok((Stretch { from, end, tally, place: Place::File(segment) }, torn))
 }
 
 /// What a segment holds as far as its name, its footer and its successor tell.
 pub(crate) fn read_extent(
     store: &mut dyn Store,
-    located: &Located,
+    file: &SegmentFile,
     successor: Option<u64>,
 ) -> io::Result<(Extent, Option<Footer>)> {
-    let Located { file, identity, len, .. } = located;
+    let &SegmentFile { ref name, identity, len } = file;
     let start = len.saturating_sub(Footer::BYTES_MAX).max(SEGMENT_HEADER_BYTES as u64);
     let mut bytes = vec![0; len.saturating_sub(start) as usize];
-    let read = store.read(file, start, &mut bytes)?;
+    let read = store.read(name, start, &mut bytes)?;
     let footer = Footer::decode(&bytes[..read], identity.salt).filter(|(footer, _)| {
         footer.end_seq.checked_sub(identity.first_seq) == Some(footer.tally.total())
             && successor.is_none_or(|successor| footer.end_seq <= successor)
     });
-    let len = footer.as_ref().map_or(*len, |(_, footer_len)| start + read as u64 - footer_len);
+    let len = footer.as_ref().map_or(len, |(_, footer_len)| start + read as u64 - footer_len);
     let footer = footer.map(|(footer, _)| footer);
     let end = successor.or(footer.as_ref().map(|footer| footer.end_seq));
     let (known_end, limit) = (end.unwrap_or(0), end.unwrap_or(u64::MAX));
-    let (name, identity, from_seq) = (file.clone(), *identity, identity.first_seq);
-    Ok((Extent { name, identity, len, from_seq, known_end, limit }, footer))
+    let file = SegmentFile { len, ..file.clone() };
+    Ok((Extent { file, from_seq: identity.first_seq, known_end, limit }, footer))
 }
 
 /// Numbers that differ between processes and calls. The standard library seeds its hash maps from the system;

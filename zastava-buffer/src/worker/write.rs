@@ -8,6 +8,7 @@ use crate::config::blocks;
 use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 use crate::lane::{Lane, Piece};
 use crate::mistake::{Mistake, planted};
+use crate::scan::SegmentFile;
 use crate::stats::Cause;
 use crate::store::{Removal, is_below_floor};
 use crate::tally::Tally;
@@ -18,10 +19,8 @@ const WRITE_BYTES: usize = 1 << 20;
 /// The segment that is written to.
 #[derive(Debug)]
 pub(crate) struct Active {
-    name: String,
-    salt: u32,
-    /// What is in the file, synced or not.
-    len: u64,
+    /// Its length is that of all that is in it, synced or not.
+    file: SegmentFile,
     /// As it would be now.
     footer: Footer,
     is_name_synced: bool,
@@ -55,7 +54,7 @@ impl Worker {
         let segment_bytes = self.config.segment_bytes;
         let needed = piece.bytes.len() as u64 + Footer::bytes(&piece.tally);
         let fits = |active: &Active| {
-            let len = active.len + needed + Footer::bytes(&active.footer.tally);
+            let len = active.file.len + needed + Footer::bytes(&active.footer.tally);
             active.footer.end_seq == piece.first && len <= segment_bytes
         };
         if !self.tails[class].active.as_ref().is_some_and(fits) {
@@ -67,8 +66,8 @@ impl Worker {
         let (Some(store), Some(active)) = (&mut self.store, &mut self.tails[class].active) else {
             return Ok(false);
         };
-        store.write(&active.name, active.len, &piece.bytes)?;
-        active.len += piece.bytes.len() as u64;
+        store.write(&active.file.name, active.file.len, &piece.bytes)?;
+        active.file.len += piece.bytes.len() as u64;
         active.footer.end_seq = piece.end;
         active.footer.tally.merge(&piece.tally);
         Ok(true)
@@ -119,19 +118,17 @@ impl Worker {
         self.tails[class].serial += 1;
         let serial = self.tails[class].serial;
         let identity = SegmentName { class: class as u8, epoch, serial, first_seq, salt };
-        let name = identity.to_string();
-        if let Err(error) = self.store().create(&name, reserve) {
+        let file = SegmentFile { name: identity.to_string(), identity, len: SEGMENT_HEADER_BYTES as u64 };
+        if let Err(error) = self.store().create(&file.name, reserve) {
             // It may be there all the same, and nobody would know of it.
-            let _ = self.store().remove(&name, Removal::Delete);
+            let _ = self.store().remove(&file.name, Removal::Delete);
             return Err(error);
         }
         // In the books before anything can fail, so that the file is removed then.
-        self.lane(class, |lane| lane.begin(name.clone(), identity, reserve));
+        self.lane(class, |lane| lane.begin(file.clone(), reserve));
         let footer = Footer { end_seq: first_seq, tally: Tally::default() };
-        let len = SEGMENT_HEADER_BYTES as u64;
-        let active = Active { name: name.clone(), salt, len, footer, is_name_synced: false };
-        self.tails[class].active = Some(active);
-        self.store().write(&name, 0, &SegmentHeader::encode(&identity, buffer_id))
+        self.tails[class].active = Some(Active { file: file.clone(), footer, is_name_synced: false });
+        self.store().write(&file.name, 0, &SegmentHeader::encode(&identity, buffer_id))
     }
 
     /// Removes the oldest segment of the lowest class; false if there is none.
@@ -165,10 +162,10 @@ impl Worker {
             return Ok(());
         };
         if !planted(Mistake::NoDataSync) {
-            match store.sync(&active.name) {
+            match store.sync(&active.file.name) {
                 // After a failed sync the kernel takes the pages for clean, so a second one would succeed and prove
                 // nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
-                Err(_) if planted(Mistake::SyncAgainAfterFailure) => store.sync(&active.name)?,
+                Err(_) if planted(Mistake::SyncAgainAfterFailure) => store.sync(&active.file.name)?,
                 synced => synced?,
             }
         }
@@ -181,14 +178,14 @@ impl Worker {
 
     fn hand_over(&self, class: usize) {
         let Some(active) = &self.tails[class].active else { return };
-        self.shared.update(|state| state.hand_over(class, active.len));
+        self.shared.update(|state| state.hand_over(class, active.file.len));
     }
 
     /// The active segment gets its footer and gives back what it does not need.
     pub(super) fn seal(&mut self, class: usize) -> io::Result<()> {
         let Some(active) = &self.tails[class].active else { return Ok(()) };
-        let footer = active.footer.encode(active.salt);
-        let (name, len) = (active.name.clone(), active.len);
+        let footer = active.footer.encode(active.file.identity.salt);
+        let SegmentFile { name, len, .. } = active.file.clone();
         let file_len = len + footer.len() as u64;
         let store = self.store();
         let written = store.write(&name, len, &footer).and_then(|()| store.truncate(&name, file_len));
@@ -204,9 +201,9 @@ impl Worker {
     /// count. The records are still in memory and go to a new one.
     fn abandon(&mut self, class: usize) {
         if let Some(active) = self.tails[class].active.take() {
-            let last_len = |lane: &mut Lane| Some(lane.segments.back()?.segment()?.len);
+            let last_len = |lane: &mut Lane| Some(lane.segments.back()?.segment()?.file.len);
             let safe_len = self.lane(class, last_len).unwrap_or(0);
-            let is_cut = self.store().truncate(&active.name, safe_len).is_ok();
+            let is_cut = self.store().truncate(&active.file.name, safe_len).is_ok();
             self.lane(class, |lane| lane.close_active(is_cut.then(|| blocks(safe_len))));
         }
         self.lane(class, |lane| lane.write_again());
