@@ -37,13 +37,13 @@ pub(crate) struct State {
     /// Until then what fails is tried again.
     pub(crate) close_by: Option<Instant>,
     pub(crate) has_ended: bool,
-    refused: Tally,
+    refused: Drops,
     /// Of all lanes; counted anew whenever something leaves memory.
     ring_bytes: usize,
     ring_records: u64,
     /// What the directory had counted before this opening.
     acked_before: u64,
-    dropped_before: Tally,
+    dropped_before: Drops,
     evicted_since_push: u64,
     batches: u64,
     pub(crate) consumer: Option<Waker>,
@@ -204,7 +204,7 @@ impl State {
             Refusal::Full => DropReason::Full,
             Refusal::Closed => DropReason::Closed,
         };
-        self.refused.add((Some(kind), Some(reason)), 1);
+        self.refused.0.add((Some(kind), Some(reason)), 1);
         refusal
     }
 
@@ -301,9 +301,9 @@ impl State {
             pending: self.lanes.iter().map(Lane::pending).sum(),
             in_memory: self.lanes.iter().map(Lane::in_memory_records).sum(),
             dropped: Drops(dropped),
-            refused: Drops(self.refused.clone()),
+            refused: self.refused.clone(),
             acked_before: self.acked_before,
-            dropped_before: Drops(self.dropped_before.clone()),
+            dropped_before: self.dropped_before.clone(),
             disk_bytes: self.disk_bytes(),
             set_aside_bytes: self.set_aside_bytes,
             ring_bytes: self.ring_bytes,
@@ -317,10 +317,8 @@ impl State {
     /// numbers which now mean something else: they come again.
     pub(crate) fn install(&mut self, lanes: Vec<Lane>, set_aside_bytes: u64) {
         let memory = std::mem::replace(&mut self.lanes, lanes);
-        for lane in &self.lanes {
-            self.acked_before += lane.cursor.acked;
-            self.dropped_before.merge(&lane.dropped());
-        }
+        let found = self.stats();
+        (self.acked_before, self.dropped_before) = (found.acked, found.dropped);
         for (lane, memory) in self.lanes.iter_mut().zip(memory) {
             lane.adopt(memory, self.config.block());
         }

@@ -35,8 +35,9 @@ impl Lane {
         bytes_max: usize,
     ) -> Option<Arc<[Entry]>> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        while entries.len() < records_max {
-            let Some(entry) = self.peek() else { break };
+        while entries.len() < records_max
+            && let Some(entry) = self.peek()
+        {
             bytes += entry.payload_bytes();
             if bytes > bytes_max && !entries.is_empty() {
                 break;
