@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::entry::Entry;
+use crate::format::Cursor;
 use crate::scan::Frames;
 use crate::stats::OpenReport;
 use crate::store::Store;
@@ -43,7 +44,7 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
                 continue;
             }
             let successor = segments.get(at + 1).map(|next| next.file.identity.first_seq);
-            let (extent, _) = read_extent(store, &segment.file, successor)?;
+            let (extent, _) = read_extent(store, &segment.file, 0, successor, &Cursor::default())?;
             let mut frames = Frames::new(extent, 0);
             while let Some(entry) = frames.next(store)? {
                 verified.add(&entry);

@@ -223,7 +223,7 @@ fn recover_segment(
     successor: Option<u64>,
     cursor: &Cursor,
 ) -> io::Result<(Stretch, bool)> {
-    let (extent, footer) = read_extent(store, file, successor)?;
+    let (extent, footer) = read_extent(store, file, from, successor, cursor)?;
     if footer.is_none() {
         // What was reserved and not used goes back. The segment is whole without this.
         let _ = store.truncate(&file.name, file.len);
@@ -232,18 +232,14 @@ fn recover_segment(
         // A killed process may have left it in the page cache. If it cannot be synced it can still be delivered.
         let _ = store.sync(&file.name);
     }
-    let footer_end = footer.as_ref().map(|footer| footer.end_seq);
-    let exact = if cursor.clean { Some(cursor.next_seq.max(from)) } else { footer_end };
-    let limit = successor.or(exact).unwrap_or(u64::MAX);
-    // A removed file can come back with what was void in it, a footer beyond the exact end too.
-    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
     let segment = Segment { file: extent.file.clone(), disk_bytes: blocks(file.len), is_active: false };
-    let (mut tally, mut end, mut torn) = (Tally::default(), known_end.max(from), false);
+    let (mut tally, mut end, mut torn) = (Tally::default(), extent.known_end.max(from), false);
+    let is_known = |footer: &Footer| (file.identity.first_seq, footer.end_seq) == (from, extent.known_end);
     match footer {
-        Some(footer) if from == extent.from_seq && footer.end_seq == known_end => tally = footer.tally,
-        _ if from >= limit => {}
+        Some(footer) if is_known(&footer) => tally = footer.tally,
+        _ if from >= extent.limit => {}
         _ => {
-            let mut frames = Frames::new(Extent { from_seq: from, known_end, limit, ..extent }, 0);
+            let mut frames = Frames::new(extent, 0);
             while let Some(entry) = frames.next(store)? {
                 entry.add_to(&mut tally);
             }
@@ -253,11 +249,13 @@ fn recover_segment(
     Ok((Stretch { from, end, tally, place: Place::File(segment) }, torn))
 }
 
-/// What a segment holds as far as its name, its footer and its successor tell.
+/// What a segment holds from a number on, as far as its name, its footer, its successor and the cursor tell.
 pub(crate) fn read_extent(
     store: &mut dyn Store,
     file: &SegmentFile,
+    from_seq: u64,
     successor: Option<u64>,
+    cursor: &Cursor,
 ) -> io::Result<(Extent, Option<Footer>)> {
     let &SegmentFile { ref name, identity, len } = file;
     let start = len.saturating_sub(Footer::BYTES_MAX).max(SEGMENT_HEADER_BYTES as u64);
@@ -269,10 +267,12 @@ pub(crate) fn read_extent(
     });
     let len = footer.as_ref().map_or(len, |(_, footer_len)| start + read as u64 - footer_len);
     let footer = footer.map(|(footer, _)| footer);
-    let end = successor.or(footer.as_ref().map(|footer| footer.end_seq));
-    let (known_end, limit) = (end.unwrap_or(0), end.unwrap_or(u64::MAX));
-    let file = SegmentFile { len, ..file.clone() };
-    Ok((Extent { file, from_seq: identity.first_seq, known_end, limit }, footer))
+    let footer_end = footer.as_ref().map(|footer| footer.end_seq);
+    let exact = if cursor.clean { Some(cursor.next_seq.max(from_seq)) } else { footer_end };
+    let limit = successor.or(exact).unwrap_or(u64::MAX);
+    // A removed file can come back with what was void in it, a footer beyond the exact end too.
+    let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
+    Ok((Extent { file: SegmentFile { len, ..file.clone() }, from_seq, known_end, limit }, footer))
 }
 
 /// Numbers that differ between processes and calls. The standard library seeds its hash maps from the system;
