@@ -142,7 +142,7 @@ impl State {
         let evicts = policy.when_full == WhenFull::DropOldest;
         let class = usize::from(policy.class);
         self.make_room(class, evicts, payload.len())?;
-        let seq = self.lanes[class].push(kind, payload, crc, evicts, self.config.block());
+        let seq = self.lanes[class].push(kind, payload, crc, evicts, &self.config);
         self.ring_bytes += FRAME_HEADER_BYTES + payload.len();
         self.ring_records += 1;
         self.has_work = true;
@@ -320,7 +320,7 @@ impl State {
         let found = self.stats();
         (self.acked_before, self.dropped_before) = (found.acked, found.dropped);
         for (lane, memory) in self.lanes.iter_mut().zip(memory) {
-            lane.adopt(memory, self.config.block());
+            lane.adopt(memory, &self.config);
         }
         (self.has_store, self.set_aside_bytes) = (true, set_aside_bytes);
         self.count_ring();

@@ -5,7 +5,6 @@ use std::io;
 use crate::entry::Entry;
 use crate::format::Cursor;
 use crate::scan::Frames;
-use crate::stats::OpenReport;
 use crate::store::Store;
 use crate::tally::{DropReason, Drops};
 use crate::worker::{locate, read_extent};
@@ -34,10 +33,10 @@ pub struct Verified {
 /// # Errors
 /// Whatever the storage says. Damage is not an error.
 pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
-    let (mut verified, mut report) = (Verified::default(), OpenReport::default());
+    let mut verified = Verified::default();
     let files = store.list()?;
     verified.unreadable_segments = files.iter().filter(|file| file.aside).count() as u64;
-    for segments in locate(store, &files, &mut report)?.into_values() {
+    for segments in locate(store, &files)?.into_values() {
         for (at, segment) in segments.iter().enumerate() {
             if segment.is_newer {
                 verified.unreadable_segments += 1;
@@ -50,9 +49,9 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
                 verified.add(&entry);
             }
             verified.segments += 1;
+            verified.damaged_headers += u64::from(segment.is_damaged);
         }
     }
-    verified.damaged_headers = report.damaged_headers;
     Ok(verified)
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{Lane, Place, Stretch};
+use crate::config::Config;
 use crate::entry::{Durability, Entry, Kind, Record};
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, encode_gap};
 use crate::tally::{DropReason, Tally};
@@ -95,16 +96,9 @@ impl Stretch {
 
 impl Lane {
     /// The record gets its number and a place in memory, for which there is room.
-    pub(crate) fn push(
-        &mut self,
-        kind: Kind,
-        payload: &[u8],
-        crc: u32,
-        evicts: bool,
-        (block_bytes, block_records): (usize, u64),
-    ) -> u64 {
-        let seq = self.next_seq;
-        let frame_bytes = FRAME_HEADER_BYTES + payload.len();
+    pub(crate) fn push(&mut self, kind: Kind, bytes: &[u8], crc: u32, evicts: bool, config: &Config) -> u64 {
+        let (seq, (block_bytes, block_records)) = (self.next_seq, config.block());
+        let frame_bytes = FRAME_HEADER_BYTES + bytes.len();
         let has_room = |stretch: &Stretch| {
             let is_short = stretch.end - stretch.first() < block_records;
             let fits = |block: &Block| block.closed.is_empty() && block.len() + frame_bytes <= block_bytes;
@@ -118,8 +112,8 @@ impl Lane {
             self.ring.push_back(Stretch { from: seq, end: seq, tally: Tally::default(), place });
         }
         if let Some(Stretch { end, tally, place: Place::Memory(block), .. }) = self.ring.back_mut() {
-            block.open.extend_from_slice(&FrameHeader::new(seq, kind, payload.len(), crc).encode(self.salt));
-            block.open.extend_from_slice(payload);
+            block.open.extend_from_slice(&FrameHeader::new(seq, kind, bytes.len(), crc).encode(self.salt));
+            block.open.extend_from_slice(bytes);
             self.block_hint = block.open.len();
             block.evicts |= evicts;
             *end = seq + 1;
@@ -131,7 +125,7 @@ impl Lane {
 
     /// What was accepted without a directory goes into one that was found now: under new numbers, and without what
     /// is settled.
-    pub(crate) fn adopt(&mut self, memory: Self, block: (usize, u64)) {
+    pub(crate) fn adopt(&mut self, memory: Self, config: &Config) {
         self.cursor.acked += memory.cursor.acked;
         self.cursor.dropped.merge(&memory.cursor.dropped);
         self.cursor.unnumbered += memory.cursor.told_through;
@@ -139,7 +133,7 @@ impl Lane {
         for Stretch { from, end, tally, place } in memory.ring.into_iter().filter(|old| !old.is_settled()) {
             if let Place::Memory(mut old) = place {
                 for (header, payload) in frames(&old.close()).filter(|(header, _)| header.seq >= from) {
-                    self.push(header.kind(), &payload, header.payload_crc, old.evicts, block);
+                    self.push(header.kind(), &payload, header.payload_crc, old.evicts, config);
                 }
             } else {
                 let first = self.next_seq;

@@ -28,14 +28,9 @@ impl Lane {
     }
 
     /// The next entries as batch `id`, or none if there are none yet: then the worker is told to read them.
-    pub(crate) fn next_batch(
-        &mut self,
-        id: u64,
-        records_max: usize,
-        bytes_max: usize,
-    ) -> Option<Arc<[Entry]>> {
+    pub(crate) fn next_batch(&mut self, id: u64, records: usize, bytes_max: usize) -> Option<Arc<[Entry]>> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        while entries.len() < records_max
+        while entries.len() < records
             && let Some(entry) = self.peek()
         {
             bytes += entry.payload_bytes();

@@ -29,13 +29,14 @@ pub(crate) struct Located {
     pub(crate) file: SegmentFile,
     /// Only a newer version can read it.
     pub(crate) is_newer: bool,
+    pub(crate) is_damaged: bool,
     buffer_id: Option<u128>,
 }
 
 pub(crate) fn recover(store: &mut dyn Store, config: &Config) -> io::Result<Recovered> {
     let files = store.list()?;
     let mut report = OpenReport::default();
-    let mut located = locate(store, &files, &mut report)?;
+    let mut located = locate(store, &files)?;
     let has_cursor = |class: &usize| files.iter().any(|file| file.name == cursor_name(*class) && !file.aside);
     let found = (0..CLASSES_MAX).rev().find(|class| located.contains_key(class) || has_cursor(class));
     let classes = config.classes().max(found.map_or(0, |class| class + 1));
@@ -83,7 +84,6 @@ impl Recovered {
 pub(crate) fn locate(
     store: &mut dyn Store,
     files: &[StoredFile],
-    report: &mut OpenReport,
 ) -> io::Result<BTreeMap<usize, Vec<Located>>> {
     let mut classes: BTreeMap<usize, Vec<Located>> = BTreeMap::new();
     for StoredFile { name, len, .. } in files.iter().filter(|file| !file.aside) {
@@ -91,14 +91,14 @@ pub(crate) fn locate(
         let (class, mut header) = (identity.class, [0; SEGMENT_HEADER_BYTES]);
         let read = store.read(name, 0, &mut header)?;
         let file = SegmentFile { name: name.clone(), identity, len: *len };
-        let mut located = Located { file, is_newer: false, buffer_id: None };
+        let mut located = Located { file, is_newer: false, is_damaged: false, buffer_id: None };
         match SegmentHeader::decode(&header[..read]) {
             // A header of another class would put its numbers where they do not belong.
             SegmentHeader::Current { name, buffer_id } if name.class == class => {
                 (located.file.identity, located.buffer_id) = (name, Some(buffer_id));
             }
             SegmentHeader::Newer => located.is_newer = true,
-            _ => report.damaged_headers += u64::from(read == SEGMENT_HEADER_BYTES),
+            _ => located.is_damaged = read == SEGMENT_HEADER_BYTES,
         }
         classes.entry(usize::from(class)).or_default().push(located);
     }
@@ -124,6 +124,7 @@ fn recover_lane(
     let condition = if cursor.is_some() || is_new { condition } else { CursorCondition::Lost };
     let mut cursor = start_cursor(cursor, condition, &located);
     report.cursor = report.cursor.max(condition);
+    report.damaged_headers += located.iter().filter(|located| located.is_damaged).count() as u64;
     report.unclean |= !is_new && !cursor.clean;
     let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };
     let mut expected = cursor.released_through + 1;
