@@ -75,12 +75,27 @@ pub struct Versions {
     pub containerd: Option<String>,
 }
 
+impl Versions {
+    /// What to type to have the programs of these versions built.
+    #[must_use]
+    pub fn build_command(&self) -> String {
+        let mut command = "cargo run -p zastava-e2e -- tools".to_owned();
+        for (flag, version) in [("--kubernetes", &self.kubernetes), ("--containerd", &self.containerd)] {
+            if let Some(version) = version {
+                command.extend([" ", flag, " ", version]);
+            }
+        }
+        command
+    }
+}
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Tools {
     root: PathBuf,
     directories: Vec<PathBuf>,
     containerd: String,
+    build_command: String,
 }
 
 impl Tools {
@@ -99,7 +114,7 @@ impl Tools {
                 containerd = version;
             }
         }
-        Ok(Self { root, directories, containerd })
+        Ok(Self { root, directories, containerd, build_command: versions.build_command() })
     }
 
     /// What of Debian the machine lacks: names of packages.
@@ -144,7 +159,7 @@ impl Tools {
         let places = self.directories.iter().map(|directory| directory.join(name));
         places.into_iter().find(|path| path.is_file()).ok_or_else(|| Error::Missing {
             what: name.to_owned(),
-            remedy: "run `cargo run -p zastava-e2e -- tools`".to_owned(),
+            remedy: format!("run `{}`", self.build_command),
         })
     }
 

@@ -33,7 +33,7 @@ fn missing(versions: &Versions) -> Option<String> {
         return Some(format!("needs the Debian packages {}", packages.join(" ")));
     }
     let tools = Tools::locate(versions).expect("the module files can be read");
-    (!tools.are_built()).then(|| "needs the tools: cargo run -p zastava-e2e -- tools".to_owned())
+    (!tools.are_built()).then(|| format!("needs the tools: {}", versions.build_command()))
 }
 
 pub(crate) fn workspace() -> &'static Path {
