@@ -69,18 +69,16 @@ impl Disk {
 
     /// A call on an open file. One that failed is opened anew next time: it may be another by then.
     fn with<R>(&mut self, name: &str, call: impl FnOnce(&File) -> io::Result<R>) -> io::Result<R> {
+        let path = self.directory.join(name);
         let file = match self.open.iter().position(|(open, _)| open == name) {
             Some(at) => Ok(self.open.remove(at).1),
-            None => open_regular(&self.directory.join(name)),
+            None => open_regular(&path),
         };
-        let done = file.and_then(|file| {
+        named(&path, || {
+            let file = file?;
             let done = call(&file)?;
             self.keep(name, file);
             Ok(done)
-        });
-        // An operator has to know which file it is about.
-        done.map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.directory.join(name).display()))
         })
     }
 
@@ -89,6 +87,12 @@ impl Disk {
             self.open.remove(0);
         }
         self.open.push((name.to_owned(), file));
+    }
+
+    /// Whether the directory is still where its name leads.
+    fn check_lock(&self) -> io::Result<()> {
+        let path = self.directory.join(LOCK);
+        named(&path, || is_there(&path, &self.lock))
     }
 
     /// What reserves nothing is small, and is never refused: a directory can be opened at any time.
@@ -114,9 +118,9 @@ pub(crate) fn is_below_floor(error: &io::Error) -> bool {
 
 impl Store for Disk {
     fn list(&mut self) -> io::Result<Vec<StoredFile>> {
-        let mut found = Vec::new();
-        list(&self.directory, false, &mut found)?;
-        match list(&self.directory.join(ASIDE), true, &mut found) {
+        let (mut found, aside) = (Vec::new(), self.directory.join(ASIDE));
+        named(&self.directory, || list(&self.directory, false, &mut found))?;
+        match named(&aside, || list(&aside, true, &mut found)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(found),
         }
@@ -124,13 +128,17 @@ impl Store for Disk {
 
     fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
         self.check_free(reserve_bytes)?;
+        self.check_lock()?;
         let path = self.directory.join(name);
-        is_there(&self.directory.join(LOCK), &self.lock)?;
-        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(&path)?;
-        if let Err(error) = reserve(&file, reserve_bytes) {
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
+        let file = named(&path, || {
+            let file =
+                OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(&path)?;
+            let reserved = reserve(&file, reserve_bytes);
+            if reserved.is_err() {
+                let _ = fs::remove_file(&path);
+            }
+            reserved.map(|()| file)
+        })?;
         self.keep(name, file);
         Ok(())
     }
@@ -161,31 +169,38 @@ impl Store for Disk {
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let path = self.directory.join(name);
         self.with(name, |file| file.sync_data().and_then(|()| is_there(&path, file)))?;
-        is_there(&self.directory.join(LOCK), &self.lock)
+        self.check_lock()
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        named(&self.directory, || File::open(&self.directory)?.sync_all())
     }
 
     fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
         self.open.retain(|(open, _)| open != name);
         let path = self.directory.join(name);
-        if removal == Removal::Delete {
-            return match fs::remove_file(path) {
+        named(&path, || match removal {
+            Removal::SetAside => set_aside(&path, name, &self.directory.join(ASIDE)),
+            Removal::Delete => match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
-            };
-        }
-        let aside = self.directory.join(ASIDE);
-        create_durably(&aside)?;
-        // A cursor set aside twice must not replace the first one.
-        let free = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
-        let target =
-            free.map(|name| aside.join(name)).find(|path| !path.exists()).unwrap_or_else(|| aside.join(name));
-        fs::rename(path, target)?;
-        File::open(&aside)?.sync_all()
+            },
+        })
     }
+}
+
+/// An operator has to know which file an error is about.
+fn named<R>(path: &Path, call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    call().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn set_aside(path: &Path, name: &str, aside: &Path) -> io::Result<()> {
+    create_durably(aside)?;
+    // A cursor set aside twice must not replace the first one.
+    let free = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
+    let target = free.map(|name| aside.join(name)).find(|path| !path.exists());
+    fs::rename(path, target.unwrap_or_else(|| aside.join(name)))?;
+    File::open(aside)?.sync_all()
 }
 
 fn open_regular(path: &Path) -> io::Result<File> {

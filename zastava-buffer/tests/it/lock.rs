@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_buffer::{Buffer, Cause, Durability, Error, Health, Kind, block_on};
+use zastava_buffer::{Buffer, Cause, Disk, Durability, Error, Health, Kind, Removal, Store as _, block_on};
 
 use crate::support::{
     close, drain, fill, flush, kind, open, patient, payload, recovered, scratch, segments, small,
@@ -146,5 +146,28 @@ fn what_is_no_regular_file_is_named() {
             let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             assert!(format!("{error}: {source}").contains(name), "{error}: {source}");
         }
+    }
+}
+
+#[test]
+fn errors_of_the_disk_name_the_file() {
+    let directory = scratch();
+    let mut disk = Disk::open(directory.path(), 0).expect("ours");
+    fs::create_dir(directory.path().join("folder")).expect("ours");
+    fs::write(directory.path().join("aside"), "no directory").expect("ours");
+    let errors = [
+        ("nowhere/new", disk.create("nowhere/new", 0)),
+        ("folder", disk.write("folder", 0, b"bytes")),
+        ("missing", disk.read("missing", 0, &mut [0]).map(drop)),
+        ("missing", disk.truncate("missing", 0)),
+        ("missing", disk.sync("missing")),
+        ("folder", disk.remove("folder", Removal::Delete)),
+        ("missing", disk.remove("missing", Removal::SetAside)),
+        ("aside", disk.list().map(drop)),
+    ];
+    for (name, result) in errors {
+        let path = directory.path().join(name).display().to_string();
+        let error = result.expect_err(name).to_string();
+        assert!(error.starts_with(&path), "{name}: {error}");
     }
 }
