@@ -55,6 +55,10 @@ pub(crate) const SEQ_MAX: u64 = 1 << 56;
 const LINE_BYTES: usize = 16;
 const KIND_UNKNOWN: u16 = 256;
 const LIVE: u8 = 0;
+/// No structure has more lines.
+const LINES_MAX: usize = 4096;
+/// A record each microsecond for 35 years; the sum of all lines is a number still.
+const COUNT_MAX: u64 = 1 << 50;
 
 fn put_line(out: &mut Vec<u8>, (kind, reason): Fate, mark: u8, count: u64) {
     out.extend_from_slice(&kind.map_or(KIND_UNKNOWN, |kind| u16::from(kind.0)).to_le_bytes());
@@ -62,20 +66,20 @@ fn put_line(out: &mut Vec<u8>, (kind, reason): Fate, mark: u8, count: u64) {
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// Fate, mark and count of each line. A count beyond reason is cut, so that no sum overflows; it then no
-/// longer balances, and the caller refuses what holds it.
+/// Fate, mark and count of each line. A count beyond reason is cut; it then no longer balances, and the caller
+/// refuses what holds it.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (Fate, u8, u64)> + '_ {
-    bytes.chunks_exact(LINE_BYTES).map(|line| {
+    bytes.chunks_exact(LINE_BYTES).take(LINES_MAX).map(|line| {
         let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
         let is_live = line[2] == LIVE && kind.is_some();
         let reason = (!is_live).then(|| DropReason::from_code(line[2]));
-        ((kind, reason), line[3], u64::from_le_bytes(field(line, 8)).min(SEQ_MAX))
+        ((kind, reason), line[3], u64::from_le_bytes(field(line, 8)).min(COUNT_MAX))
     })
 }
 
 fn tally_of_lines(bytes: &[u8]) -> Tally {
     let mut tally = Tally::default();
-    lines(bytes).take(4096).for_each(|(fate, _, count)| tally.add(fate, count));
+    lines(bytes).for_each(|(fate, _, count)| tally.add(fate, count));
     tally
 }
 

@@ -137,13 +137,15 @@ impl Worker {
 
     /// Everything that changes files, as far as it is due; whether there was anything.
     fn change(&mut self, now: Instant) -> bool {
-        let (mut has_worked, mut failed) = (false, None);
         if self.store.is_none() {
             match self.open() {
-                Ok(_) => has_worked = true,
-                Err(error) => failed = Some(Cause::of_open(&error)),
+                // What comes now has failures of its own to count, and whoever waits is told first.
+                Ok(_) => self.retry = Retry::default(),
+                Err(error) => self.retry.failed(Cause::of_open(&error), now),
             }
+            return self.store.is_some();
         }
+        let (mut has_worked, mut failed) = (false, None);
         for class in 0..self.tails.len() {
             let (freed, written) = (self.free(class), self.write(class));
             for result in [freed, written, self.commit(class, now), self.save_due(class, now)] {
@@ -280,8 +282,9 @@ impl Drop for End {
             }
             state.wake_waiters();
             state.wake_consumer();
+            // Before the wakers, which are foreign code and may panic.
+            self.0.ended.notify_all();
         });
-        self.0.ended.notify_all();
     }
 }
 

@@ -18,9 +18,6 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// No footer is longer.
-    pub(crate) const BYTES_MAX: u64 = (LINES_MAX * LINE_BYTES + TRAILER_BYTES) as u64;
-
     pub(crate) fn bytes(tally: &Tally) -> u64 {
         (tally.len().min(LINES_MAX) * LINE_BYTES + TRAILER_BYTES) as u64
     }
@@ -37,16 +34,17 @@ impl Footer {
         bytes
     }
 
-    /// The footer that ends these bytes, and how long it is.
-    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<(Self, u64)> {
-        let trailer = bytes.last_chunk::<TRAILER_BYTES>()?;
+    /// How long the footer is that ends with this trailer; `None` if it is no trailer.
+    pub(crate) fn len_of(trailer: &[u8]) -> Option<usize> {
+        let trailer: &[u8; TRAILER_BYTES] = trailer.try_into().ok()?;
         let lines = u32::from_le_bytes(field(trailer, 16)) as usize;
-        if trailer[..8] != MAGIC || lines > LINES_MAX {
-            return None;
-        }
-        let start = bytes.len().checked_sub(lines * LINE_BYTES + TRAILER_BYTES)?;
-        let (lines, end_seq) = (&bytes[start..bytes.len() - TRAILER_BYTES], field(trailer, 8));
-        let footer = Self { end_seq: u64::from_le_bytes(end_seq), tally: tally_of_lines(lines) };
-        is_sealed(&bytes[start..], salt).then_some((footer, (bytes.len() - start) as u64))
+        (trailer[..8] == MAGIC && lines <= LINES_MAX).then_some(lines * LINE_BYTES + TRAILER_BYTES)
+    }
+
+    /// `bytes` is as long as [`len_of`](Self::len_of) says, or what there is of it.
+    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
+        let (lines, trailer) = bytes.split_last_chunk::<TRAILER_BYTES>()?;
+        let end_seq = u64::from_le_bytes(field(trailer, 8));
+        is_sealed(bytes, salt).then(|| Self { end_seq, tally: tally_of_lines(lines) })
     }
 }

@@ -51,7 +51,7 @@ impl FrameHeader {
         }
         let header = Self::decode_own(bytes);
         let possible = u64::from(header.payload_bytes) <= RECORD_BYTES_LIMIT
-            && header.span > 0
+            && (header.span == 1 || header.span > 0 && !header.is_record())
             && (1..=SEQ_MAX).contains(&header.seq);
         possible.then_some(header)
     }

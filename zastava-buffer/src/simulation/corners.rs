@@ -9,6 +9,7 @@ use super::{Life, Random, Truth, config, remember_classes};
 use crate::config::{Config, Policy, WhenFull};
 use crate::entry::{Durability, Kind};
 use crate::error::Error;
+use crate::worker::Next;
 
 /// One class, seven records of 500 bytes in memory, a commit whenever there is something.
 fn settings() -> Config {
@@ -97,5 +98,30 @@ fn what_was_settled_in_memory_is_not_missing_after_a_power_cut() {
         truth.check_nothing_missing();
         let stats = life.producer.stats();
         assert_eq!(stats.dropped.total(), 0, "seed {seed}: {stats}");
+    }
+}
+
+#[test]
+fn what_failed_before_there_was_a_directory_does_not_count_afterwards() {
+    let (disk, mut settings) = (SimDisk::new(), settings());
+    settings.on_unavailable = crate::Unavailable::MemoryOnly;
+    // Room for the cursor, not for a segment.
+    disk.limit(Some(8 << 10));
+    disk.fail(0..6, Fault::Kind(std::io::ErrorKind::Other));
+    let mut life = Life::begin(&disk, &settings).expect("opens");
+    assert!(life.producer.push(Kind(0), &[7; 500]).seq().is_some());
+    let mut has_tried = false;
+    loop {
+        let next = life.step();
+        has_tried |= disk.take_log().iter().any(|call| call.starts_with("create") && call.ends_with(".seg"));
+        match next {
+            Next::Wait(Some(at)) if has_tried => {
+                assert_eq!(at - life.now, Duration::from_millis(50), "the first failure of its kind");
+                return;
+            }
+            Next::Wait(Some(at)) => life.now = at,
+            Next::Step => {}
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::{Tail, cursor_name};
 use crate::config::{CLASSES_MAX, Config, blocks};
 use crate::format::{
     CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName,
+    TRAILER_BYTES,
 };
 use crate::lane::{Lane, Place, Segment, Stretch};
 use crate::mistake::{Mistake, planted};
@@ -258,22 +259,36 @@ pub(crate) fn read_extent(
     successor: Option<u64>,
     cursor: &Cursor,
 ) -> io::Result<(Extent, Option<Footer>)> {
-    let &SegmentFile { ref name, identity, len } = file;
-    let start = len.saturating_sub(Footer::BYTES_MAX).max(SEGMENT_HEADER_BYTES as u64);
-    let mut bytes = vec![0; len.saturating_sub(start) as usize];
-    let read = store.read(name, start, &mut bytes)?;
-    let footer = Footer::decode(&bytes[..read], identity.salt).filter(|(footer, _)| {
-        footer.end_seq.checked_sub(identity.first_seq) == Some(footer.tally.total())
-            && successor.is_none_or(|successor| footer.end_seq <= successor)
-    });
-    let len = footer.as_ref().map_or(len, |(_, footer_len)| start + read as u64 - footer_len);
-    let footer = footer.map(|(footer, _)| footer);
+    let (footer, len) = match read_footer(store, file)? {
+        Some((footer, start))
+            if footer.end_seq.checked_sub(file.identity.first_seq) == Some(footer.tally.total())
+                && successor.is_none_or(|successor| footer.end_seq <= successor) =>
+        {
+            (Some(footer), start)
+        }
+        _ => (None, file.len),
+    };
     let footer_end = footer.as_ref().map(|footer| footer.end_seq);
     let exact = if cursor.clean { Some(cursor.next_seq.max(from_seq)) } else { footer_end };
     let limit = successor.or(exact).unwrap_or(u64::MAX);
     // A removed file can come back with what was void in it, a footer beyond the exact end too.
     let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
     Ok((Extent { file: SegmentFile { len, ..file.clone() }, from_seq, known_end, limit }, footer))
+}
+
+/// An intact footer, and where it begins. Reads nothing else: a bad sector among the frames must not keep the buffer
+/// from opening.
+fn read_footer(store: &mut dyn Store, file: &SegmentFile) -> io::Result<Option<(Footer, u64)>> {
+    let mut tail = |bytes: usize| {
+        let start = file.len.saturating_sub(bytes as u64).max(SEGMENT_HEADER_BYTES as u64);
+        let mut tail = vec![0; file.len.saturating_sub(start) as usize];
+        let read = store.read(&file.name, start, &mut tail)?;
+        tail.truncate(read);
+        io::Result::Ok((tail, start))
+    };
+    let Some(len) = Footer::len_of(&tail(TRAILER_BYTES)?.0) else { return Ok(None) };
+    let (bytes, start) = tail(len)?;
+    Ok(Footer::decode(&bytes, file.identity.salt).map(|footer| (footer, start)))
 }
 
 /// Numbers that differ between processes and calls. The standard library seeds its hash maps from the system;

@@ -1,18 +1,15 @@
 //! Futures that are dropped half-way, and those who wait in the right order of events.
 
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use zastava_buffer::{
-    Buffer, Commit, Disk, Durability, Error, Health, Kind, Removal, Store, StoredFile, WhenFull, block_on,
-};
+use zastava_buffer::{Buffer, Commit, Disk, Durability, Error, Health, Kind, WhenFull, block_on};
 
-use crate::support::{close, drain, fill, open, scratch, small};
+use crate::support::{Hooked, close, drain, fill, open, scratch, small};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -97,44 +94,19 @@ fn closing_ends_those_who_wait() {
     });
 }
 
-/// A store that panics, as a bug in somebody's own would.
-#[derive(Debug)]
-struct Panicking(Disk);
-
-impl Store for Panicking {
-    fn list(&mut self) -> io::Result<Vec<StoredFile>> {
-        self.0.list()
-    }
-    fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
-        self.0.create(name, reserve_bytes)
-    }
-    fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        assert!(!bytes.windows(4).any(|part| part == b"boom"), "as planned");
-        self.0.write(name, offset, bytes)
-    }
-    fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(name, offset, buffer)
-    }
-    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.0.truncate(name, len)
-    }
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.0.sync(name)
-    }
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.0.sync_names()
-    }
-    fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
-        self.0.remove(name, removal)
-    }
-}
-
 #[test]
 fn when_the_thread_is_gone_nobody_waits_for_it() {
     let directory = scratch();
     let path = directory.path().to_owned();
-    let (producer, mut consumer, _) =
-        Buffer::open_store(move || Ok(Panicking(Disk::open(&path, 0)?)), small()).expect("opened");
+    // As a bug in somebody's own store would.
+    let panicking = move || {
+        Ok(Hooked {
+            disk: Disk::open(&path, 0)?,
+            before_read: |_, _, _| Ok(()),
+            before_write: |bytes| assert!(!bytes.windows(4).any(|part| part == b"boom"), "as planned"),
+        })
+    };
+    let (producer, mut consumer, _) = Buffer::open_store(panicking, small()).expect("opened");
     let durable = block_on(producer.push_durable(Kind(1), b"boom", Durability::Power));
     assert!(matches!(durable, Err(Error::NotDurable)), "{durable:?}");
     assert!(matches!(producer.health(), Health::Degraded { .. }));
@@ -143,6 +115,24 @@ fn when_the_thread_is_gone_nobody_waits_for_it() {
     assert_eq!(block_on(consumer.next_batch(10, 1000)).expect("is in memory").ack(), 1);
     assert!(block_on(consumer.next_batch(10, 1000)).is_none());
     assert!(producer.close(Duration::MAX).0, "the thread is gone");
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_from_closing() {
+    struct Panicking;
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            panic!("as planned");
+        }
+    }
+    let directory = scratch();
+    let (producer, mut consumer, _) = open(directory.path(), small());
+    let waker = Waker::from(Arc::new(Panicking));
+    let mut next = pin!(consumer.next_batch(10, 1000));
+    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let (sender, closed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(producer.close(Duration::MAX).0));
+    assert_eq!(closed.recv_timeout(Duration::from_secs(60)), Ok(true));
 }
 
 #[test]

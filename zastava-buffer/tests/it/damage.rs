@@ -1,12 +1,14 @@
 //! Flipped bytes, cut files, missing files: at most the record that was hit is lost, and it is counted.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use zastava_buffer::{CursorCondition, Disk, DropReason, Durability, Health, Kind, block_on, verify};
+use zastava_buffer::{Buffer, CursorCondition, Disk, DropReason, Durability, Health, Kind, block_on, verify};
 
 use crate::support::{
-    Drained, close, copy, drain, files, fill, kind, open, payload, roomy, rounds, scratch, segments, small,
+    Drained, Hooked, close, copy, drain, files, fill, kind, open, payload, roomy, rounds, scratch, segments,
+    small,
 };
 
 const RECORDS: u64 = 300;
@@ -221,6 +223,34 @@ fn a_segment_that_cannot_be_read_does_not_keep_others_from_being_written() {
     fs::rename(&away, &oldest).expect("moved");
     let drained = drain(&mut consumer);
     assert_eq!((drained.records.len(), drained.lost()), (1001, 0));
+    close(&producer);
+}
+
+#[test]
+fn a_bad_sector_does_not_keep_the_buffer_from_opening() {
+    let directory = scratch();
+    let (producer, ..) = open(directory.path(), roomy(4 << 20, 64 << 10));
+    (0..200).for_each(|_| assert!(producer.push(Kind(1), &[7; 900]).seq().is_some()));
+    close(&producer);
+    let path = directory.path().to_owned();
+    let bad_sector = move || {
+        Ok(Hooked {
+            disk: Disk::open(&path, 0)?,
+            // Well before the footer, in the first segment alone.
+            before_read: |name, offset, len| {
+                let is_bad = name.contains("-0000000000000001-")
+                    && (offset..offset + len as u64).contains(&(54 << 10));
+                if is_bad { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+            },
+            before_write: |_| {},
+        })
+    };
+    let (producer, mut consumer, report) =
+        Buffer::open_store(bad_sector, roomy(4 << 20, 64 << 10)).expect("opened");
+    assert_eq!((report.pending, report.lost), (200, 0), "{report:?}");
+    let drained = drain(&mut consumer);
+    assert_eq!(drained.records.len() as u64 + drained.lost(), 200, "{drained:?}");
+    assert!((1..=10).contains(&drained.lost()), "{drained:?}");
     close(&producer);
 }
 

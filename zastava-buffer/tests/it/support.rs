@@ -1,14 +1,15 @@
 //! What the tests share: scratch directories, records that tell their number, and what must hold always.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use zastava_buffer::{
-    Buffer, Commit, Config, Consumer, Durability, Entry, Gap, Health, Kind, OpenReport, Producer, Record,
-    Stats, Unavailable, block_on,
+    Buffer, Commit, Config, Consumer, Disk, Durability, Entry, Gap, Health, Kind, OpenReport, Producer,
+    Record, Removal, Stats, Store, StoredFile, Unavailable, block_on,
 };
 
 /// A directory in memory where there is one: sweeps open thousands of buffers.
@@ -172,16 +173,54 @@ pub(crate) fn copy(from: &Path) -> TempDir {
 /// Past the test runner's capture, so that it is seen although the test passes.
 pub(crate) fn skip(why: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIP: {why}");
+    let _ = writeln!(io::stderr(), "SKIP: {why}");
 }
 
 /// What a sweep found, for whoever wants the figure.
 pub(crate) fn report(what: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{what}");
+    let _ = writeln!(io::stdout(), "{what}");
 }
 
 /// A number of the environment, for longer runs.
 pub(crate) fn rounds(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A directory whose reads and writes somebody sees first.
+#[derive(Debug)]
+pub(crate) struct Hooked {
+    pub(crate) disk: Disk,
+    /// Name, offset and length.
+    pub(crate) before_read: fn(&str, u64, usize) -> io::Result<()>,
+    pub(crate) before_write: fn(&[u8]),
+}
+
+impl Store for Hooked {
+    fn list(&mut self) -> io::Result<Vec<StoredFile>> {
+        self.disk.list()
+    }
+    fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()> {
+        self.disk.create(name, reserve_bytes)
+    }
+    fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (self.before_write)(bytes);
+        self.disk.write(name, offset, bytes)
+    }
+    fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.before_read)(name, offset, buffer.len())?;
+        self.disk.read(name, offset, buffer)
+    }
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.disk.truncate(name, len)
+    }
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.disk.sync(name)
+    }
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.disk.sync_names()
+    }
+    fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()> {
+        self.disk.remove(name, removal)
+    }
 }
