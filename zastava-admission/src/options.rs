@@ -165,6 +165,11 @@ impl AdmissionOptions {
         if section.is_set("cacheSeedPath") {
             section.conflict("cacheSeedPath", "is not built yet; the cache fills from Scanner alone");
         }
+        let open = options.fail_open_namespaces.iter().map(|open| ("failOpenNamespaces", &open.name));
+        let closed = options.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
+        for (key, name) in open.chain(closed).filter(|(_, name)| !is_namespace(name)) {
+            section.conflict(key, format!("{name:?} is no name of a namespace"));
+        }
         for name in &options.fail_closed_namespaces {
             if options.fail_open_namespaces.iter().any(|open| open.name == *name) {
                 section.conflict("failClosedNamespaces", format!("{name} is in failOpenNamespaces too"));
@@ -189,6 +194,15 @@ impl AdmissionOptions {
             FailureMode::Closed
         }
     }
+}
+
+/// A label of RFC 1123, as the API server has it.
+fn is_namespace(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// A namespace that allows what has no verdict, for good or for a while.

@@ -195,7 +195,7 @@ pub(crate) fn everything() -> Value {
             "podAnnotations": {"a": "b"},
             "podLabels": {"c": "d"},
             "affinity": {"nodeAffinity": {}},
-            "extraEnv": [{"name": "ZASTAVA__RUNTIME__ENVIRONMENT", "value": "lab"}],
+            "extraEnv": [{"name": "TZ", "value": "UTC"}],
             "extraVolumes": [{"name": "more", "emptyDir": {}}],
             "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
         },

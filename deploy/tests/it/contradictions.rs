@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::chart::{Chart, least, sandbox};
+use crate::mistakes::at;
 
 /// What somebody wrote, and how the chart answers.
 fn contradictions() -> Vec<(Value, &'static str)> {
@@ -167,5 +168,22 @@ fn what_is_turned_off_contradicts_nothing() {
         if let Err(told) = chart.template(&[least(), values.clone()]) {
             panic!("{values} was refused\n{told}");
         }
+    }
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_refused_and_not_shown() {
+    let Some(chart) = Chart::open() else { return };
+    let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----\n";
+    let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    for (path, value) in [
+        ("webhook.certificate.caBundle", format!("{certificate}{key}")),
+        ("webhook.certificate.caBundle", key.to_owned()),
+        ("secrets.authorityDpop", key.to_owned()),
+        ("secrets.authorityMtls", format!("{certificate}{key}")),
+    ] {
+        let told = chart.template(&[least(), at(path, json!(value))]).expect_err("a key");
+        let place = format!("'/{}'", path.replace('.', "/"));
+        assert!(told.contains(&place) && !told.contains("MIGHAgEA"), "{path}: {told}");
     }
 }

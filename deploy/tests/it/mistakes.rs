@@ -114,6 +114,40 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("zastava.webhook.listen", json!("127.0.0.1:8443"), "'/zastava/webhook/listen'"),
         ("zastava.webhook.listen", json!("[::1]:8443"), "'/zastava/webhook/listen'"),
         ("zastava.webhook.listen", json!("0.0.0.0:0"), "'/zastava/webhook/listen'"),
+        ("zastava.webhook.listen", json!("0.0.0.0:443"), "'/zastava/webhook/listen': port 443 is below 1024"),
+        (
+            "zastava.observer.health.listen",
+            json!("[::]:80"),
+            "'/zastava/observer/health/listen': port 80 is below 1024",
+        ),
+        (
+            "zastava.webhook.backend.baseAddress",
+            json!("https://%zz"),
+            "'/zastava/webhook/backend/baseAddress'",
+        ),
+        (
+            "zastava.webhook.backend.baseAddress",
+            json!("https://scanner:99999"),
+            "'/zastava/webhook/backend/baseAddress'",
+        ),
+        ("zastava.runtime.authority.issuer", json!("https://:443"), "'/zastava/runtime/authority/issuer'"),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!([{"name": "batch", "until": "2026-13-41T25:00:00Z"}]),
+            "'/zastava/webhook/admission/failOpenNamespaces/0/until': there is no such time",
+        ),
+        ("secrets", json!({"authorityDpop": null, "authorityMtls": null}), "'/secrets': missing property"),
+        (
+            "webhook.extraEnv",
+            json!([{"name": "ZASTAVA__WEBHOOK__LISTEN", "value": "0.0.0.0:9443"}]),
+            "'/webhook/extraEnv/0': ZASTAVA__WEBHOOK__LISTEN is a setting",
+        ),
+        (
+            "observer.resources.limits.memory",
+            json!("256m"),
+            "'/observer/resources/limits/memory': 256m is in thousandths of a byte: say 256Mi",
+        ),
+        ("webhook.resources.requests.cpu", json!(-1), "'/webhook/resources/requests/cpu'"),
         (
             "zastava.webhook.health.listen",
             json!("[::ffff:127.0.0.1]:9102"),

@@ -89,6 +89,27 @@ fn every_fault_is_reported_with_its_place() {
     assert_eq!(faults.lines().count(), 11, "{faults}");
 }
 
+#[test]
+fn what_is_no_namespace_is_in_no_list() {
+    let faults = read(&format!(
+        "{LEAST}    admission:
+      failOpenNamespaces: ['Bad NS', {{name: -a}}]
+      failClosedNamespaces: [a, a.b, {}]
+",
+        "a".repeat(64)
+    ))
+    .unwrap_err();
+    for expected in [
+        "failOpenNamespaces: \"Bad NS\" is no name of a namespace",
+        "failOpenNamespaces: \"-a\" is no name",
+        "failClosedNamespaces: \"a.b\" is no name",
+        "failClosedNamespaces: \"aaaa",
+    ] {
+        assert!(faults.contains(expected), "{expected}\nin\n{faults}");
+    }
+    assert_eq!(faults.lines().count(), 4, "{faults}");
+}
+
 /// The sample shows every key with its default, and nothing else.
 #[test]
 fn sample_is_valid_and_complete() {

@@ -122,7 +122,7 @@ impl<'c> Section<'c> {
                         items.iter().filter_map(|item| self.parse_item(key, item)).collect()
                     }
                     Value::Scalar(text) if node.is_overlaid() => {
-                        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                        let words = self.overlaid_words(key, &node.origin, text);
                         words.filter_map(|word| self.parse_text(key, &node.origin, word)).collect()
                     }
                     _ => {
@@ -135,6 +135,21 @@ impl<'c> Section<'c> {
         };
         self.record(key, shown(&values), origin);
         values
+    }
+
+    /// The words of a list from the environment or a flag. A list in YAML would be taken for words with brackets.
+    fn overlaid_words<'t>(
+        &self,
+        key: &'static str,
+        origin: &Origin,
+        text: &'t str,
+    ) -> impl Iterator<Item = &'t str> + use<'t> {
+        let is_yaml = text.trim_start().starts_with(['[', '{']);
+        if is_yaml {
+            self.report_invalid(key, origin, "words with commas between, without brackets", text);
+        }
+        let words = if is_yaml { "" } else { text };
+        words.split(',').map(str::trim).filter(|word| !word.is_empty())
     }
 
     /// A list whose items are words or sections; `read` gets each item as one or the other.
@@ -161,8 +176,7 @@ impl<'c> Section<'c> {
                 })
                 .collect(),
             Value::Scalar(text) if node.is_overlaid() => {
-                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-                words.filter_map(|word| read(Ok(word))).collect()
+                self.overlaid_words(key, &node.origin, text).filter_map(|word| read(Ok(word))).collect()
             }
             _ => {
                 self.report_invalid(key, &node.origin, "a list", "");

@@ -121,8 +121,17 @@ impl SettingValue for http::Uri {
 
     fn parse(text: &str) -> Option<Self> {
         let uri: Self = text.parse().ok()?;
-        let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-        (absolute && uri.query().is_none() && !text.contains(['#', '@'])).then_some(uri)
+        let host = uri.host().filter(|host| !host.is_empty() && !host.starts_with('.'))?;
+        // Of a port that is no number the type says nothing.
+        let port = uri.authority()?.as_str().strip_prefix(host)?;
+        let has_port = || {
+            let digits =
+                port.strip_prefix(':').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).is_some_and(|port: u16| port > 0)
+        };
+        let is_absolute = matches!(uri.scheme_str(), Some("http" | "https"));
+        let is_place = is_absolute && (port.is_empty() || has_port());
+        (is_place && uri.query().is_none() && !text.contains(['#', '@'])).then_some(uri)
     }
 
     fn show(&self) -> String {

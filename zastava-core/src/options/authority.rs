@@ -95,6 +95,12 @@ impl AuthorityOptions {
         if self.issuer.scheme_str() == Some("http") && !self.allow_insecure_http {
             section.conflict("issuer", "must be https; allowInsecureHttp takes http in a lab");
         }
+        // RFC 6749, section 3.3: several are written with blanks between.
+        let is_scope =
+            |scope: &str| scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
+            section.conflict("scopes", format!("{scope:?} is not one scope; each is an item of its own"));
+        }
         if self.client_secret_path.is_some() && self.client_assertion_key_path.is_some() {
             section.conflict("clientSecretPath", "clientAssertionKeyPath is set too; one of them must go");
         }

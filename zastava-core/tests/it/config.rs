@@ -166,6 +166,62 @@ fn variables_win_over_the_file_and_flags_over_both() {
 }
 
 #[test]
+fn a_yaml_list_in_a_variable_is_a_fault() {
+    let mut config = parse(MINIMAL);
+    config.overlay_environment([("ZASTAVA__RUNTIME__AUTHORITY__SCOPES".into(), "[a, b]".into())]);
+    assert_eq!(
+        read(&config).expect_err("has a fault"),
+        [
+            "ZASTAVA__RUNTIME__AUTHORITY__SCOPES: zastava.runtime.authority.scopes: expected words with commas between, without brackets, found \"[a, b]\""
+        ]
+    );
+}
+
+#[test]
+fn two_scopes_in_one_are_a_fault() {
+    let mut config = parse(MINIMAL);
+    config.set(
+        "zastava.runtime.authority.scopes",
+        "aud:scanner api:write",
+        &Origin::Flag("--set".to_owned()),
+    );
+    assert_eq!(
+        read(&config).expect_err("has a fault"),
+        [
+            "--set: zastava.runtime.authority.scopes: \"aud:scanner api:write\" is not one scope; each is an item of its own"
+        ]
+    );
+}
+
+#[test]
+fn a_url_leads_to_a_host_and_a_port_that_can_be() {
+    let is_taken = |url: &str| <http::Uri as SettingValue>::parse(url).is_some();
+    for url in ["https://a", "https://a:1/b", "http://[::1]:65535", "https://[::1]", "https://10.0.0.1:443/"]
+    {
+        assert!(is_taken(url), "{url}");
+    }
+    for url in [
+        "https://:443",
+        "https://a:99999",
+        "https://a:0",
+        "https://a:-1",
+        "https://a:+1",
+        "https://a:",
+        "https://.",
+        "https://a:b",
+        "https://%zz",
+        "https://[::1",
+        "ftp://a",
+        "a:443",
+        "https://a?b",
+        "https://a@b",
+        "https://a:1:2",
+    ] {
+        assert!(!is_taken(url), "{url}");
+    }
+}
+
+#[test]
 fn an_unknown_variable_is_a_fault_that_names_it() {
     let mut config = parse(MINIMAL);
     config.overlay_environment([("ZASTAVA__RUNTIME__TENNANT".into(), "x".into())]);

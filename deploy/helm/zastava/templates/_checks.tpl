@@ -24,6 +24,8 @@ tells its own: all at once, each by the path of its key.
 {{- end -}}
 {{- if contains "PRIVATE KEY" (default "" $webhook.certificate.caBundle) -}}
 {{- $faults = append $faults "at '/webhook/certificate/caBundle': holds a private key, which everybody could read in the webhook's registration: leave the certificates alone in it" -}}
+{{- else if and $webhook.certificate.caBundle (not (regexMatch "^\\s*-----BEGIN CERTIFICATE-----[\\s\\S]*-----END CERTIFICATE-----\\s*$" $webhook.certificate.caBundle)) -}}
+{{- $faults = append $faults "at '/webhook/certificate/caBundle': is no list of certificates in PEM: from the first BEGIN CERTIFICATE to the last END CERTIFICATE, as in the file" -}}
 {{- else if regexMatch "-----(BEGIN|END)" (regexReplaceAll "-----BEGIN CERTIFICATE-----\\s+[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----" (default "" $webhook.certificate.caBundle) "") -}}
 {{- $faults = append $faults "at '/webhook/certificate/caBundle': between its lines BEGIN CERTIFICATE and END CERTIFICATE stands something else than base64: copy the file as it is" -}}
 {{- end -}}
@@ -47,7 +49,7 @@ tells its own: all at once, each by the path of its key.
 {{- $faults = append $faults . -}}
 {{- end -}}
 {{- end -}}
-{{- range list "zastava.madeTwice" "zastava.programFaults" "zastava.rangeFaults" "zastava.ownFaults" "zastava.classFaults" -}}
+{{- range list "zastava.secretFaults" "zastava.portFaults" "zastava.madeTwice" "zastava.programFaults" "zastava.rangeFaults" "zastava.ownFaults" "zastava.memoryFaults" "zastava.classFaults" -}}
 {{- range include . $ | fromYamlArray -}}
 {{- $faults = append $faults . -}}
 {{- end -}}
@@ -76,6 +78,37 @@ tells its own: all at once, each by the path of its key.
 {{- with $why -}}
 {{- printf "at '/observer/hostPaths/scratch': %s %s, and the observer writes there: name a directory of its own, such as /var/run/zastava, or \"\" for none" $scratch . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What is no name of a Secret, as a list of faults. It is not shown: it may be what belongs into one. */}}
+{{- define "zastava.secretFaults" -}}
+{{- $faults := list -}}
+{{- range $key, $name := .Values.secrets -}}
+{{- if and $name (or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $name))) -}}
+{{- $faults = append $faults (printf "at '/secrets/%s': has to be the name of a Secret, of lower-case letters, digits, - and . (what is to be in it goes into the Secret)" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* Ports that only a capability opens, which no pod of ours has, as a list of faults. */}}
+{{- define "zastava.portFaults" -}}
+{{- $faults := list -}}
+{{- $zastava := .Values.zastava -}}
+{{- $listens := dict -}}
+{{- if .Values.webhook.enabled -}}
+{{- $listens = dict "/zastava/webhook/listen" $zastava.webhook.listen "/zastava/webhook/health/listen" $zastava.webhook.health.listen -}}
+{{- end -}}
+{{- if .Values.observer.enabled -}}
+{{- $_ := set $listens "/zastava/observer/health/listen" $zastava.observer.health.listen -}}
+{{- end -}}
+{{- range $path, $listen := $listens -}}
+{{- $port := include "zastava.port" $listen -}}
+{{- if lt (int $port) 1024 -}}
+{{- $faults = append $faults (printf "at '%s': port %s is below 1024, which takes a capability that the pod does not have: choose another" $path $port) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
 {{- end -}}
 
 {{/* Secrets that the chart would make under one name, as a list of faults. */}}
@@ -118,6 +151,12 @@ tells its own: all at once, each by the path of its key.
 {{- $open := list -}}
 {{- range $admission.failOpenNamespaces -}}
 {{- $open = append $open (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- end -}}
+{{- range $index, $open := $admission.failOpenNamespaces -}}
+{{- $until := get (kindIs "map" $open | ternary $open dict) "until" -}}
+{{- if and $until (toDate "2006-01-02T15:04:05Z07:00" $until).IsZero -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/failOpenNamespaces/%d/until': there is no such time as %s" $index $until) -}}
+{{- end -}}
 {{- end -}}
 {{- range $index, $name := $admission.failClosedNamespaces -}}
 {{- if has $name $open -}}
@@ -250,8 +289,24 @@ options; a test compares both.
 {{- range $index, $variable := $settings.extraEnv -}}
 {{- if has $variable.name $variables -}}
 {{- $faults = append $faults (printf "at '/%s/extraEnv/%d': %s is set already: leave it out" $part $index $variable.name) -}}
+{{- else if and (hasPrefix "ZASTAVA__" $variable.name) (hasKey $variable "value") -}}
+{{- $faults = append $faults (printf "at '/%s/extraEnv/%d': %s is a setting, which nothing here would look at: set it below '/zastava', or take it from a Secret by valueFrom" $part $index $variable.name) -}}
 {{- end -}}
 {{- $variables = append $variables $variable.name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $faults -}}
+{{- end -}}
+
+{{/* Memory in thousandths of a byte, as a list of faults. */}}
+{{- define "zastava.memoryFaults" -}}
+{{- $faults := list -}}
+{{- range $part := list "observer" "webhook" "sandbox" -}}
+{{- range $kind, $quantities := (index $.Values $part).resources | default dict -}}
+{{- $memory := get ($quantities | default dict) "memory" | toString -}}
+{{- if hasSuffix "m" $memory -}}
+{{- $faults = append $faults (printf "at '/%s/resources/%s/memory': %s is in thousandths of a byte: say %si" $part $kind $memory (trimSuffix "m" $memory | printf "%sM")) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $faults -}}
