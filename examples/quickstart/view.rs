@@ -127,7 +127,7 @@ impl Snapshot {
             let _ = writeln!(out, "  {}", self.row(event));
         }
         if events.len() > ROWS_MAX {
-            let _ = writeln!(out, "  and {} more on the status page", events.len() - ROWS_MAX);
+            let _ = writeln!(out, "  and {} more", events.len() - ROWS_MAX);
         }
         let _ = writeln!(out, "\n{}", bold("Decisions"));
         for envelope in &self.decisions {

@@ -87,13 +87,17 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
             }
         }
     }
+    let told = match done.tokens {
+        0 => "no OpTok was cached",
+        _ => "dropped cached OpToks; whoever copied one can use it until it ends",
+    };
     tracing::info!(
         scope = scope::TOKEN_INVALIDATE,
         audience,
         processes = done.processes,
         unanswered = done.unanswered,
         tokens = done.tokens,
-        "dropped cached OpToks; whoever copied one can use it until it ends"
+        "{told}"
     );
     Ok(done)
 }

@@ -101,11 +101,17 @@ impl Outbox {
         let opened = Buffer::open(path, config);
         let (producer, consumer, report) =
             opened.map_err(|source| Error::Buffer { path: path.clone(), source })?;
-        tracing::info!(
-            path = %path.display(), pending = report.pending, lost = report.lost, torn_tail = report.torn_tail,
-            set_aside_files = report.set_aside_files, foreign_files = report.foreign_files, unavailable = ?report.unavailable, "opened the event buffer"
-        );
-        let state = State { ledger: Ledger::default(), oldest: None, health: Health::Ok };
+        match report.unavailable {
+            None => tracing::info!(
+                path = %path.display(), pending = report.pending, lost = report.lost, torn_tail = report.torn_tail,
+                set_aside_files = report.set_aside_files, foreign_files = report.foreign_files, "opened the event buffer"
+            ),
+            // Its end is told as that of any other trouble with the disk.
+            Some(cause) => tracing::warn!(
+                path = %path.display(), ?cause, "the event buffer cannot be opened yet; events wait in memory"
+            ),
+        }
+        let state = State { ledger: Ledger::default(), oldest: None, health: producer.health() };
         let outbox = Self {
             producer,
             consumer: tokio::sync::Mutex::new(consumer),

@@ -163,27 +163,34 @@ impl<'c> Section<'c> {
             self.record(key, "[]".to_owned(), Origin::Default);
             return Vec::new();
         };
+        let mut shown = Vec::new();
         let items: Vec<T> = match &node.value {
             Value::List(items) => items
                 .iter()
                 .enumerate()
                 .filter_map(|(index, item)| match &item.value {
-                    Value::Scalar(text) => read(Ok(text)),
+                    Value::Scalar(text) => {
+                        shown.push(text.as_str());
+                        read(Ok(text))
+                    }
                     _ => {
+                        // Its keys are shown one by one.
+                        shown.push("{…}");
                         let path = format!("{}[{index}]", self.path_of(key));
                         read(Err(Self::new(Some(item), item.origin.clone(), path, &self.report)))
                     }
                 })
                 .collect(),
             Value::Scalar(text) if node.is_overlaid() => {
-                self.overlaid_words(key, &node.origin, text).filter_map(|word| read(Ok(word))).collect()
+                let words = self.overlaid_words(key, &node.origin, text);
+                words.inspect(|word| shown.push(word)).filter_map(|word| read(Ok(word))).collect()
             }
             _ => {
                 self.report_invalid(key, &node.origin, "a list", "");
                 Vec::new()
             }
         };
-        self.record(key, format!("{} items", items.len()), node.origin.clone());
+        self.record(key, format!("[{}]", shown.join(", ")), node.origin.clone());
         items
     }
 
