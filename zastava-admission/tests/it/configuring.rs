@@ -38,13 +38,20 @@ fn defaults_are_those_of_the_contract() {
 
 #[test]
 fn fail_open_namespace_is_a_name_or_a_name_with_an_end() {
-    let options = read(&format!(
+    let text = format!(
         "{LEAST}    admission:
       failOpenNamespaces: [shop, {{name: batch, until: '2026-12-01T00:00:00Z'}}]
       failClosedNamespaces: [payments]
 "
-    ))
-    .unwrap();
+    );
+    let (options, settings) =
+        Config::from_yaml(&text, Path::new("zastava.yaml")).read(WebhookOptions::read).unwrap();
+    let shown = |key: &str| {
+        let key = format!("zastava.webhook.admission.{key}");
+        settings.iter().find(|setting| setting.key == key).map(|setting| setting.value.as_str())
+    };
+    assert_eq!(shown("failOpenNamespaces"), Some("[shop, {…}]"));
+    assert_eq!(shown("failOpenNamespaces[1].name"), Some("batch"));
     let until = Some("2026-12-01T00:00:00Z".parse().unwrap());
     let expected =
         [FailOpen { name: "shop".to_owned(), until: None }, FailOpen { name: "batch".to_owned(), until }];
