@@ -43,7 +43,7 @@ impl Workspace {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|package| package["name"] == "zastava-observer");
+            .find(|package| package["name"] == "stellaops-zastava-observer");
         let member = |name: &str| {
             program
                 .and_then(|package| package[name].as_str())

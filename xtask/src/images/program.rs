@@ -29,20 +29,20 @@ impl Program {
 pub(super) const PROGRAMS: [Program; 3] = [
     Program {
         name: "zastava-observer",
-        package: "zastava-observer",
+        package: "stellaops-zastava-observer",
         description: "Watches the containers and processes of a node, and tells Scanner what really runs in them.",
         // It reads other users' processes and containerd's socket; capabilities it needs are given to uid 0 alone.
         uid: 0,
     },
     Program {
         name: "zastava-webhook",
-        package: "zastava-admission",
+        package: "stellaops-zastava-admission",
         description: "Asks Scanner for a verdict on each image of a Pod, and allows or denies.",
         uid: UNPRIVILEGED,
     },
     Program {
         name: "zastava-sandbox",
-        package: "zastava-sandbox",
+        package: "stellaops-zastava-sandbox",
         description: "An Authority and a Scanner in one process, for trying Zastava without either.",
         uid: UNPRIVILEGED,
     },

@@ -304,7 +304,7 @@ async fn faults_of_authority_are_told_apart_and_pass() {
 
 /// A nonce is good for a tenth to a fifth of a second, so the machine must have nothing else to do.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the machine for itself: `cargo test -p zastava-authority --all-features -- --ignored`"]
+#[ignore = "needs the machine for itself: `cargo test -p stellaops-zastava-authority --all-features -- --ignored`"]
 async fn nonces_that_rotate_each_100_ms_lose_no_request_of_500() {
     let Some(provider) = Provider::start(json!({})) else { return };
     let authority = provider.authority("secret", &[]);

@@ -12,7 +12,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// Writes the golden directories of the current version; they are checked in once and never changed:
-/// `ZASTAVA_BUFFER_GOLDEN=1 cargo test -p zastava-buffer --test it golden`.
+/// `ZASTAVA_BUFFER_GOLDEN=1 cargo test -p stellaops-zastava-buffer --test it golden`.
 #[test]
 fn golden_directories_can_be_made() {
     let (plain, killed) = (scratch(), scratch());

@@ -48,7 +48,7 @@ pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<Buil
         build_id_addr: id.as_mut_ptr() as u64,
         ..Query::default()
     };
-    #[expect(unsafe_code, reason = "no safe function for this call exists; see docs/design.md")]
+    #[expect(unsafe_code, reason = "no safe function for this call exists; see docs/design/elf.md")]
     // SAFETY: the number is made from the structure's size and the structure is the kernel's; the
     // kernel writes at most `build_id_size` bytes at `build_id_addr`, which is `id`'s length, and `id`
     // outlives the call. No name is asked for.
