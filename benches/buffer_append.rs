@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
-use zastava_buffer::{Buffer, Commit, Config, Consumer, Durability, Kind, Producer, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Commit, Consumer, Durability, Kind, Producer, block_on};
 
 const RECORD_BYTES: usize = 1024;
 const BACKLOG: u64 = 4096;
 
 fn open() -> (TempDir, Producer, Consumer) {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut config = Config::new(64 << 20);
+    let mut config = BufferOptions::new(64 << 20);
     (config.commit, config.free_percent_min) = (Commit::Never, 0);
     let (producer, consumer, _) = Buffer::open(directory.path(), config).expect("an empty buffer");
     (directory, producer, consumer)

@@ -4,13 +4,13 @@
 use std::process::{Command, abort};
 use std::time::Duration;
 
-use zastava_buffer::{Buffer, Config, Durability, Kind, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Durability, Kind, block_on};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Some(directory) = std::env::args().nth(1) else {
         let directory = tempfile::tempdir()?;
         let crashed = Command::new(std::env::current_exe()?).arg(directory.path()).status()?;
-        let (producer, mut consumer, report) = Buffer::open(directory.path(), Config::new(8 << 20))?;
+        let (producer, mut consumer, report) = Buffer::open(directory.path(), BufferOptions::new(8 << 20))?;
         println!("{crashed}: {} events are there, {} lost", report.pending, report.lost);
         while !consumer.is_drained() {
             block_on(consumer.next_batch(100, 1 << 20)).ok_or("closed")?.ack();
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}", producer.stats());
         return Ok(());
     };
-    let (producer, _consumer, _) = Buffer::open(directory, Config::new(8 << 20))?;
+    let (producer, _consumer, _) = Buffer::open(directory, BufferOptions::new(8 << 20))?;
     for number in 1..1000 {
         let _ = producer.push(Kind(1), format!("event {number}").as_bytes());
     }

@@ -5,14 +5,16 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zastava_buffer::{Buffer, Config, Consumer, Durability, Kind, Policy, Producer, WhenFull, block_on};
+use zastava_buffer::{
+    Buffer, BufferOptions, Consumer, Durability, Kind, KindPolicy, Producer, WhenFull, block_on,
+};
 
-fn config() -> Config {
-    let mut config = Config::new(128 << 10);
+fn config() -> BufferOptions {
+    let mut config = BufferOptions::new(128 << 10);
     (config.segment_bytes, config.record_bytes_max, config.ring_bytes) = (4096, 2000, 8 << 10);
     config.free_percent_min = 0;
-    config.policies.insert(Kind(1), Policy { when_full: WhenFull::Refuse, class: 0 });
-    config.policies.insert(Kind(2), Policy { when_full: WhenFull::DropOldest, class: 1 });
+    config.policies.insert(Kind(1), KindPolicy { when_full: WhenFull::Refuse, class: 0 });
+    config.policies.insert(Kind(2), KindPolicy { when_full: WhenFull::DropOldest, class: 1 });
     config
 }
 

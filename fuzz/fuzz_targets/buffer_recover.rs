@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zastava_buffer::{Buffer, Config, Entry, Kind, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Entry, Kind, block_on};
 
 const NAMES: [&str; 4] = [
     "00-00000001-00000001-0000000000000001-00000000.seg",
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             std::fs::write(directory.path().join(name), part).expect("written");
         }
     }
-    let mut config = Config::new(1 << 20);
+    let mut config = BufferOptions::new(1 << 20);
     config.free_percent_min = 0;
     for _ in 0..2 {
         let (producer, mut consumer, report) =

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use crate::config::{Config, Unavailable};
 use crate::consumer::Consumer;
 use crate::error::Error;
+use crate::options::{BufferOptions, OnUnavailable};
 use crate::producer::Producer;
-use crate::state::Shared;
-use crate::stats::{Cause, OpenReport};
+use crate::queue::{QueueHandle, SharedQueue};
+use crate::stats::{OpenReport, StorageProblem};
 use crate::store::{Disk, Store};
 use crate::worker::{Opener, Worker};
 
@@ -28,27 +28,27 @@ impl Buffer {
     /// that was opened before. Damaged and unfinished files do not make it fail; see [`OpenReport`].
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for contradictions. With [`Unavailable::Fail`] also [`Error::Locked`], at once, when
+    /// [`Error::InvalidOption`] for contradictions. With [`OnUnavailable::Fail`] also [`Error::Locked`], at once, when
     /// another buffer holds the directory, and [`Error::Storage`] when it cannot be read or written.
     pub fn open(
         directory: impl AsRef<Path>,
-        config: Config,
+        options: BufferOptions,
     ) -> Result<(Producer, Consumer, OpenReport), Error> {
-        let (directory, free) = (directory.as_ref().to_owned(), config.free_percent_min);
-        Self::open_store(move || Disk::open(&directory, free), config)
+        let (directory, free) = (directory.as_ref().to_owned(), options.free_percent_min);
+        Self::open_store(move || Disk::open(&directory, free), options)
     }
 
     /// The same on another [`Store`], which is made by `opener`: again and again where it cannot be
-    /// opened and [`Unavailable::MemoryOnly`] is configured.
+    /// opened and [`OnUnavailable::MemoryOnly`] is configured.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_store<S: Store + 'static>(
         mut opener: impl FnMut() -> Result<S, Error> + Send + 'static,
-        config: Config,
+        options: BufferOptions,
     ) -> Result<(Producer, Consumer, OpenReport), Error> {
         let opener: Opener = Box::new(move || Ok(Box::new(opener()?)));
-        let (worker, handle, report) = start(opener, config)?;
+        let (worker, handle, report) = start(opener, options)?;
         let thread = thread::Builder::new().name("zastava-buffer".to_owned());
         thread.spawn(move || worker.run()).map_err(Error::Thread)?;
         Ok((Producer::new(Arc::clone(&handle)), Consumer::new(handle), report))
@@ -57,42 +57,31 @@ impl Buffer {
     /// Without a directory: nothing survives the process.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for contradictions.
-    pub fn in_memory(mut config: Config) -> Result<(Producer, Consumer, OpenReport), Error> {
-        config.on_unavailable = Unavailable::MemoryOnly;
+    /// [`Error::InvalidOption`] for contradictions.
+    pub fn in_memory(mut options: BufferOptions) -> Result<(Producer, Consumer, OpenReport), Error> {
+        options.on_unavailable = OnUnavailable::MemoryOnly;
         let none = || Err::<Disk, _>(Error::NotDurable);
-        Self::open_store(none, config)
+        Self::open_store(none, options)
     }
 }
 
-pub(crate) fn start(opener: Opener, config: Config) -> Result<(Worker, Arc<Handle>, OpenReport), Error> {
-    config.validate()?;
-    let on_unavailable = config.on_unavailable;
-    let shared = Arc::new(Shared::new(config));
+pub(crate) fn start(
+    opener: Opener,
+    options: BufferOptions,
+) -> Result<(Worker, Arc<QueueHandle>, OpenReport), Error> {
+    options.validate()?;
+    let on_unavailable = options.on_unavailable;
+    let shared = Arc::new(SharedQueue::new(options));
     let (worker, report) = Worker::new(Arc::clone(&shared), opener);
     let report = match report {
-        Err(error) if on_unavailable == Unavailable::MemoryOnly => {
-            let cause = Some(Cause::of_open(&error));
-            shared.update(|state| state.set_health(cause, None));
+        Err(error) if on_unavailable == OnUnavailable::MemoryOnly => {
+            let cause = Some(StorageProblem::of_open(&error));
+            shared.update(|queue| queue.set_health(cause, None));
             OpenReport { unavailable: cause, ..OpenReport::default() }
         }
         report => report?,
     };
-    Ok((worker, Arc::new(Handle { shared }), report))
-}
-
-/// When the last one goes, the thread writes what is in memory and ends; nobody waits for it.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.update(|state| {
-            (state.is_closing, state.has_work) = (true, true);
-        });
-    }
+    Ok((worker, Arc::new(QueueHandle { shared }), report))
 }
 
 /// Waits for a future in a thread that may block: the crate's own way to use it without a runtime.

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::buffer::Handle;
 use crate::entry::Entry;
-use crate::state::State;
+use crate::queue::Queue;
+use crate::queue::QueueHandle;
 use crate::stats::Stats;
 
 /// Takes records out, oldest first within a class, what matters most first among classes. There is one.
 #[derive(Debug)]
 pub struct Consumer {
-    handle: Arc<Handle>,
+    handle: Arc<QueueHandle>,
 }
 
 impl Consumer {
-    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+    pub(crate) fn new(handle: Arc<QueueHandle>) -> Self {
         Self { handle }
     }
 
@@ -23,16 +23,16 @@ impl Consumer {
     /// bytes together, but one at least however long it is. `None` once the buffer is closed and nothing more is in
     /// memory; what is on disk stays for the next opening.
     ///
-    /// With [`Config::batches_max`](crate::Config::batches_max) batches out it waits for one of them. Nothing is
+    /// With [`BufferOptions::batches_max`](crate::BufferOptions::batches_max) batches out it waits for one of them. Nothing is
     /// consumed by the call, nor lost by dropping its future.
     pub async fn next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
         std::future::poll_fn(|context| {
-            self.handle.shared.update(|state| {
-                let batch = self.take(state, records_max, bytes_max);
-                if batch.is_some() || state.has_ended {
+            self.handle.shared.update(|queue| {
+                let batch = self.take(queue, records_max, bytes_max);
+                if batch.is_some() || queue.has_ended {
                     return Poll::Ready(batch);
                 }
-                state.consumer = Some(context.waker().clone());
+                queue.consumer = Some(context.waker().clone());
                 Poll::Pending
             })
         })
@@ -41,23 +41,23 @@ impl Consumer {
 
     /// The next entries if they are in memory. `None` also while they are being read.
     pub fn try_next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
-        self.handle.shared.update(|state| self.take(state, records_max, bytes_max))
+        self.handle.shared.update(|queue| self.take(queue, records_max, bytes_max))
     }
 
     /// Whether everything accepted is acknowledged, dropped and told, or out in a batch.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.handle.shared.update(|state| !state.lanes.iter().any(|lane| lane.has_entries()))
+        self.handle.shared.update(|queue| !queue.lanes.iter().any(|lane| lane.has_entries()))
     }
 
     /// The books at one moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.handle.shared.update(|state| state.stats())
+        self.handle.shared.update(|queue| queue.stats())
     }
 
-    fn take(&self, state: &mut State, records_max: usize, bytes_max: usize) -> Option<Batch> {
-        let (class, id, entries) = state.next_batch(records_max, bytes_max)?;
+    fn take(&self, queue: &mut Queue, records_max: usize, bytes_max: usize) -> Option<Batch> {
+        let (class, id, entries) = queue.next_batch(records_max, bytes_max)?;
         let handle = Arc::clone(&self.handle);
         Some(Batch { handle, class, id, entries, is_acked: false })
     }
@@ -68,7 +68,7 @@ impl Consumer {
 #[derive(Debug)]
 #[must_use = "a batch that is dropped comes again"]
 pub struct Batch {
-    handle: Arc<Handle>,
+    handle: Arc<QueueHandle>,
     class: usize,
     id: u64,
     entries: Arc<[Entry]>,
@@ -98,14 +98,14 @@ impl Batch {
 
     /// The same for the entries whose [`last_seq`](Entry::last_seq) is `seq` or less.
     pub fn ack_through(&self, seq: u64) -> u64 {
-        self.handle.shared.update(|state| state.ack(self.class, self.id, seq))
+        self.handle.shared.update(|queue| queue.ack(self.class, self.id, seq))
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         if !self.is_acked {
-            self.handle.shared.update(|state| state.give_back(self.class, self.id));
+            self.handle.shared.update(|queue| queue.requeue(self.class, self.id));
         }
     }
 }

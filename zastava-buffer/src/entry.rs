@@ -4,17 +4,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::tally::{Drops, Tally};
-
-/// What sort of record this is, by the caller's own numbering. Policies and losses go by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kind(pub u8);
+use crate::counts::{Counts, DropCounts};
+use crate::kind::Kind;
 
 /// The answer to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a push may have been refused, or may have cost older records"]
 #[non_exhaustive]
-pub enum Admission {
+pub enum PushOutcome {
     /// Accepted, and in memory on its way to the disk.
     Stored {
         /// The record's number within its class: one more than the last.
@@ -28,10 +25,10 @@ pub enum Admission {
         count: u64,
     },
     /// Not accepted; counted in [`Stats::refused`](crate::Stats::refused).
-    Refused(Refusal),
+    Refused(RefusalReason),
 }
 
-impl Admission {
+impl PushOutcome {
     /// The record's number, if it was accepted.
     #[must_use]
     pub fn seq(&self) -> Option<u64> {
@@ -45,10 +42,10 @@ impl Admission {
 /// Why a push was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// Longer than [`Config::record_bytes_max`](crate::Config::record_bytes_max).
+pub enum RefusalReason {
+    /// Longer than [`BufferOptions::record_bytes_max`](crate::BufferOptions::record_bytes_max).
     TooLarge,
-    /// No room, and the kind's [policy](crate::Policy) does not let it push others out.
+    /// No room, and the kind's [policy](crate::KindPolicy) does not let it push others out.
     Full,
     /// [`Producer::close`](crate::Producer::close) was called.
     Closed,
@@ -87,13 +84,13 @@ impl Entry {
         }
     }
 
-    /// That the numbers from `first_seq` on are lost, as many as the tally has.
-    pub(crate) fn gap(first_seq: u64, lost: Tally) -> Self {
+    /// That the numbers from `first_seq` on are lost, as many as the counts has.
+    pub(crate) fn gap(first_seq: u64, lost: Counts) -> Self {
         let last_seq = first_seq + lost.total() - 1;
-        Self::Gap(Gap { first_seq, last_seq, counts: Drops(lost) })
+        Self::Gap(Gap { first_seq, last_seq, counts: DropCounts(lost) })
     }
 
-    pub(crate) fn add_to(&self, sum: &mut Tally) {
+    pub(crate) fn add_to(&self, sum: &mut Counts) {
         match self {
             Self::Record(record) => sum.add((Some(record.kind), None), 1),
             Self::Gap(gap) => sum.merge(&gap.counts.0),
@@ -151,7 +148,7 @@ pub struct Gap {
     pub last_seq: u64,
     /// The lost records by kind and reason; they sum up to the range. Where damage left several gaps in one
     /// segment, the kinds of each are a guess and the kinds of all together are exact.
-    pub counts: Drops,
+    pub counts: DropCounts,
 }
 
 impl Gap {

@@ -3,17 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::entry::Refusal;
+use crate::entry::RefusalReason;
 
 /// Why a call on a buffer failed. Trouble with the disk after opening is not an error of a call but the buffer's
-/// [`Health`](crate::Health).
+/// [`StorageHealth`](crate::StorageHealth).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is out of its range, which may depend on the other settings.
     #[error("setting {option} is {value}, allowed is {min} to {max}")]
-    InvalidConfig {
-        /// Name of the field of [`Config`](crate::Config).
+    InvalidOption {
+        /// Name of the field of [`BufferOptions`](crate::BufferOptions).
         option: &'static str,
         /// The value given.
         value: u64,
@@ -46,14 +46,14 @@ pub enum Error {
     Thread(#[source] io::Error),
     /// The record was not accepted.
     #[error("the record was refused: {0:?}")]
-    Refused(Refusal),
+    Refused(RefusalReason),
     /// The record was dropped, and counted, before it reached the durability asked for.
     #[error("record {seq} was dropped from memory before it was safe")]
     Dropped {
         /// Its number.
         seq: u64,
     },
-    /// The durability asked for cannot be had now: the storage is [degraded](crate::Health) or full, the buffer is
+    /// The durability asked for cannot be had now: the storage is [degraded](crate::StorageHealth) or full, the buffer is
     /// closed, or [`Commit::Never`](crate::Commit::Never) excludes it. The records stay accepted.
     #[error("records are not as safe as asked for, since the storage cannot take them now")]
     NotDurable,

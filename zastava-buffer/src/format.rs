@@ -39,11 +39,12 @@ mod segment;
 
 pub(crate) use cursor::{CURSOR_BYTES, Cursor, CursorFound};
 pub(crate) use footer::{Footer, TRAILER_BYTES};
-pub(crate) use frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, encode_gap, gap_tally};
+pub(crate) use frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, encode_gap, gap_counts};
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
 
-use crate::entry::Kind;
-use crate::tally::{DropReason, Fate, Tally};
+use crate::counts::{CountKey, Counts};
+use crate::drop_reason::DropReason;
+use crate::kind::Kind;
 
 /// The version that this crate writes, in segments and in the cursor.
 const VERSION: u16 = 1;
@@ -60,15 +61,15 @@ const LINES_MAX: usize = 4096;
 /// A record each microsecond for 35 years; the sum of all lines is a number still.
 const COUNT_MAX: u64 = 1 << 50;
 
-fn put_line(out: &mut Vec<u8>, (kind, reason): Fate, mark: u8, count: u64) {
+fn put_line(out: &mut Vec<u8>, (kind, reason): CountKey, mark: u8, count: u64) {
     out.extend_from_slice(&kind.map_or(KIND_UNKNOWN, |kind| u16::from(kind.0)).to_le_bytes());
     out.extend_from_slice(&[reason.map_or(LIVE, DropReason::code), mark, 0, 0, 0, 0]);
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// Fate, mark and count of each line. A count beyond reason is cut; it then no longer balances, and the caller
+/// CountKey, mark and count of each line. A count beyond reason is cut; it then no longer balances, and the caller
 /// refuses what holds it.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (Fate, u8, u64)> + '_ {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (CountKey, u8, u64)> + '_ {
     bytes.chunks_exact(LINE_BYTES).take(LINES_MAX).map(|line| {
         let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
         let is_live = line[2] == LIVE && kind.is_some();
@@ -77,10 +78,10 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (Fate, u8, u64)> + '_ {
     })
 }
 
-fn tally_of_lines(bytes: &[u8]) -> Tally {
-    let mut tally = Tally::default();
-    lines(bytes).for_each(|(fate, _, count)| tally.add(fate, count));
-    tally
+fn counts_of_lines(bytes: &[u8]) -> Counts {
+    let mut counts = Counts::default();
+    lines(bytes).for_each(|(key, _, count)| counts.add(key, count));
+    counts
 }
 
 /// The `N` bytes at `at`. The callers pass fixed-size headers and offsets inside them.

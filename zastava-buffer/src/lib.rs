@@ -6,11 +6,11 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use zastava_buffer::{Buffer, Config, Durability, Entry, Kind, block_on};
+//! use zastava_buffer::{Buffer, BufferOptions, Durability, Entry, Kind, block_on};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! let mut config = Config::new(64 << 20);
+//! let mut config = BufferOptions::new(64 << 20);
 //! # config.free_percent_min = 0;
 //! let (producer, mut consumer, report) = Buffer::open(directory.path(), config)?;
 //! assert_eq!(report.pending, 0);
@@ -42,14 +42,14 @@
 //!   [`flush`](Producer::flush) wait for what they are asked: [`Durability::Process`] survives `kill -9`,
 //!   [`Durability::Power`] a power cut. Records stay in memory until they are as safe as [`Commit`] wants, so a
 //!   failed write or sync loses nothing.
-//! * **A hard cap.** All files together stay within [`Config::bytes_max`], in blocks of 4 KiB, reservations
-//!   included. When there is no room the kind's [`Policy`] decides.
+//! * **A hard cap.** All files together stay within [`BufferOptions::bytes_max`], in blocks of 4 KiB, reservations
+//!   included. When there is no room the kind's [`KindPolicy`] decides.
 //! * **Exact counts.** `accepted = acked + pending + dropped`, in every [`Stats`], over the lifetime of the
 //!   directory. Losses come in the stream as a [`Gap`], in their place.
 //! * **Damage is contained.** A damaged record is skipped and counted; those around it are delivered. Bytes that
 //!   fail their checksum never are.
 //! * **Trouble is survived.** While the disk is full, read-only, broken, or held by another process, records are
-//!   kept and delivered from memory; see [`Health`].
+//!   kept and delivered from memory; see [`StorageHealth`].
 //!
 //! The files are described in `FORMAT.md`. Unix only: positioned reads and directory syncs.
 
@@ -59,19 +59,21 @@
 struct Readme;
 
 mod buffer;
-mod config;
 mod consumer;
+mod counts;
+mod drop_reason;
 mod entry;
 mod error;
 mod format;
+mod kind;
 mod lane;
-mod mistake;
+mod mutation;
+mod options;
 mod producer;
+mod queue;
 mod scan;
-mod state;
 mod stats;
 mod store;
-mod tally;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod verify;
@@ -81,15 +83,17 @@ mod worker;
 mod simulation;
 
 pub use buffer::{Buffer, block_on};
-pub use config::{
-    BYTES_MAX_MIN, CLASSES_MAX, Commit, Config, Policy, RECORD_BYTES_LIMIT, SEGMENT_BYTES_MIN, Unavailable,
-    WhenFull,
-};
 pub use consumer::{Batch, Consumer};
-pub use entry::{Admission, Durability, Entry, Gap, Kind, Record, Refusal};
+pub use counts::DropCounts;
+pub use drop_reason::DropReason;
+pub use entry::{Durability, Entry, Gap, PushOutcome, Record, RefusalReason};
 pub use error::Error;
+pub use kind::Kind;
+pub use options::{
+    BYTES_MAX_MIN, BufferOptions, CLASSES_MAX, Commit, KindPolicy, OnUnavailable, RECORD_BYTES_LIMIT,
+    SEGMENT_BYTES_MIN, WhenFull,
+};
 pub use producer::Producer;
-pub use stats::{Cause, CursorCondition, Health, OpenReport, Stats};
+pub use stats::{CursorCondition, OpenReport, Stats, StorageHealth, StorageProblem};
 pub use store::{Disk, Removal, Store, StoredFile};
-pub use tally::{DropReason, Drops};
-pub use verify::{Verified, verify};
+pub use verify::{VerifyReport, verify};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::buffer::Handle;
-use crate::config::DURATION_MAX;
-use crate::entry::{Admission, Durability, Kind, Refusal};
+use crate::entry::{Durability, PushOutcome, RefusalReason};
 use crate::error::Error;
-use crate::state::State;
-use crate::stats::{Health, Stats};
+use crate::kind::Kind;
+use crate::options::DURATION_MAX;
+use crate::queue::Queue;
+use crate::queue::QueueHandle;
+use crate::stats::{Stats, StorageHealth};
 
 /// Puts records in, and watches. Cheap to clone; any number of threads and tasks may use it.
 ///
@@ -16,25 +17,25 @@ use crate::stats::{Health, Stats};
 /// leaves the buffer as if the call had not begun or had finished.
 #[derive(Clone, Debug)]
 pub struct Producer {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<QueueHandle>,
 }
 
 impl Producer {
-    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+    pub(crate) fn new(handle: Arc<QueueHandle>) -> Self {
         Self { handle }
     }
 
     /// Accepts a record into memory, from where it goes to the disk within moments. Never waits: without room it
-    /// does what the kind's [`Policy`](crate::Policy) says.
+    /// does what the kind's [`KindPolicy`](crate::KindPolicy) says.
     ///
     /// The answer promises [`Durability::Memory`] and no more. See [`push_durable`](Self::push_durable) and
     /// [`flush`](Self::flush).
-    pub fn push(&self, kind: Kind, bytes: &[u8]) -> Admission {
+    pub fn push(&self, kind: Kind, bytes: &[u8]) -> PushOutcome {
         // The long part without the lock.
         let crc = crc32c::crc32c(bytes);
-        self.handle.shared.update(|state| match state.push(kind, bytes, crc) {
-            Ok(seq) => state.admitted(seq),
-            Err(refusal) => Admission::Refused(state.refused(kind, refusal)),
+        self.handle.shared.update(|queue| match queue.push(kind, bytes, crc) {
+            Ok(seq) => queue.push_outcome(seq),
+            Err(refusal) => PushOutcome::Refused(queue.count_refused(kind, refusal)),
         })
     }
 
@@ -55,18 +56,18 @@ impl Producer {
     pub async fn push_durable(&self, kind: Kind, bytes: &[u8], level: Durability) -> Result<u64, Error> {
         let crc = crc32c::crc32c(bytes);
         let mut pushed = None;
-        let step = |state: &mut State, id| {
-            let seq = match pushed.map_or_else(|| state.push(kind, bytes, crc), Ok) {
+        let step = |queue: &mut Queue, id| {
+            let seq = match pushed.map_or_else(|| queue.push(kind, bytes, crc), Ok) {
                 Ok(seq) => seq,
-                Err(Refusal::Full) => return None,
-                Err(refusal) => return Some(Err(Error::Refused(state.refused(kind, refusal)))),
+                Err(RefusalReason::Full) => return None,
+                Err(refusal) => return Some(Err(Error::Refused(queue.count_refused(kind, refusal)))),
             };
             pushed = Some(seq);
-            let class = usize::from(state.config.policy(kind).class);
-            if state.watch(id, class, seq) {
+            let class = usize::from(queue.options.policy(kind).class);
+            if queue.watch(id, class, seq) {
                 return Some(Err(Error::Dropped { seq }));
             }
-            state.is_safe(class, seq, level)
+            queue.reached(class, seq, level)
         };
         self.handle.shared.wait(step).await
     }
@@ -78,14 +79,14 @@ impl Producer {
     /// [`Error::NotDurable`] while the storage cannot be used.
     pub async fn flush(&self, level: Durability) -> Result<(), Error> {
         let mut asked = None;
-        let step = |state: &mut State, _| {
+        let step = |queue: &mut Queue, _| {
             // A directory that was found since then gives all that is in memory new numbers.
-            let (had_store, last) = asked.get_or_insert_with(|| (state.has_store, state.flush(level)));
-            if *had_store != state.has_store {
-                (*had_store, *last) = (state.has_store, state.flush(level));
+            let (had_store, last) = asked.get_or_insert_with(|| (queue.has_store, queue.flush(level)));
+            if *had_store != queue.has_store {
+                (*had_store, *last) = (queue.has_store, queue.flush(level));
             }
             while let Some((class, seq)) = last.last() {
-                match state.is_safe(*class, *seq, level)? {
+                match queue.reached(*class, *seq, level)? {
                     Err(Error::NotDurable) => return Some(Err(Error::NotDurable)),
                     _ => last.pop(),
                 };
@@ -99,33 +100,33 @@ impl Producer {
     /// dropped from memory as long as its gap is there.
     #[must_use]
     pub fn durability(&self, kind: Kind, seq: u64) -> Option<Durability> {
-        self.handle.shared.update(|state| {
-            let class = usize::from(state.config.policy(kind).class);
-            state.durability(class, seq)
+        self.handle.shared.update(|queue| {
+            let class = usize::from(queue.options.policy(kind).class);
+            queue.durability(class, seq)
         })
     }
 
     /// A random number that the directory keeps for its life; 0 while there is none.
     #[must_use]
     pub fn id(&self) -> u128 {
-        self.handle.shared.update(|state| state.lanes[0].cursor.buffer_id)
+        self.handle.shared.update(|queue| queue.lanes[0].cursor.buffer_id)
     }
 
     /// The books at one moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.handle.shared.update(|state| state.stats())
+        self.handle.shared.update(|queue| queue.stats())
     }
 
     /// How the storage does at this moment.
     #[must_use]
-    pub fn health(&self) -> Health {
-        self.handle.shared.update(|state| state.health)
+    pub fn health(&self) -> StorageHealth {
+        self.handle.shared.update(|queue| queue.health)
     }
 
     /// Waits until the health is another than the one given, and returns it.
-    pub async fn health_changed(&self, seen: Health) -> Health {
-        self.handle.shared.wait(|state, _| (state.health != seen).then_some(state.health)).await
+    pub async fn health_changed(&self, seen: StorageHealth) -> StorageHealth {
+        self.handle.shared.wait(|queue, _| (queue.health != seen).then_some(queue.health)).await
     }
 
     /// Takes no more records, writes and syncs what is in memory, and lets go of the directory. Blocks until that
@@ -134,10 +135,10 @@ impl Producer {
     /// opening tells it as missing. So it does with what is acknowledged later.
     pub fn close(&self, deadline: Duration) -> (bool, Stats) {
         let shared = &self.handle.shared;
-        shared.update(|state| {
-            (state.is_closing, state.has_work) = (true, true);
+        shared.update(|queue| {
+            (queue.is_closing, queue.has_work) = (true, true);
             let by = Instant::now() + deadline.min(DURATION_MAX);
-            state.close_by = state.close_by.max(Some(by).filter(|_| !deadline.is_zero()));
+            queue.close_by = queue.close_by.max(Some(by).filter(|_| !deadline.is_zero()));
         });
         let is_done = shared.wait_for_end(deadline);
         (is_done, self.stats())

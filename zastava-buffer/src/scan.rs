@@ -6,12 +6,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::counts::Counts;
+use crate::drop_reason::DropReason;
 use crate::entry::{Entry, Record};
 use crate::format::{
-    FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER_BYTES, SegmentName, gap_tally,
+    FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER_BYTES, SegmentName, gap_counts,
 };
 use crate::store::Store;
-use crate::tally::{DropReason, Tally};
 
 /// Read at a time, more only for a longer record.
 pub(crate) const WINDOW_BYTES: usize = 64 << 10;
@@ -54,7 +55,7 @@ pub(crate) struct Frames {
     pub(crate) seq: u64,
     /// The segment ends in part of a frame; known once `next` has returned `None`.
     pub(crate) torn_tail: bool,
-    /// A stretch of the file in memory, and where it begins.
+    /// A range of the file in memory, and where it begins.
     held: Bytes,
     held_from: u64,
     /// So often reading has failed here.
@@ -85,7 +86,7 @@ impl Frames {
         Ok(None)
     }
 
-    /// Moves over one frame or one stretch of damage.
+    /// Moves over one frame or one range of damage.
     fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
         let SegmentName { salt, epoch, .. } = self.extent.file.identity;
         let (start, seq) = (self.offset + FRAME_HEADER_BYTES as u64, self.seq);
@@ -109,13 +110,13 @@ impl Frames {
         if intact && header.is_record() {
             return Ok(Some(Entry::Record(Record { seq, epoch, kind, bytes: payload, attempt: 1 })));
         }
-        let told = if intact && header.is_gap() { gap_tally(&header, &payload) } else { None };
-        let fate = match (header.is_record(), header.is_gap()) {
+        let told = if intact && header.is_gap() { gap_counts(&header, &payload) } else { None };
+        let key = match (header.is_record(), header.is_gap()) {
             (true, _) => (Some(kind), Some(DropReason::Corrupt)),
             (_, true) => (None, Some(DropReason::Corrupt)),
             _ => (Some(kind), Some(DropReason::UnreadableVersion)),
         };
-        let lost = told.unwrap_or_else(|| Tally::of(fate, u64::from(header.span)));
+        let lost = told.unwrap_or_else(|| Counts::of(key, u64::from(header.span)));
         Ok(Some(Entry::gap(seq, lost)))
     }
 
@@ -156,7 +157,7 @@ impl Frames {
 
     fn lost_up_to(&mut self, end: u64, reason: DropReason) -> Option<Entry> {
         let first = std::mem::replace(&mut self.seq, end);
-        (end > first).then(|| Entry::gap(first, Tally::of((None, Some(reason)), end - first)))
+        (end > first).then(|| Entry::gap(first, Counts::of((None, Some(reason)), end - first)))
     }
 
     /// Where `held` has the `wanted` bytes from `offset`, or fewer where the file ends.

@@ -15,12 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::disk::SimDisk;
-use crate::buffer::{Handle, start};
-use crate::config::{Commit, Config, Policy, WhenFull};
+use crate::buffer::start;
 use crate::consumer::Consumer;
-use crate::entry::{Durability, Entry, Kind};
+use crate::drop_reason::DropReason;
+use crate::entry::{Durability, Entry};
+use crate::kind::Kind;
+use crate::options::{BufferOptions, Commit, KindPolicy, WhenFull};
 use crate::producer::Producer;
-use crate::tally::DropReason;
+use crate::queue::QueueHandle;
 use crate::worker::{Next, Worker};
 
 /// What a run found, for whoever wants the figure.
@@ -58,19 +60,19 @@ impl Random {
 }
 
 /// A buffer that is open, and what its user knows.
-struct Life {
+struct Session {
     pub(super) producer: Producer,
     pub(super) consumer: Consumer,
     worker: Worker,
     disk: SimDisk,
     now: Instant,
-    /// Records given in this life, by class and number.
+    /// Records given in this session, by class and number.
     given: BTreeMap<(u8, u64), u64>,
 }
 
 /// What must be true over all lives of a directory.
 #[derive(Default)]
-pub(super) struct Truth {
+pub(super) struct Oracle {
     next_id: u64,
     /// What each record holds, by its id.
     pub(super) records: BTreeMap<u64, (Kind, Vec<u8>)>,
@@ -85,31 +87,31 @@ pub(super) struct Truth {
     names: BTreeMap<(u8, u32, u64), u64>,
 }
 
-pub(super) fn config(random: &mut Random) -> Config {
-    let mut config = Config::new(64 << 10);
-    config.segment_bytes = 4096;
-    config.ring_bytes = 4096 << random.below(3);
-    config.record_bytes_max = 1000;
-    config.commit =
+pub(super) fn options(random: &mut Random) -> BufferOptions {
+    let mut options = BufferOptions::new(64 << 10);
+    options.segment_bytes = 4096;
+    options.ring_bytes = 4096 << random.below(3);
+    options.record_bytes_max = 1000;
+    options.commit =
         Commit::Group { records_max: 1 + random.below(20) as u32, interval: Duration::from_millis(10) };
     if random.chance(30) {
-        config.bytes_max *= 2;
-        config.policies.insert(Kind(1), Policy { when_full: WhenFull::DropOldest, class: 1 });
+        options.bytes_max *= 2;
+        options.policies.insert(Kind(1), KindPolicy { when_full: WhenFull::DropOldest, class: 1 });
     }
-    config.policies.insert(Kind(2), Policy { when_full: WhenFull::Refuse, class: 0 });
-    config
+    options.policies.insert(Kind(2), KindPolicy { when_full: WhenFull::Refuse, class: 0 });
+    options
 }
 
-impl Life {
+impl Session {
     /// `None` if the disk failed while opening.
-    fn begin(disk: &SimDisk, config: &Config) -> Option<Self> {
+    fn begin(disk: &SimDisk, options: &BufferOptions) -> Option<Self> {
         let store = disk.clone();
         let (worker, handle, _) =
-            start(Box::new(move || Ok(Box::new(store.clone()))), config.clone()).ok()?;
+            start(Box::new(move || Ok(Box::new(store.clone()))), options.clone()).ok()?;
         Some(Self::with(worker, &handle, disk))
     }
 
-    fn with(worker: Worker, handle: &Arc<Handle>, disk: &SimDisk) -> Self {
+    fn with(worker: Worker, handle: &Arc<QueueHandle>, disk: &SimDisk) -> Self {
         Self {
             producer: Producer::new(Arc::clone(handle)),
             consumer: Consumer::new(Arc::clone(handle)),
@@ -149,37 +151,37 @@ impl Life {
         panic!("the worker never rests");
     }
 
-    pub(super) fn push(&mut self, truth: &mut Truth, kind: Kind, bytes: usize) {
-        let id = truth.next_id;
+    pub(super) fn push(&mut self, oracle: &mut Oracle, kind: Kind, bytes: usize) {
+        let id = oracle.next_id;
         let text = format!("{id};");
         let payload: Vec<u8> = text.bytes().cycle().take(text.len() + bytes).collect();
         if let Some(seq) = self.producer.push(kind, &payload).seq() {
-            truth.next_id += 1;
-            truth.records.insert(id, (kind, payload));
+            oracle.next_id += 1;
+            oracle.records.insert(id, (kind, payload));
             self.given.insert((class(kind), seq), id);
         }
     }
 
     /// Notes what is said to be safe now.
-    pub(super) fn note_safe(&self, truth: &mut Truth) {
+    pub(super) fn note_safe(&self, oracle: &mut Oracle) {
         for (&(class, seq), &id) in &self.given {
-            let kind = truth.records[&id].0;
-            let untouched = !truth.done.contains(&(class, seq));
+            let kind = oracle.records[&id].0;
+            let untouched = !oracle.done.contains(&(class, seq));
             if untouched && self.producer.durability(kind, seq) == Some(Durability::Power) {
-                truth.safe.insert((class, seq, id));
+                oracle.safe.insert((class, seq, id));
             }
         }
     }
 
     /// Takes a batch and checks it; acknowledges it or lets it go.
-    pub(super) fn consume(&mut self, truth: &mut Truth, records_max: usize, ack: bool) -> bool {
+    pub(super) fn consume(&mut self, oracle: &mut Oracle, records_max: usize, ack: bool) -> bool {
         let Some(batch) = self.consumer.try_next_batch(records_max, 4000) else { return false };
         let class = batch.class();
         let mut last = 0;
         for entry in batch.entries() {
             assert!(entry.first_seq() > last, "in order");
             last = entry.last_seq();
-            truth.check(class, entry);
+            oracle.check(class, entry);
         }
         let first = batch.entries()[0].first_seq();
         if ack {
@@ -188,17 +190,17 @@ impl Life {
             let safe = records
                 .map(Entry::last_seq)
                 .filter(|seq| *seq < lanes[usize::from(class)] && self.given.contains_key(&(class, *seq)));
-            truth.done_safely.extend(safe.map(|seq| (class, seq)));
+            oracle.done_safely.extend(safe.map(|seq| (class, seq)));
             batch.ack();
-            truth.done.extend((first..=last).map(|seq| (class, seq)));
+            oracle.done.extend((first..=last).map(|seq| (class, seq)));
         }
         true
     }
 
     /// Everything that is left comes out.
-    pub(super) fn drain(&mut self, truth: &mut Truth) {
+    pub(super) fn drain(&mut self, oracle: &mut Oracle) {
         for _ in 0..100_000 {
-            if !self.consume(truth, 50, true) {
+            if !self.consume(oracle, 50, true) {
                 self.settle();
                 if self.consumer.is_drained() {
                     return;
@@ -224,11 +226,11 @@ thread_local! {
 }
 
 /// Tells [`class`] what the scenario is about.
-pub(super) fn remember_classes(config: &Config) {
-    CLASSES.set(config.classes());
+pub(super) fn remember_classes(options: &BufferOptions) {
+    CLASSES.set(options.classes());
 }
 
-impl Truth {
+impl Oracle {
     fn check(&mut self, class: u8, entry: &Entry) {
         match entry {
             Entry::Record(record) => {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Instant;
 
+use crate::counts::DropCounts;
 use crate::error::Error;
-use crate::tally::Drops;
 
 /// One consistent snapshot. In each one
 /// [`accepted`](Self::accepted) = [`acked`](Self::acked) + [`pending`](Self::pending) +
@@ -26,18 +26,18 @@ pub struct Stats {
     /// Part of `pending` in memory: not yet written, or not yet synced.
     pub in_memory: u64,
     /// Records accepted and lost. Damage counts as soon as it is known.
-    pub dropped: Drops,
+    pub dropped: DropCounts,
     /// Part of `acked` from before this opening of the directory.
     pub acked_before: u64,
     /// Part of `dropped` from before this opening, or found lost by it.
-    pub dropped_before: Drops,
+    pub dropped_before: DropCounts,
     /// Pushes that were refused since this opening; never part of `accepted`.
-    pub refused: Drops,
+    pub refused: DropCounts,
     /// Disk space in use and reserved, in blocks of 4 KiB per file, with the files set aside.
     pub disk_bytes: u64,
     /// Part of `disk_bytes` that is set aside.
     pub set_aside_bytes: u64,
-    /// Memory in use for records, of at most [`Config::ring_bytes`](crate::Config::ring_bytes).
+    /// Memory in use for records, of at most [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes).
     pub ring_bytes: usize,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Stats {
 #[non_exhaustive]
 pub struct OpenReport {
     /// Why the buffer works in memory only, if it does.
-    pub unavailable: Option<Cause>,
+    pub unavailable: Option<StorageProblem>,
     /// Records found and not yet acknowledged, after any eviction by this opening.
     pub pending: u64,
     /// Records found lost beyond what was acknowledged: damaged, missing or of a newer version.
@@ -77,7 +77,7 @@ pub struct OpenReport {
     /// Records dropped by this opening because the cap had been lowered.
     pub evicted: u64,
     /// The last end was not orderly. Records accepted in the last moments, at most
-    /// [`Config::ring_bytes`](crate::Config::ring_bytes) of them, may have been lost without a trace.
+    /// [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes) of them, may have been lost without a trace.
     pub unclean: bool,
     /// The newest segment ends in an unfinished record. Normal after a crash; it is not counted as lost.
     pub torn_tail: bool,
@@ -111,14 +111,14 @@ pub enum CursorCondition {
 /// How the storage does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Health {
+pub enum StorageHealth {
     /// Records reach the disk.
     #[default]
     Ok,
     /// Records stay in memory; the storage is tried again, first after 50 ms, at the latest every second.
     Degraded {
         /// What is wrong.
-        cause: Cause,
+        cause: StorageProblem,
         /// Since when.
         since: Instant,
     },
@@ -127,7 +127,7 @@ pub enum Health {
 /// What is wrong with the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Cause {
+pub enum StorageProblem {
     /// No space, quota or file size left.
     NoSpace,
     /// The file system or the directory cannot be written.
@@ -140,7 +140,7 @@ pub enum Cause {
     Io,
 }
 
-impl Cause {
+impl StorageProblem {
     pub(crate) fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -21,9 +21,10 @@ use std::io;
 use std::time::Duration;
 
 use crate::buffer::{Buffer, block_on};
-use crate::config::{Commit, Config, WhenFull};
-use crate::entry::{Durability, Entry, Kind};
+use crate::entry::{Durability, Entry};
 use crate::error::Error;
+use crate::kind::Kind;
+use crate::options::{BufferOptions, Commit, WhenFull};
 use crate::store::{Removal, Store, StoredFile};
 
 /// Runs all checks. `make` makes an empty place and returns what opens it, each time anew.
@@ -107,16 +108,16 @@ fn names<S: Store>(opener: &mut impl FnMut() -> Result<S, Error>) {
 /// A whole life: what goes in comes out, once, over several openings, and the books balance.
 fn queue<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + 'static, commit: Commit) {
     let opener = std::sync::Arc::new(std::sync::Mutex::new(opener));
-    let mut config = Config::new(1 << 20);
-    (config.commit, config.segment_bytes, config.record_bytes_max) = (commit, 8 << 10, 4000);
-    config.default_policy.when_full = WhenFull::Refuse;
-    let level = if config.is_synced() { Durability::Power } else { Durability::Process };
+    let mut options = BufferOptions::new(1 << 20);
+    (options.commit, options.segment_bytes, options.record_bytes_max) = (commit, 8 << 10, 4000);
+    options.default_policy.when_full = WhenFull::Refuse;
+    let level = if options.is_synced() { Durability::Power } else { Durability::Process };
     let (mut given, mut taken) = (0_u64, 0_u64);
-    for life in 0..5 {
+    for session in 0..5 {
         let opener = std::sync::Arc::clone(&opener);
-        let opened = Buffer::open_store(move || opener.lock().expect("not poisoned")(), config.clone());
+        let opened = Buffer::open_store(move || opener.lock().expect("not poisoned")(), options.clone());
         let (producer, mut consumer, report) = opened.unwrap_or_else(|error| panic!("opens: {error}"));
-        assert_eq!((report.pending, report.lost), (given - taken, 0), "life {life}: {report:?}");
+        assert_eq!((report.pending, report.lost), (given - taken, 0), "session {session}: {report:?}");
         for _ in 0..100 {
             let payload = given.to_string().repeat(1 + given as usize % 50);
             let pushed = block_on(producer.push_wait(Kind(given as u8 % 3), payload.as_bytes()));
@@ -143,9 +144,9 @@ fn queue<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + '
 
 /// The cap holds and what goes is counted.
 fn eviction<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + 'static) {
-    let mut config = Config::new(64 << 10);
-    (config.segment_bytes, config.record_bytes_max) = (4 << 10, 1000);
-    let (producer, mut consumer, _) = Buffer::open_store(opener, config).expect("opens");
+    let mut options = BufferOptions::new(64 << 10);
+    (options.segment_bytes, options.record_bytes_max) = (4 << 10, 1000);
+    let (producer, mut consumer, _) = Buffer::open_store(opener, options).expect("opens");
     for number in 0..500_u64 {
         assert!(producer.push(Kind(0), &[number as u8; 500]).seq().is_some());
         block_on(producer.flush(Durability::Process)).expect("written");

@@ -2,17 +2,18 @@
 
 use std::io;
 
+use crate::counts::DropCounts;
+use crate::drop_reason::DropReason;
 use crate::entry::Entry;
 use crate::format::Cursor;
 use crate::scan::Frames;
 use crate::store::Store;
-use crate::tally::{DropReason, Drops};
 use crate::worker::{locate, read_extent};
 
 /// What the segments hold, acknowledged or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyReport {
     /// Segments read.
     pub segments: u64,
     /// Segments that only a newer version can read, or that were set aside.
@@ -24,7 +25,7 @@ pub struct Verified {
     /// Bytes of these records.
     pub bytes: u64,
     /// Numbers for which there is no intact record.
-    pub lost: Drops,
+    pub lost: DropCounts,
 }
 
 /// Reads every segment to its end and checks every checksum. For an operator's question whether a directory is
@@ -32,8 +33,8 @@ pub struct Verified {
 ///
 /// # Errors
 /// Whatever the storage says. Damage is not an error.
-pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
-    let mut verified = Verified::default();
+pub fn verify(store: &mut dyn Store) -> io::Result<VerifyReport> {
+    let mut verified = VerifyReport::default();
     let files = store.list()?;
     verified.unreadable_segments = files.iter().filter(|file| file.aside).count() as u64;
     for segments in locate(store, &files)?.into_values() {
@@ -55,7 +56,7 @@ pub fn verify(store: &mut dyn Store) -> io::Result<Verified> {
     Ok(verified)
 }
 
-impl Verified {
+impl VerifyReport {
     fn add(&mut self, entry: &Entry) {
         match entry {
             Entry::Record(record) => {

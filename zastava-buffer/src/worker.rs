@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 
 use recover::{Recovered, recover};
 pub(crate) use recover::{locate, read_extent};
-use write::Active;
+use write::ActiveSegment;
 
-use crate::config::Config;
 use crate::entry::Gap;
 use crate::error::Error;
 use crate::format::Cursor;
 use crate::lane::Lane;
-use crate::mistake::{Mistake, planted};
+use crate::mutation::{Mutation, is_planted};
+use crate::options::BufferOptions;
+use crate::queue::SharedQueue;
 use crate::scan::Frames;
-use crate::state::Shared;
-use crate::stats::{Cause, OpenReport};
+use crate::stats::{OpenReport, StorageProblem};
 use crate::store::{Removal, Store};
 
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -33,11 +33,11 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, Error> + Send>;
 
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
-    config: Arc<Config>,
+    shared: Arc<SharedQueue>,
+    options: Arc<BufferOptions>,
     opener: Opener,
     store: Option<Box<dyn Store>>,
-    tails: Vec<Tail>,
+    lane_ios: Vec<LaneIo>,
     /// Of all that changes files. Reading goes on meanwhile: a full disk can be drained.
     retry: Retry,
     is_finishing: bool,
@@ -45,8 +45,8 @@ pub(crate) struct Worker {
 
 /// What the worker knows of a lane and nobody else has to.
 #[derive(Debug, Default)]
-pub(crate) struct Tail {
-    active: Option<Active>,
+pub(crate) struct LaneIo {
+    active: Option<ActiveSegment>,
     /// Segments made by this opening.
     serial: u32,
     /// Of the cursor: its latest generation, and the slot that the next one goes to.
@@ -65,11 +65,11 @@ pub(crate) struct Tail {
 struct Retry {
     failures: u32,
     at: Option<Instant>,
-    cause: Option<Cause>,
+    cause: Option<StorageProblem>,
 }
 
 impl Retry {
-    fn failed(&mut self, cause: Cause, now: Instant) {
+    fn failed(&mut self, cause: StorageProblem, now: Instant) {
         let wait = (RETRY_FIRST * (1 << self.failures.min(8))).min(RETRY_MAX);
         self.failures += 1;
         (self.at, self.cause) = (Some(now + wait), Some(cause));
@@ -86,17 +86,17 @@ pub(crate) enum Next {
 
 impl Worker {
     /// Opens the store if it can be opened now, and says what was found.
-    pub(crate) fn new(shared: Arc<Shared>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
-        let (store, tails, retry) = (None, Vec::new(), Retry::default());
-        let config = shared.update(|state| Arc::clone(&state.config));
-        let mut worker = Self { shared, config, opener, store, tails, retry, is_finishing: false };
+    pub(crate) fn new(shared: Arc<SharedQueue>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
+        let (store, lane_ios, retry) = (None, Vec::new(), Retry::default());
+        let options = shared.update(|queue| Arc::clone(&queue.options));
+        let mut worker = Self { shared, options, opener, store, lane_ios, retry, is_finishing: false };
         let report = worker.open();
         (worker, report)
     }
 
     pub(crate) fn run(mut self) {
         // Also when a store panics: nobody waits for what will not come.
-        let _end = End(Arc::clone(&self.shared));
+        let _end = EndGuard(Arc::clone(&self.shared));
         loop {
             match self.step(Instant::now()) {
                 Next::Step => {}
@@ -109,23 +109,23 @@ impl Worker {
     }
 
     pub(crate) fn step(&mut self, now: Instant) -> Next {
-        let (is_closing, close_by) = self.shared.update(|state| {
-            state.has_work = false;
-            (state.is_closing, state.close_by)
+        let (is_closing, close_by) = self.shared.update(|queue| {
+            queue.has_work = false;
+            (queue.is_closing, queue.close_by)
         });
         let has_changed = is_due(self.retry.at, now) && self.change(now);
         let has_worked = self.read_all(now) || has_changed;
-        let reading = self.tails.iter().find_map(|tail| tail.read_retry.cause);
-        let is_idle = self.shared.update(|state| {
-            state.set_health(self.retry.cause, reading);
-            !state.has_work
+        let reading = self.lane_ios.iter().find_map(|lane_io| lane_io.read_retry.cause);
+        let is_idle = self.shared.update(|queue| {
+            queue.set_health(self.retry.cause, reading);
+            !queue.has_work
         });
         if has_worked {
             return Next::Step;
         }
         if is_closing {
             // What failed may go well before the time is over.
-            let is_open = self.store.is_some() && self.shared.update(|state| state.stats().in_memory > 0);
+            let is_open = self.store.is_some() && self.shared.update(|queue| queue.stats().in_memory > 0);
             if let (true, Some(at), Some(by)) = (is_open, self.retry.at, close_by.filter(|by| now < *by)) {
                 return Next::Wait(Some(at.min(by)));
             }
@@ -141,17 +141,17 @@ impl Worker {
             match self.open() {
                 // What comes now has failures of its own to count, and whoever waits is told first.
                 Ok(_) => self.retry = Retry::default(),
-                Err(error) => self.retry.failed(Cause::of_open(&error), now),
+                Err(error) => self.retry.failed(StorageProblem::of_open(&error), now),
             }
             return self.store.is_some();
         }
         let (mut has_worked, mut failed) = (false, None);
-        for class in 0..self.tails.len() {
+        for class in 0..self.lane_ios.len() {
             let (freed, written) = (self.free(class), self.write(class));
             for result in [freed, written, self.commit(class, now), self.save_due(class, now)] {
                 match result {
                     Ok(worked) => has_worked |= worked,
-                    Err(error) => failed = Some(Cause::of(&error)),
+                    Err(error) => failed = Some(StorageProblem::of(&error)),
                 }
             }
         }
@@ -171,31 +171,32 @@ impl Worker {
     }
 
     fn lane<R>(&self, class: usize, step: impl FnOnce(&mut Lane) -> R) -> R {
-        self.shared.update(|state| step(&mut state.lanes[class]))
+        self.shared.update(|queue| step(&mut queue.lanes[class]))
     }
 
     fn open(&mut self) -> Result<OpenReport, Error> {
         let mut store = (self.opener)()?;
-        let recovered = recover(store.as_mut(), &self.config);
-        let Recovered { lanes, tails, set_aside_bytes, report } =
+        let recovered = recover(store.as_mut(), &self.options);
+        let Recovered { lanes, lane_ios, set_aside_bytes, report } =
             recovered.map_err(|source| Error::storage("recover", Path::new("the buffer"), source))?;
-        (self.store, self.tails) = (Some(store), tails);
-        self.shared.update(|state| state.install(lanes, set_aside_bytes));
+        (self.store, self.lane_ios) = (Some(store), lane_ios);
+        self.shared.update(|queue| queue.install(lanes, set_aside_bytes));
         Ok(report)
     }
 
     /// When there is something to do although nobody asks.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let (unsynced, unsaved) = self.shared.update(|state| {
-            let any = |is: fn(&Lane) -> bool| state.lanes.iter().any(is);
+        let (unsynced, unsaved) = self.shared.update(|queue| {
+            let any = |is: fn(&Lane) -> bool| queue.lanes.iter().any(is);
             (any(|lane| lane.unsynced() > 0), any(|lane| lane.is_dirty))
         });
-        let of_tail = |tail: &Tail| {
-            let (sync_at, save_at) = (tail.sync_at.filter(|_| unsynced), tail.save_at.filter(|_| unsaved));
-            [sync_at, save_at, tail.read_retry.at]
+        let of_lane_io = |lane_io: &LaneIo| {
+            let (sync_at, save_at) =
+                (lane_io.sync_at.filter(|_| unsynced), lane_io.save_at.filter(|_| unsaved));
+            [sync_at, save_at, lane_io.read_retry.at]
         };
         // What is due already was tried in this step.
-        let all = self.tails.iter().flat_map(of_tail).chain([self.retry.at]).flatten();
+        let all = self.lane_ios.iter().flat_map(of_lane_io).chain([self.retry.at]).flatten();
         all.filter(|at| *at > now).min()
     }
 
@@ -208,11 +209,11 @@ impl Worker {
         if files.is_empty() && !self.is_finishing {
             return Ok(false);
         }
-        self.save(class, !planted(Mistake::RemoveBeforeCursor))?;
+        self.save(class, !is_planted(Mutation::RemoveBeforeCursor))?;
         let mut freed = Ok(true);
         for (file, _) in files {
             match self.store().remove(&file, Removal::Delete) {
-                Ok(()) => self.shared.update(|state| state.freed(class, &file)),
+                Ok(()) => self.shared.update(|queue| queue.freed(class, &file)),
                 Err(error) => freed = Err(error),
             }
         }
@@ -221,9 +222,9 @@ impl Worker {
 
     /// An acknowledgement needs no sync; losing it only repeats records.
     fn save_due(&mut self, class: usize, now: Instant) -> io::Result<bool> {
-        let is_due = is_due(self.tails[class].save_at, now) && self.lane(class, |lane| lane.is_dirty);
+        let is_due = is_due(self.lane_ios[class].save_at, now) && self.lane(class, |lane| lane.is_dirty);
         if is_due {
-            self.tails[class].save_at = Some(now + self.config.interval());
+            self.lane_ios[class].save_at = Some(now + self.options.interval());
             self.save(class, false)?;
         }
         Ok(is_due)
@@ -231,12 +232,12 @@ impl Worker {
 
     fn save(&mut self, class: usize, sync: bool) -> io::Result<()> {
         let is_finishing = self.is_finishing;
-        let books = self.lane(class, |lane| {
+        let checkpoint = self.lane(class, |lane| {
             lane.is_dirty = false;
-            lane.books(is_finishing)
+            lane.checkpoint(is_finishing)
         });
-        let (Some(store), tail) = (&mut self.store, &mut self.tails[class]) else { return Ok(()) };
-        let saved = tail.save(store.as_mut(), class, books, sync);
+        let (Some(store), lane_io) = (&mut self.store, &mut self.lane_ios[class]) else { return Ok(()) };
+        let saved = lane_io.save(store.as_mut(), class, checkpoint, sync);
         if saved.is_err() {
             self.lane(class, |lane| lane.is_dirty = true);
         }
@@ -246,7 +247,7 @@ impl Worker {
     /// The orderly end: footers, so that the next opening is quick, and exact books.
     fn finish(&mut self) {
         self.is_finishing = true;
-        for class in 0..self.tails.len() {
+        for class in 0..self.lane_ios.len() {
             // Whatever fails here leaves what a crash would leave.
             let _ = self.seal(class);
             let _ = self.free(class);
@@ -254,14 +255,20 @@ impl Worker {
     }
 }
 
-impl Tail {
+impl LaneIo {
     /// Writes the books to the slot that does not hold the last synced ones.
-    fn save(&mut self, store: &mut dyn Store, class: usize, books: Cursor, sync: bool) -> io::Result<()> {
-        let cursor = Cursor { generation: self.generation + 1, ..books };
+    fn save(
+        &mut self,
+        store: &mut dyn Store,
+        class: usize,
+        checkpoint: Cursor,
+        sync: bool,
+    ) -> io::Result<()> {
+        let cursor = Cursor { generation: self.generation + 1, ..checkpoint };
         debug_assert!(cursor.is_balanced(), "{cursor:?}");
         let name = cursor_name(class);
         store.write(&name, Cursor::offset(self.slot), &cursor.encode())?;
-        if sync && !planted(Mistake::NoDataSync) {
+        if sync && !is_planted(Mutation::NoDataSync) {
             store.sync(&name)?;
         }
         self.generation += 1;
@@ -271,17 +278,17 @@ impl Tail {
 }
 
 /// The end of the thread, however it comes.
-struct End(Arc<Shared>);
+struct EndGuard(Arc<SharedQueue>);
 
-impl Drop for End {
+impl Drop for EndGuard {
     fn drop(&mut self) {
-        self.0.update(|state| {
-            (state.has_ended, state.is_closing) = (true, true);
+        self.0.update(|queue| {
+            (queue.has_ended, queue.is_closing) = (true, true);
             if std::thread::panicking() {
-                state.set_health(Some(Cause::Io), None);
+                queue.set_health(Some(StorageProblem::Io), None);
             }
-            state.wake_waiters();
-            state.wake_consumer();
+            queue.wake_waiters();
+            queue.wake_consumer();
             // Before the wakers, which are foreign code and may panic.
             self.0.ended.notify_all();
         });

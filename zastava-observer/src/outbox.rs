@@ -13,7 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use zastava_buffer::{
-    Admission, Buffer, Config, Consumer, Durability, Entry, Health, Kind, Producer, Refusal, Unavailable,
+    Buffer, BufferOptions, Consumer, Durability, Entry, Kind, OnUnavailable, Producer, PushOutcome,
+    RefusalReason, StorageHealth,
 };
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, EventsAccepted, KindStyle};
@@ -84,16 +85,16 @@ struct State {
     ledger: Ledger,
     /// When the oldest event that is on its way happened.
     oldest: Option<Timestamp>,
-    health: Health,
+    health: StorageHealth,
 }
 
 impl Outbox {
     pub(crate) fn open(options: &ObserverOptions, telemetry: &Telemetry) -> Result<Self, Error> {
         let path = &options.buffer.path;
-        let mut config = Config::new(options.buffer.disk_bytes_max);
+        let mut config = BufferOptions::new(options.buffer.disk_bytes_max);
         config.ring_bytes = MEMORY_BYTES_MAX;
         config.ring_records = options.buffer.memory_events_max as u64;
-        config.on_unavailable = Unavailable::MemoryOnly;
+        config.on_unavailable = OnUnavailable::MemoryOnly;
         // The cap is small beside any node's disk, so only the last per cent is left to others.
         config.free_percent_min = 1;
         let event_bytes_max =
@@ -149,11 +150,11 @@ impl Outbox {
         let mut state = self.lock();
         let admission = match &json {
             Some(json) => self.producer.push(to_number(kind), json),
-            None => Admission::Refused(Refusal::TooLarge),
+            None => PushOutcome::Refused(RefusalReason::TooLarge),
         };
         // What was dropped to make room is told by `settle`, with all other losses.
-        if let Admission::Refused(refusal) = admission {
-            let reason = if refusal == Refusal::TooLarge { "too_large" } else { "memory_full" };
+        if let PushOutcome::Refused(refusal) = admission {
+            let reason = if refusal == RefusalReason::TooLarge { "too_large" } else { "memory_full" };
             state.ledger.lose(reason, Some(kind), 1);
         }
     }
@@ -230,7 +231,7 @@ impl Outbox {
         if health != state.health {
             state.health = health;
             match health {
-                Health::Degraded { cause, .. } => {
+                StorageHealth::Degraded { cause, .. } => {
                     tracing::warn!(?cause, "the event buffer cannot use its disk; events wait in memory");
                 }
                 _ => tracing::info!("the event buffer uses its disk again"),
@@ -387,7 +388,7 @@ mod tests {
 
         std::fs::remove_file(&path).expect("is ours");
         let mut seen = outbox.producer.health();
-        while seen != Health::Ok {
+        while seen != StorageHealth::Ok {
             seen = outbox.producer.health_changed(seen).await;
         }
         drain(&outbox).await;
@@ -405,9 +406,9 @@ mod tests {
         offer(&second, 3).await;
         assert_eq!(second.accounting().observed, 3);
         let locked = second.producer.health();
-        assert!(matches!(locked, Health::Degraded { .. }));
+        assert!(matches!(locked, StorageHealth::Degraded { .. }));
         first.close();
-        assert_eq!(second.producer.health_changed(locked).await, Health::Ok);
+        assert_eq!(second.producer.health_changed(locked).await, StorageHealth::Ok);
         drain(&second).await;
         let books = second.accounting();
         assert_eq!((books.observed, books.delivered + books.duplicate), (8, 8), "{books:?}");

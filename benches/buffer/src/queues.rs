@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_buffer::{Buffer, Commit, Config, Durability, Kind, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Commit, Durability, Kind, block_on};
 
 #[cfg(feature = "peers")]
 use crate::peers;
@@ -91,8 +91,8 @@ fn plain_drain(directory: &Path, payload: &[u8], count: usize, sync: bool) {
     fs::remove_file(directory.join("plain")).expect("removed");
 }
 
-pub fn config(sync: bool) -> Config {
-    let mut config = Config::new(4 << 30);
+pub fn config(sync: bool) -> BufferOptions {
+    let mut config = BufferOptions::new(4 << 30);
     config.free_percent_min = 0;
     config.commit = if sync {
         Commit::Group { records_max: GROUP as u32, interval: Duration::from_millis(100) }

@@ -1,9 +1,9 @@
 //! What is settled: one file with two slots, written in turn, so that one of them is always whole.
 
 use super::{LINE_BYTES, SEQ_MAX, VERSION, field, put, put_line};
-use crate::mistake::{Mistake, planted};
+use crate::counts::Counts;
+use crate::mutation::{Mutation, is_planted};
 use crate::stats::CursorCondition;
-use crate::tally::Tally;
 
 /// A slot is one block, so that a torn write of one slot cannot touch the other.
 const SLOT_BYTES: usize = 4096;
@@ -14,7 +14,7 @@ const HEAD_BYTES: usize = 104;
 const LINES_MAX: usize = (SLOT_BYTES - HEAD_BYTES) / LINE_BYTES;
 /// Marks of lines: part of the totals, or of the gap that the consumer has not heard of.
 const TOTAL: u8 = 0;
-const UNTOLD: u8 = 1;
+const UNREPORTED: u8 = 1;
 const CLEAN: u8 = 1;
 
 layout! {
@@ -32,7 +32,7 @@ layout! {
         56: released_through: u64,
         /// The consumer knows the fate of all records up to here. Those from here to `released_through` were
         /// evicted, and a gap tells it so.
-        64: told_through: u64,
+        64: reported_through: u64,
         /// Numbers of unknown fate, because a cursor was lost. They count as never accepted.
         72: unaccounted: u64,
         /// Records accepted and settled while there was no directory, so without a number here.
@@ -41,9 +41,9 @@ layout! {
         ..
         /// Written by an orderly end: `next_seq` is exact.
         clean: bool,
-        dropped: Tally,
+        dropped: Counts,
         /// The part of `dropped` that the consumer has not heard of.
-        untold: Tally,
+        unreported: Counts,
     }
 }
 
@@ -61,14 +61,14 @@ pub(crate) struct CursorFound {
 impl Cursor {
     /// Where a slot begins. Slots are written so that the last synced one stays whole.
     pub(crate) fn offset(slot: u64) -> u64 {
-        if planted(Mistake::OneCursorSlot) { 0 } else { slot % 2 * SLOT_BYTES as u64 }
+        if is_planted(Mutation::OneCursorSlot) { 0 } else { slot % 2 * SLOT_BYTES as u64 }
     }
 
     /// The slot without its unused rest, which readers ignore.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES];
-        for (mark, drops) in [(TOTAL, &self.dropped), (UNTOLD, &self.untold)] {
-            drops.iter().for_each(|(fate, count)| put_line(&mut bytes, fate, mark, count));
+        for (mark, drops) in [(TOTAL, &self.dropped), (UNREPORTED, &self.unreported)] {
+            drops.iter().for_each(|(key, count)| put_line(&mut bytes, key, mark, count));
         }
         bytes.truncate(HEAD_BYTES + LINES_MAX * LINE_BYTES);
         put(&mut bytes, 0, &MAGIC);
@@ -103,9 +103,9 @@ impl Cursor {
 
     /// The promise that [`Stats`](crate::Stats) rests on.
     pub(crate) fn is_balanced(&self) -> bool {
-        self.dropped.live() + self.untold.live() == 0
+        self.dropped.live() + self.unreported.live() == 0
             && self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
-            && self.untold.total() == self.released_through - self.told_through
+            && self.unreported.total() == self.released_through - self.reported_through
             && self.released_through < self.next_seq
     }
 
@@ -113,7 +113,7 @@ impl Cursor {
         let numbers = [self.next_seq, self.unaccounted, self.unnumbered, self.acked, self.generation];
         numbers.iter().all(|number| *number <= SEQ_MAX)
             && self.epoch < u32::MAX / 2
-            && self.told_through <= self.released_through
+            && self.reported_through <= self.released_through
             && self.released_through <= SEQ_MAX
             && self.is_balanced()
     }
@@ -142,15 +142,15 @@ impl Slot {
         }
         let lines = usize::from(u16::from_le_bytes(field(bytes, 10)));
         let Some(bytes) = bytes.get(..HEAD_BYTES + lines * LINE_BYTES) else { return Self::Damaged };
-        if u32::from_le_bytes(field(bytes, 12)) != checksum(bytes) && !planted(Mistake::OneCursorSlot) {
+        if u32::from_le_bytes(field(bytes, 12)) != checksum(bytes) && !is_planted(Mutation::OneCursorSlot) {
             return Self::Damaged;
         }
         let mut cursor = Cursor { clean: bytes[44] == CLEAN, ..Cursor::of_fields(bytes) };
-        for (fate, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
-            let drops = if mark == UNTOLD { &mut cursor.untold } else { &mut cursor.dropped };
-            drops.add(fate, count);
+        for (key, mark, count) in super::lines(&bytes[HEAD_BYTES..]).take(LINES_MAX) {
+            let drops = if mark == UNREPORTED { &mut cursor.unreported } else { &mut cursor.dropped };
+            drops.add(key, count);
         }
-        let is_believed = cursor.is_possible() || planted(Mistake::OneCursorSlot);
+        let is_believed = cursor.is_possible() || is_planted(Mutation::OneCursorSlot);
         if is_believed { Self::Intact(cursor) } else { Self::Damaged }
     }
 }

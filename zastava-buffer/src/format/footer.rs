@@ -1,8 +1,8 @@
 //! What a segment holds, at its end: written when it is full, so that opening need not read it, and a
-//! destroyed stretch can be counted by kind.
+//! destroyed range can be counted by kind.
 
-use super::{LINE_BYTES, field, is_sealed, put, put_line, seal, tally_of_lines};
-use crate::tally::Tally;
+use super::{LINE_BYTES, counts_of_lines, field, is_sealed, put, put_line, seal};
+use crate::counts::Counts;
 
 /// The fixed part, which ends the file. The lines stand before it.
 pub(crate) const TRAILER_BYTES: usize = 32;
@@ -14,17 +14,17 @@ pub(crate) struct Footer {
     /// One above the last number in the segment.
     pub(crate) end_seq: u64,
     /// Every number from the segment's first to its last.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
 }
 
 impl Footer {
-    pub(crate) fn bytes(tally: &Tally) -> u64 {
-        (tally.len().min(LINES_MAX) * LINE_BYTES + TRAILER_BYTES) as u64
+    pub(crate) fn bytes(counts: &Counts) -> u64 {
+        (counts.len().min(LINES_MAX) * LINE_BYTES + TRAILER_BYTES) as u64
     }
 
     pub(crate) fn encode(&self, salt: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.tally.iter().take(LINES_MAX).for_each(|(fate, count)| put_line(&mut bytes, fate, 0, count));
+        self.counts.iter().take(LINES_MAX).for_each(|(key, count)| put_line(&mut bytes, key, 0, count));
         let at = bytes.len();
         bytes.resize(at + TRAILER_BYTES, 0);
         put(&mut bytes, at, &MAGIC);
@@ -45,6 +45,6 @@ impl Footer {
     pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
         let (lines, trailer) = bytes.split_last_chunk::<TRAILER_BYTES>()?;
         let end_seq = u64::from_le_bytes(field(trailer, 8));
-        is_sealed(bytes, salt).then(|| Self { end_seq, tally: tally_of_lines(lines) })
+        is_sealed(bytes, salt).then(|| Self { end_seq, counts: counts_of_lines(lines) })
     }
 }

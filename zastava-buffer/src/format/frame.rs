@@ -1,10 +1,10 @@
 //! One record in a segment: a header of 32 bytes, then the payload. A gap frame stands for numbers that were
 //! given and dropped before they reached the disk.
 
-use super::{SEQ_MAX, is_sealed, put, put_line, seal, tally_of_lines};
-use crate::config::RECORD_BYTES_LIMIT;
-use crate::entry::Kind;
-use crate::tally::Tally;
+use super::{SEQ_MAX, counts_of_lines, is_sealed, put, put_line, seal};
+use crate::counts::Counts;
+use crate::kind::Kind;
+use crate::options::RECORD_BYTES_LIMIT;
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 32;
 
@@ -80,15 +80,15 @@ impl FrameHeader {
     pub(crate) fn matches(&self, payload: &[u8]) -> bool {
         let intact =
             payload.len() == self.payload_bytes as usize && crc32c::crc32c(payload) == self.payload_crc;
-        intact || crate::mistake::planted(crate::mistake::Mistake::NoPayloadChecksum)
+        intact || crate::mutation::is_planted(crate::mutation::Mutation::NoPayloadChecksum)
     }
 }
 
 /// A frame that says which of the numbers from `seq` on were dropped, and why.
-pub(crate) fn encode_gap(seq: u64, tally: &Tally, salt: u32) -> Vec<u8> {
+pub(crate) fn encode_gap(seq: u64, counts: &Counts, salt: u32) -> Vec<u8> {
     let mut payload = Vec::new();
-    tally.iter().for_each(|(fate, count)| put_line(&mut payload, fate, 0, count));
-    let span = u32::try_from(tally.total()).unwrap_or(u32::MAX);
+    counts.iter().for_each(|(key, count)| put_line(&mut payload, key, 0, count));
+    let span = u32::try_from(counts.total()).unwrap_or(u32::MAX);
     let mut header = FrameHeader::new(seq, Kind(0), payload.len(), crc32c::crc32c(&payload));
     (header.flags, header.span) = (FLAG_GAP, span);
     let mut frame = header.encode(salt).to_vec();
@@ -97,7 +97,7 @@ pub(crate) fn encode_gap(seq: u64, tally: &Tally, salt: u32) -> Vec<u8> {
 }
 
 /// What an intact gap frame tells; `None` if it does not add up.
-pub(crate) fn gap_tally(header: &FrameHeader, payload: &[u8]) -> Option<Tally> {
-    let tally = tally_of_lines(payload);
-    (tally.live() == 0 && tally.total() == u64::from(header.span)).then_some(tally)
+pub(crate) fn gap_counts(header: &FrameHeader, payload: &[u8]) -> Option<Counts> {
+    let counts = counts_of_lines(payload);
+    (counts.live() == 0 && counts.total() == u64::from(header.span)).then_some(counts)
 }

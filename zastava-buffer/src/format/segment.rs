@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{SEQ_MAX, VERSION, field, is_sealed, put, seal};
-use crate::config::CLASSES_MAX;
+use crate::options::CLASSES_MAX;
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 

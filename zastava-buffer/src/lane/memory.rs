@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Lane, Place, Stretch};
-use crate::config::Config;
-use crate::entry::{Durability, Entry, Kind, Record};
+use super::{Lane, Location, SeqRange};
+use crate::counts::Counts;
+use crate::drop_reason::DropReason;
+use crate::entry::{Durability, Entry, Record};
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, encode_gap};
-use crate::tally::{DropReason, Tally};
+use crate::kind::Kind;
+use crate::options::BufferOptions;
 
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -24,12 +26,12 @@ pub(crate) struct Block {
 
 /// What the worker writes.
 #[derive(Debug)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: Bytes,
     /// Every number in it.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
 }
 
 impl Block {
@@ -70,9 +72,9 @@ fn frames(block: &Bytes) -> impl Iterator<Item = (FrameHeader, Bytes)> + '_ {
     })
 }
 
-impl Stretch {
+impl SeqRange {
     fn block(&self) -> Option<&Block> {
-        if let Place::Memory(block) = &self.place { Some(block) } else { None }
+        if let Location::Memory(block) = &self.location { Some(block) } else { None }
     }
 
     fn first(&self) -> u64 {
@@ -80,44 +82,51 @@ impl Stretch {
     }
 
     /// A block as it is, a gap without what of it is settled.
-    fn piece(&mut self, salt: u32) -> Piece {
-        let (first, end, mut tally) = (self.first(), self.end, Tally::default());
-        let bytes = if let Place::Memory(block) = &mut self.place {
+    fn chunk(&mut self, salt: u32) -> Chunk {
+        let (first, end, mut counts) = (self.first(), self.end, Counts::default());
+        let bytes = if let Location::Memory(block) = &mut self.location {
             let bytes = block.close();
-            frames(&bytes).for_each(|(header, _)| tally.add((Some(header.kind()), None), 1));
+            frames(&bytes).for_each(|(header, _)| counts.add((Some(header.kind()), None), 1));
             bytes
         } else {
-            tally = self.tally.clone();
-            encode_gap(first, &tally, salt).into()
+            counts = self.counts.clone();
+            encode_gap(first, &counts, salt).into()
         };
-        Piece { first, end, bytes, tally }
+        Chunk { first, end, bytes, counts }
     }
 }
 
 impl Lane {
     /// The record gets its number and a place in memory, for which there is room.
-    pub(crate) fn push(&mut self, kind: Kind, bytes: &[u8], crc: u32, evicts: bool, config: &Config) -> u64 {
-        let (seq, (block_bytes, block_records)) = (self.next_seq, config.block());
+    pub(crate) fn push(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        crc: u32,
+        evicts: bool,
+        options: &BufferOptions,
+    ) -> u64 {
+        let (seq, (block_bytes, block_records)) = (self.next_seq, options.block());
         let frame_bytes = FRAME_HEADER_BYTES + bytes.len();
-        let has_room = |stretch: &Stretch| {
-            let is_short = stretch.end - stretch.first() < block_records;
+        let has_room = |range: &SeqRange| {
+            let is_short = range.end - range.first() < block_records;
             let fits = |block: &Block| block.closed.is_empty() && block.len() + frame_bytes <= block_bytes;
-            is_short && stretch.block().is_some_and(fits)
+            is_short && range.block().is_some_and(fits)
         };
         if !self.ring.back().is_some_and(has_room) {
             // As long as the last one, so that small records in a slow stream do not cost a whole block each.
             let capacity = self.block_hint.next_power_of_two().min(block_bytes).max(frame_bytes);
             let (open, closed) = (Vec::with_capacity(capacity), Bytes::new());
-            let place = Place::Memory(Block { first: seq, open, closed, evicts });
-            self.ring.push_back(Stretch { from: seq, end: seq, tally: Tally::default(), place });
+            let location = Location::Memory(Block { first: seq, open, closed, evicts });
+            self.ring.push_back(SeqRange { from: seq, end: seq, counts: Counts::default(), location });
         }
-        if let Some(Stretch { end, tally, place: Place::Memory(block), .. }) = self.ring.back_mut() {
+        if let Some(SeqRange { end, counts, location: Location::Memory(block), .. }) = self.ring.back_mut() {
             block.open.extend_from_slice(&FrameHeader::new(seq, kind, bytes.len(), crc).encode(self.salt));
             block.open.extend_from_slice(bytes);
             self.block_hint = block.open.len();
             block.evicts |= evicts;
             *end = seq + 1;
-            tally.add((Some(kind), None), 1);
+            counts.add((Some(kind), None), 1);
         }
         self.next_seq = seq + 1;
         seq
@@ -125,38 +134,40 @@ impl Lane {
 
     /// What was accepted without a directory goes into one that was found now: under new numbers, and without what
     /// is settled.
-    pub(crate) fn adopt(&mut self, memory: Self, config: &Config) {
+    pub(crate) fn adopt(&mut self, memory: Self, options: &BufferOptions) {
         self.cursor.acked += memory.cursor.acked;
         self.cursor.dropped.merge(&memory.cursor.dropped);
-        self.cursor.unnumbered += memory.cursor.told_through;
+        self.cursor.unnumbered += memory.cursor.reported_through;
         self.is_dirty = true;
-        for Stretch { from, end, tally, place } in memory.ring.into_iter().filter(|old| !old.is_settled()) {
-            if let Place::Memory(mut old) = place {
+        for SeqRange { from, end, counts, location } in
+            memory.ring.into_iter().filter(|old| !old.is_settled())
+        {
+            if let Location::Memory(mut old) = location {
                 for (header, payload) in frames(&old.close()).filter(|(header, _)| header.seq >= from) {
-                    self.push(header.kind(), &payload, header.payload_crc, old.evicts, config);
+                    self.push(header.kind(), &payload, header.payload_crc, old.evicts, options);
                 }
             } else {
                 let first = self.next_seq;
                 self.next_seq += end - from;
-                self.ring.push_back(Stretch { from: first, end: self.next_seq, tally, place });
+                self.ring.push_back(SeqRange { from: first, end: self.next_seq, counts, location });
             }
         }
     }
 
     /// How much memory each block takes, and for how many records.
     pub(crate) fn block_sizes(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let blocks = self.ring.iter().filter_map(|stretch| Some((stretch.end, stretch.block()?)));
+        let blocks = self.ring.iter().filter_map(|range| Some((range.end, range.block()?)));
         blocks.map(|(end, block)| (block.len(), end - block.first))
     }
 
     /// How safe the record is, or `None` if there is none or it was dropped from memory.
-    pub(crate) fn safety(&self, seq: u64, when_handed_over: Durability) -> Option<Durability> {
+    pub(crate) fn durability(&self, seq: u64, once_on_disk: Durability) -> Option<Durability> {
         if seq == 0 || seq >= self.next_seq {
             return None;
         }
-        match self.ring.iter().find(|stretch| seq < stretch.end).filter(|stretch| stretch.first() <= seq) {
-            None => Some(when_handed_over),
-            Some(stretch) if stretch.is_lost() => None,
+        match self.ring.iter().find(|range| seq < range.end).filter(|range| range.first() <= seq) {
+            None => Some(once_on_disk),
+            Some(range) if range.is_lost() => None,
             Some(_) => Some(if seq < self.written { Durability::Process } else { Durability::Memory }),
         }
     }
@@ -164,24 +175,24 @@ impl Lane {
     /// Gives up the oldest block if it is settled and nobody has written it.
     pub(crate) fn forget_settled(&mut self) -> bool {
         let forgotten = self.ring.pop_front_if(|front| front.is_settled() && front.end > self.taken);
-        if let Some(Stretch { end, .. }) = forgotten {
+        if let Some(SeqRange { end, .. }) = forgotten {
             (self.on_disk, self.written, self.taken) = (end, end, end);
         }
         forgotten.is_some()
     }
 
-    /// Drops the oldest block that the worker is not busy with: its numbers, and how many records were pending.
+    /// DropCounts the oldest block that the worker is not busy with: its numbers, and how many records were pending.
     pub(crate) fn drop_from_ring(&mut self) -> Option<(Range<u64>, u64)> {
-        let is_at_rest = |stretch: &Stretch| stretch.end > self.taken;
-        let at = self.ring.iter().position(|stretch| is_at_rest(stretch) && !stretch.is_lost())?;
+        let is_at_rest = |range: &SeqRange| range.end > self.taken;
+        let at = self.ring.iter().position(|range| is_at_rest(range) && !range.is_lost())?;
         // One gap as long as it fits in a frame.
-        let fits = |gap: &Stretch| gap.is_lost() && self.ring[at].end - gap.from < u64::from(u32::MAX);
+        let fits = |gap: &SeqRange| gap.is_lost() && self.ring[at].end - gap.from < u64::from(u32::MAX);
         let merges = at > 0 && is_at_rest(&self.ring[at - 1]) && fits(&self.ring[at - 1]);
-        let stretch = &mut self.ring[at];
-        let (numbers, dropped) = (stretch.from..stretch.end, stretch.tally.drop_all(DropReason::MemoryFull));
-        stretch.place = Place::Lost;
-        if merges && let Some(stretch) = self.ring.remove(at) {
-            self.ring[at - 1].extend(&stretch);
+        let range = &mut self.ring[at];
+        let (numbers, dropped) = (range.from..range.end, range.counts.drop_all(DropReason::MemoryFull));
+        range.location = Location::Lost;
+        if merges && let Some(range) = self.ring.remove(at) {
+            self.ring[at - 1].extend(&range);
         }
         self.forget_ahead(numbers.start);
         Some((numbers, dropped))
@@ -189,22 +200,22 @@ impl Lane {
 
     /// The oldest block or gap that is not written, and whether it may push out others; none if the group that is
     /// written is full, or the disk.
-    pub(crate) fn next_piece(&mut self, group_records: u64) -> Option<(Piece, bool)> {
+    pub(crate) fn next_chunk(&mut self, group_records: u64) -> Option<(Chunk, bool)> {
         let taken = self.taken;
         // The consumer knows of these already.
-        self.ring.retain(|stretch| !(stretch.is_lost() && stretch.is_settled() && stretch.end > taken));
-        let evicts_any = |stretch: &Stretch| stretch.block().is_some_and(|block| block.evicts);
-        let evicts = self.ring.iter().any(|stretch| stretch.end > taken && evicts_any(stretch));
+        self.ring.retain(|range| !(range.is_lost() && range.is_settled() && range.end > taken));
+        let evicts_any = |range: &SeqRange| range.block().is_some_and(|block| block.evicts);
+        let evicts = self.ring.iter().any(|range| range.end > taken && evicts_any(range));
         if self.unsynced() >= group_records || (self.is_full && !evicts) {
             return None;
         }
-        let piece = self.ring.iter_mut().find(|stretch| stretch.end > taken)?.piece(self.salt);
-        self.taken = piece.end;
-        Some((piece, evicts))
+        let chunk = self.ring.iter_mut().find(|range| range.end > taken)?.chunk(self.salt);
+        self.taken = chunk.end;
+        Some((chunk, evicts))
     }
 
     /// What the worker took is in the active segment, or else nowhere.
-    pub(crate) fn piece_done(&mut self, is_written: bool) {
+    pub(crate) fn chunk_done(&mut self, is_written: bool) {
         if is_written {
             self.written = self.taken;
         } else {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Lane, Place};
+use super::{Lane, Location};
+use crate::counts::Counts;
 use crate::entry::Entry;
 use crate::scan::Extent;
-use crate::tally::Tally;
 
 /// A batch that is out.
 #[derive(Debug)]
-pub(super) struct Out {
+pub(super) struct OutstandingBatch {
     id: u64,
     entries: Arc<[Entry]>,
     acked_through: u64,
@@ -46,22 +46,27 @@ impl Lane {
             return None;
         }
         let entries: Arc<[Entry]> = entries.into();
-        self.out.push_back(Out { id, entries: Arc::clone(&entries), acked_through: 0, settled: 0 });
+        self.out.push_back(OutstandingBatch {
+            id,
+            entries: Arc::clone(&entries),
+            acked_through: 0,
+            settled: 0,
+        });
         Some(entries)
     }
 
     /// The entry that comes next, if no worker is needed for it.
     fn peek(&mut self) -> Option<&Entry> {
         let (seq, epoch) = (self.read_seq, self.cursor.epoch);
-        let mut stretches = self.segments.iter_mut().chain(&mut self.ring);
-        let stretch = stretches.find(|stretch| seq < stretch.end)?;
-        match &mut stretch.place {
+        let mut ranges = self.segments.iter_mut().chain(&mut self.ring);
+        let range = ranges.find(|range| seq < range.end)?;
+        match &mut range.location {
             // The first of it are out, and settle what is lost here: what is left is known after that.
-            Place::Lost if stretch.from < seq => return None,
-            Place::Lost if self.ahead.is_empty() => {
-                self.ahead.push_front(Entry::gap(stretch.from, stretch.tally.clone()));
+            Location::Lost if range.from < seq => return None,
+            Location::Lost if self.ahead.is_empty() => {
+                self.ahead.push_front(Entry::gap(range.from, range.counts.clone()));
             }
-            Place::Memory(block) if self.ahead.is_empty() => self.ahead.extend(block.entries(seq, epoch)),
+            Location::Memory(block) if self.ahead.is_empty() => self.ahead.extend(block.entries(seq, epoch)),
             _ => {}
         }
         self.ahead.front()
@@ -80,7 +85,7 @@ impl Lane {
     /// What the worker should read next.
     pub(crate) fn read_job(&self) -> Option<Extent> {
         let seq = self.ahead_end();
-        self.stretch(seq)?.extent(seq)
+        self.range_at(seq)?.extent(seq)
     }
 
     /// The worker has read these, from `seq` on.
@@ -114,26 +119,26 @@ impl Lane {
     /// The consumer knows the fate of this entry. It may have been dropped on its way, and is counted as such then.
     fn settle(&mut self, entry: &Entry) {
         let last = entry.last_seq();
-        let Some(stretch) = self.stretch_mut(last) else { return };
-        stretch.from = last + 1;
-        let (mut acked, mut dropped) = (0, Tally::default());
+        let Some(range) = self.range_at_mut(last) else { return };
+        range.from = last + 1;
+        let (mut acked, mut dropped) = (0, Counts::default());
         match entry {
-            Entry::Record(record) if stretch.tally.take_of((Some(record.kind), None), 1) == 1 => acked += 1,
-            Entry::Record(record) => dropped = stretch.tally.take((Some(record.kind), None), 1),
+            Entry::Record(record) if range.counts.take_of((Some(record.kind), None), 1) == 1 => acked += 1,
+            Entry::Record(record) => dropped = range.counts.take((Some(record.kind), None), 1),
             Entry::Gap(gap) => {
                 for (kind, reason, count) in gap.counts.iter() {
-                    dropped.merge(&stretch.tally.take((kind, Some(reason)), count));
+                    dropped.merge(&range.counts.take((kind, Some(reason)), count));
                 }
             }
         }
         self.cursor.acked += acked + dropped.live();
         self.cursor.dropped.merge(&dropped.drops());
-        self.cursor.told_through = last;
+        self.cursor.reported_through = last;
         self.is_dirty = true;
     }
 
     /// The batch comes again, from the first entry that is not settled; and so do later ones.
-    pub(crate) fn give_back(&mut self, id: u64) {
+    pub(crate) fn requeue(&mut self, id: u64) {
         let Some(at) = self.out.iter().position(|batch| batch.id == id) else { return };
         for batch in self.out.drain(at..).rev() {
             for entry in batch.entries[batch.settled..].iter().rev() {

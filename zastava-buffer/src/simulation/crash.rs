@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::disk::{Fault, SimDisk};
-use super::{Life, Random, Truth, config, remember_classes};
-use crate::entry::Kind;
-use crate::mistake::{Mistake, is_any_planted, plant};
+use super::{Oracle, Random, Session, options, remember_classes};
+use crate::kind::Kind;
+use crate::mutation::{Mutation, is_any_planted, plant};
 
 const CRASHES_A_SEED: u64 = 3;
 /// A mistake that hides for so long counts as not found.
@@ -16,9 +16,9 @@ const SEEDS_MAX: u64 = 5_000;
 /// A directory over a few lives, each ended by a power cut or, now and then, by `kill -9`.
 fn run(seed: u64) {
     let mut random = Random::new(seed);
-    let config = config(&mut random);
-    remember_classes(&config);
-    let mut truth = Truth::default();
+    let options = options(&mut random);
+    remember_classes(&options);
+    let mut oracle = Oracle::default();
     let mut disk = SimDisk::new();
     for _ in 0..CRASHES_A_SEED {
         disk.die_at(1 + random.below(150));
@@ -26,11 +26,11 @@ fn run(seed: u64) {
             let at = random.below(150);
             disk.fail(at..at + 1, fault(&mut random));
         }
-        if let Some(mut life) = Life::begin(&disk, &config) {
-            live(&mut life, &mut truth, &mut random, config.bytes_max);
+        if let Some(mut session) = Session::begin(&disk, &options) {
+            live(&mut session, &mut oracle, &mut random, options.bytes_max);
         }
         disk = if random.chance(80) { disk.after_power_cut(&mut random) } else { disk.after_kill() };
-        check(&disk, &config, &mut truth, &mut random);
+        check(&disk, &options, &mut oracle, &mut random);
     }
 }
 
@@ -46,47 +46,47 @@ fn fault(random: &mut Random) -> Fault {
     }
 }
 
-fn live(life: &mut Life, truth: &mut Truth, random: &mut Random, bytes_max: u64) {
+fn live(session: &mut Session, oracle: &mut Oracle, random: &mut Random, bytes_max: u64) {
     // With many kinds the books are longer than a sector.
     let kinds = if random.chance(50) { 3 } else { 60 };
     for _ in 0..400 {
         match random.below(10) {
             0..=4 => {
                 for _ in 0..random.below(12) {
-                    life.push(truth, Kind(random.below(kinds) as u8), random.below(300) as usize);
+                    session.push(oracle, Kind(random.below(kinds) as u8), random.below(300) as usize);
                 }
             }
-            5 => life.pass(Duration::from_millis(random.below(30))),
+            5 => session.pass(Duration::from_millis(random.below(30))),
             6 => {
                 let ack = random.chance(70);
-                life.consume(truth, 1 + random.below(20) as usize, ack);
+                session.consume(oracle, 1 + random.below(20) as usize, ack);
             }
             _ => {
-                life.step();
-                assert!(life.disk.bytes() <= bytes_max, "{} of {bytes_max}", life.disk.bytes());
-                if life.disk.is_dead() {
+                session.step();
+                assert!(session.disk.bytes() <= bytes_max, "{} of {bytes_max}", session.disk.bytes());
+                if session.disk.is_dead() {
                     return;
                 }
-                life.note_safe(truth);
+                session.note_safe(oracle);
             }
         }
     }
 }
 
 /// Opens what was left and looks at all of it, or at a part if there is more to come.
-fn check(disk: &SimDisk, config: &crate::Config, truth: &mut Truth, random: &mut Random) {
-    let mut life = Life::begin(disk, config).expect("a disk without faults opens");
-    assert!(life.disk.bytes() <= config.bytes_max, "{}", life.disk.bytes());
-    let last: BTreeMap<u8, u64> = life.producer.last_numbers();
-    truth.forget_numbers_above(&last);
+fn check(disk: &SimDisk, options: &crate::BufferOptions, oracle: &mut Oracle, random: &mut Random) {
+    let mut session = Session::begin(disk, options).expect("a disk without faults opens");
+    assert!(session.disk.bytes() <= options.bytes_max, "{}", session.disk.bytes());
+    let last: BTreeMap<u8, u64> = session.producer.last_numbers();
+    oracle.forget_numbers_above(&last);
     if random.chance(50) {
-        life.drain(truth);
-        truth.check_nothing_missing();
+        session.drain(oracle);
+        oracle.check_nothing_missing();
     } else {
-        life.consume(truth, 10, random.chance(50));
+        session.consume(oracle, 10, random.chance(50));
     }
-    life.settle();
-    life.end();
+    session.settle();
+    session.end();
 }
 
 fn seeds(default: u64) -> u64 {
@@ -111,13 +111,13 @@ fn no_safe_record_is_lost_by_any_power_cut() {
 }
 
 /// The first seed that finds the mistake, and how many of the seeds up to 200 do.
-fn find(mistake: Mistake) -> Option<u64> {
-    plant(Some(mistake));
+fn find(mutation: Mutation) -> Option<u64> {
+    plant(Some(mutation));
     let is_found = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err();
     let first = (0..SEEDS_MAX).find(is_found);
     let found = (0..200).filter(is_found).count();
     plant(None);
-    super::report(&format!("{mistake:?}: first found by seed {first:?}, by {found} of 200 seeds"));
+    super::report(&format!("{mutation:?}: first found by seed {first:?}, by {found} of 200 seeds"));
     first
 }
 
@@ -129,16 +129,16 @@ fn planted_mistakes_are_found() {
             print(panic);
         }
     }));
-    let mistakes = [
-        Mistake::NoNamesSync,
-        Mistake::NoDataSync,
-        Mistake::NoPayloadChecksum,
-        Mistake::SyncAgainAfterFailure,
-        Mistake::OneCursorSlot,
-        Mistake::AcknowledgeBeforeSync,
-        Mistake::RemoveBeforeCursor,
-        Mistake::ReuseEpoch,
+    let mutations = [
+        Mutation::NoNamesSync,
+        Mutation::NoDataSync,
+        Mutation::NoPayloadChecksum,
+        Mutation::SyncAgainAfterFailure,
+        Mutation::OneCursorSlot,
+        Mutation::AcknowledgeBeforeSync,
+        Mutation::RemoveBeforeCursor,
+        Mutation::ReuseEpoch,
     ];
-    let found = mistakes.map(|mistake| (mistake, find(mistake)));
+    let found = mutations.map(|mutation| (mutation, find(mutation)));
     assert!(found.iter().all(|(_, first)| first.is_some()), "{found:?}");
 }

@@ -12,10 +12,10 @@ const SECTOR_BYTES: usize = 64;
 const PAGE_BYTES: usize = 4096;
 
 #[derive(Clone, Debug)]
-pub(super) struct SimDisk(Arc<Mutex<State>>);
+pub(super) struct SimDisk(Arc<Mutex<DiskState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct DiskState {
     files: BTreeMap<String, File>,
     /// Removed, but not yet for good.
     removed: BTreeMap<String, File>,
@@ -103,10 +103,10 @@ impl File {
 
 impl SimDisk {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State::default())))
+        Self(Arc::new(Mutex::new(DiskState::default())))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().expect("nobody panics with it")
     }
 
@@ -160,7 +160,7 @@ impl SimDisk {
                 files.entry(name).or_insert_with(|| file.after_power_cut(random));
             }
         }
-        Self(Arc::new(Mutex::new(State { files, ..State::default() })))
+        Self(Arc::new(Mutex::new(DiskState { files, ..DiskState::default() })))
     }
 
     /// The disk as it is found after `kill -9`: all that was written is there.
@@ -168,11 +168,11 @@ impl SimDisk {
         let mut state = self.lock();
         let files = std::mem::take(&mut state.files);
         let removed = std::mem::take(&mut state.removed);
-        Self(Arc::new(Mutex::new(State { files, removed, ..State::default() })))
+        Self(Arc::new(Mutex::new(DiskState { files, removed, ..DiskState::default() })))
     }
 }
 
-impl State {
+impl DiskState {
     fn bytes(&self) -> u64 {
         self.files
             .values()

@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::disk::{Fault, SimDisk};
-use super::{Life, Random, Truth, config, remember_classes};
-use crate::entry::Kind;
-use crate::stats::Health;
+use super::{Oracle, Random, Session, options, remember_classes};
+use crate::kind::Kind;
+use crate::stats::StorageHealth;
 
 const FAULTS: [Fault; 7] = [
     Fault::Kind(ErrorKind::StorageFull),
@@ -20,37 +20,37 @@ const FAULTS: [Fault; 7] = [
 
 /// A few lines of what a buffer does, without eviction: whatever fails, every record comes.
 fn run(disk: &SimDisk) -> Option<u64> {
-    let mut settings = config(&mut Random::new(4));
+    let mut settings = options(&mut Random::new(4));
     settings.ring_bytes = 1 << 20;
     settings.policies.clear();
     settings.default_policy.when_full = crate::WhenFull::Refuse;
     settings.bytes_max = 64 << 10;
     remember_classes(&settings);
-    let mut truth = Truth::default();
-    let mut life = Life::begin(disk, &settings)?;
+    let mut oracle = Oracle::default();
+    let mut session = Session::begin(disk, &settings)?;
     let begun = disk.calls();
     for round in 0..6 {
         for number in 0..30 {
-            life.push(&mut truth, Kind(number % 3), usize::from(number) * 7);
+            session.push(&mut oracle, Kind(number % 3), usize::from(number) * 7);
         }
-        (0..4).for_each(|_| _ = life.step());
-        life.note_safe(&mut truth);
-        life.pass(Duration::from_millis(11));
-        (0..4).for_each(|_| _ = life.step());
-        life.note_safe(&mut truth);
-        life.consume(&mut truth, 10, round % 2 == 0);
-        life.pass(Duration::from_secs(2));
-        life.step();
+        (0..4).for_each(|_| _ = session.step());
+        session.note_safe(&mut oracle);
+        session.pass(Duration::from_millis(11));
+        (0..4).for_each(|_| _ = session.step());
+        session.note_safe(&mut oracle);
+        session.consume(&mut oracle, 10, round % 2 == 0);
+        session.pass(Duration::from_secs(2));
+        session.step();
     }
     let calls = disk.calls() - begun;
     disk.heal();
-    life.pass(Duration::from_secs(2));
-    life.settle();
-    assert_eq!(life.producer.health(), Health::Ok, "the disk works again");
-    life.note_safe(&mut truth);
-    life.drain(&mut truth);
-    truth.check_nothing_missing();
-    let stats = life.producer.stats();
+    session.pass(Duration::from_secs(2));
+    session.settle();
+    assert_eq!(session.producer.health(), StorageHealth::Ok, "the disk works again");
+    session.note_safe(&mut oracle);
+    session.drain(&mut oracle);
+    oracle.check_nothing_missing();
+    let stats = session.producer.stats();
     assert_eq!((stats.accepted, stats.acked, stats.dropped.total()), (180, 180, 0), "{stats}");
     Some(calls)
 }
@@ -86,38 +86,41 @@ fn any_call_and_the_next_hundred_may_fail_and_nothing_is_lost() {
 #[test]
 fn a_full_disk_keeps_records_in_memory_and_resumes() {
     let disk = SimDisk::new();
-    let mut settings = config(&mut Random::new(4));
+    let mut settings = options(&mut Random::new(4));
     (settings.ring_bytes, settings.bytes_max) = (1 << 20, 1 << 20);
     settings.policies.clear();
     settings.default_policy.when_full = crate::WhenFull::Refuse;
     remember_classes(&settings);
-    let (mut truth, mut life) = (Truth::default(), Life::begin(&disk, &settings).expect("opens"));
+    let (mut oracle, mut session) = (Oracle::default(), Session::begin(&disk, &settings).expect("opens"));
     disk.limit(Some(32 << 10));
-    (0..400).for_each(|_| life.push(&mut truth, Kind(0), 200));
+    (0..400).for_each(|_| session.push(&mut oracle, Kind(0), 200));
     for _ in 0..50 {
-        life.step();
-        life.pass(Duration::from_millis(50));
-        life.note_safe(&mut truth);
+        session.step();
+        session.pass(Duration::from_millis(50));
+        session.note_safe(&mut oracle);
     }
-    assert!(matches!(life.producer.health(), Health::Degraded { cause: crate::Cause::NoSpace, .. }));
-    assert!(life.producer.stats().in_memory > 0);
+    assert!(matches!(
+        session.producer.health(),
+        StorageHealth::Degraded { cause: crate::StorageProblem::NoSpace, .. }
+    ));
+    assert!(session.producer.stats().in_memory > 0);
     disk.limit(None);
-    life.pass(Duration::from_secs(1));
-    life.settle();
-    assert_eq!((life.producer.health(), life.producer.stats().in_memory), (Health::Ok, 0));
-    life.drain(&mut truth);
-    assert_eq!(life.producer.stats().acked, 400);
+    session.pass(Duration::from_secs(1));
+    session.settle();
+    assert_eq!((session.producer.health(), session.producer.stats().in_memory), (StorageHealth::Ok, 0));
+    session.drain(&mut oracle);
+    assert_eq!(session.producer.stats().acked, 400);
 }
 
 #[test]
 fn nothing_is_safe_before_the_calls_that_make_it_so() {
     let disk = SimDisk::new();
-    let settings = config(&mut Random::new(4));
+    let settings = options(&mut Random::new(4));
     remember_classes(&settings);
-    let (mut truth, mut life) = (Truth::default(), Life::begin(&disk, &settings).expect("opens"));
+    let (mut oracle, mut session) = (Oracle::default(), Session::begin(&disk, &settings).expect("opens"));
     disk.take_log();
-    life.push(&mut truth, Kind(0), 100);
-    life.step();
+    session.push(&mut oracle, Kind(0), 100);
+    session.step();
     let segment = "00-00000001-00000001-0000000000000001";
     let log: Vec<String> = disk.take_log();
     let short: Vec<&str> = log.iter().map(|line| line.split_at(line.len().min(40)).0).collect();
@@ -127,8 +130,8 @@ fn nothing_is_safe_before_the_calls_that_make_it_so() {
     let (created, written) = (at(&format!("create {segment}")[..30]), at("write 00-"));
     let (synced, names) = (at("sync 00-"), at("sync_names"));
     assert!(created < written && written < synced && synced < names, "{log:?}");
-    life.drain(&mut truth);
-    life.end();
+    session.drain(&mut oracle);
+    session.end();
     let log = disk.take_log();
     let at = |what: &str| {
         log.iter().rposition(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"))

@@ -1,7 +1,7 @@
 //! Every order in which producer, consumer and worker can meet.
 //!
 //! All they share is under one lock, so each holds it for whole steps, and what can differ between runs of real
-//! threads is the order of these steps. This goes through all orders of a short life, and in each asks for what
+//! threads is the order of these steps. This goes through all orders of a short session, and in each asks for what
 //! a loom would: nobody sleeps while there is something for them, and the books balance.
 
 use std::future::Future;
@@ -12,9 +12,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::disk::SimDisk;
-use super::{Life, Random, Truth, config, remember_classes};
-use crate::config::Commit;
-use crate::entry::{Durability, Kind};
+use super::{Oracle, Random, Session, options, remember_classes};
+use crate::entry::Durability;
+use crate::kind::Kind;
+use crate::options::Commit;
 use crate::worker::Next;
 
 #[derive(Default)]
@@ -51,13 +52,13 @@ impl Sleeper {
 /// Two pushes; a consumer that takes both; a flush that waits for the disk; the worker, which sleeps like a thread.
 /// `choices` says who goes next; the choices that were open are returned.
 fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
-    let mut settings = config(&mut Random::new(4));
+    let mut settings = options(&mut Random::new(4));
     settings.policies.clear();
     settings.commit = commit;
     remember_classes(&settings);
-    let mut life = Life::begin(&SimDisk::new(), &settings).expect("opens");
-    let producer = life.producer.clone();
-    let mut truth = Truth::default();
+    let mut session = Session::begin(&SimDisk::new(), &settings).expect("opens");
+    let producer = session.producer.clone();
+    let mut oracle = Oracle::default();
     let (mut pushes, mut taken, mut worker_sleeps) = (0, 0, false);
     let (mut consumer, mut flusher) = (Sleeper::new(), Sleeper::new());
     let mut flush = pin!(producer.flush(Durability::Power));
@@ -67,7 +68,7 @@ fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
         let can_push = pushes < 2;
         let can_consume = !consumer.is_done && consumer.flag.0.load(Ordering::SeqCst);
         let can_flush = pushes > 0 && !flusher.is_done && flusher.flag.0.load(Ordering::SeqCst);
-        let can_work = !worker_sleeps || !life.is_worker_idle();
+        let can_work = !worker_sleeps || !session.is_worker_idle();
         let able: Vec<u8> = [can_push, can_consume, can_flush, can_work]
             .iter()
             .zip(0..)
@@ -80,13 +81,13 @@ fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
         open.push(able.len() as u8);
         match able[usize::from(choice)] {
             0 => {
-                life.push(&mut truth, Kind(0), 10);
+                session.push(&mut oracle, Kind(0), 10);
                 pushes += 1;
             }
             1 => {
                 let mut got = 0;
                 consumer.run(|context| {
-                    let mut next = pin!(life.consumer.next_batch(1, 1000));
+                    let mut next = pin!(session.consumer.next_batch(1, 1000));
                     if let Poll::Ready(Some(batch)) = next.as_mut().poll(context) {
                         batch.ack();
                         got = 1;
@@ -100,11 +101,11 @@ fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
                 }
             }
             2 => drop(flusher.run(|context| flush.as_mut().poll(context).is_ready())),
-            _ => match life.step() {
+            _ => match session.step() {
                 Next::Step => worker_sleeps = false,
                 Next::Wait(Some(_)) => {
-                    life.pass(Duration::from_millis(10));
-                    worker_sleeps = life.is_worker_idle();
+                    session.pass(Duration::from_millis(10));
+                    worker_sleeps = session.is_worker_idle();
                 }
                 _ => worker_sleeps = true,
             },
@@ -112,7 +113,7 @@ fn run(commit: Commit, choices: &[u8]) -> Vec<u8> {
         assert!(step < 200, "it comes to an end");
     }
     assert!(consumer.is_done && flusher.is_done && taken == 2, "somebody sleeps for ever: {choices:?}");
-    let stats = life.producer.stats();
+    let stats = session.producer.stats();
     assert_eq!((stats.accepted, stats.acked, stats.is_balanced()), (2, 2, true));
     open
 }

@@ -1,14 +1,15 @@
-//! From segments to the consumer, a stretch ahead of it.
+//! From segments to the consumer, a range ahead of it.
 
 use std::io;
 use std::time::Instant;
 
 use super::{Retry, Worker, is_due};
+use crate::counts::{Counts, DropCounts};
+use crate::drop_reason::DropReason;
 use crate::entry::{Entry, Gap};
-use crate::lane::Stretch;
+use crate::lane::SeqRange;
 use crate::scan::{Extent, Frames};
-use crate::stats::Cause;
-use crate::tally::{DropReason, Drops, Tally};
+use crate::stats::StorageProblem;
 
 /// Payload and entries read in one step, at least one record.
 const BYTES_MAX: usize = 1 << 20;
@@ -18,29 +19,29 @@ impl Worker {
     /// Reads for every class whose consumer waits; whether there was any.
     pub(super) fn read_all(&mut self, now: Instant) -> bool {
         let mut has_worked = false;
-        for class in 0..self.tails.len() {
+        for class in 0..self.lane_ios.len() {
             let job = self.lane(class, |lane| if lane.wants_read { lane.read_job() } else { None });
             let Some(extent) = job else {
                 // What could not be read may be gone since.
-                self.tails[class].read_retry = Retry::default();
+                self.lane_ios[class].read_retry = Retry::default();
                 continue;
             };
-            if !is_due(self.tails[class].read_retry.at, now) {
+            if !is_due(self.lane_ios[class].read_retry.at, now) {
                 continue;
             }
             let seq = extent.from_seq;
             match self.read(class, extent) {
                 Ok(entries) => {
-                    self.tails[class].read_retry = Retry::default();
-                    self.shared.update(|state| {
-                        state.lanes[class].wants_read = false;
-                        state.lanes[class].read(seq, entries);
-                        state.wake_consumer();
+                    self.lane_ios[class].read_retry = Retry::default();
+                    self.shared.update(|queue| {
+                        queue.lanes[class].wants_read = false;
+                        queue.lanes[class].read(seq, entries);
+                        queue.wake_consumer();
                     });
                 }
                 Err(error) => {
-                    self.tails[class].reader = None;
-                    self.tails[class].read_retry.failed(Cause::of(&error), now);
+                    self.lane_ios[class].reader = None;
+                    self.lane_ios[class].read_retry.failed(StorageProblem::of(&error), now);
                 }
             }
             has_worked = true;
@@ -49,12 +50,12 @@ impl Worker {
     }
 
     fn read(&mut self, class: usize, extent: Extent) -> io::Result<Vec<Entry>> {
-        let mut frames = match self.tails[class].reader.take() {
+        let mut frames = match self.lane_ios[class].reader.take() {
             Some(mut last) if last.extent.file.name == extent.file.name && last.seq <= extent.from_seq => {
                 last.extent = extent;
                 last
             }
-            _ => Frames::new(extent, self.tails[class].read_retry.failures),
+            _ => Frames::new(extent, self.lane_ios[class].read_retry.failures),
         };
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while bytes < BYTES_MAX
@@ -67,35 +68,35 @@ impl Worker {
             bytes += entry.payload_bytes();
             entries.push(entry);
         }
-        self.tails[class].reader = Some(frames);
+        self.lane_ios[class].reader = Some(frames);
         Ok(entries)
     }
 
     /// Damage was met: from now on it is in the books, and by kind as far as that can be known.
     fn identify(&mut self, class: usize, file: &str, gap: &mut Gap) -> io::Result<()> {
         let whole = self.lane(class, |lane| {
-            let stretch = lane.stretch(gap.first_seq).filter(|stretch| stretch.from <= gap.first_seq)?;
-            Some((stretch.extent(stretch.from)?, stretch.tally.clone()))
+            let range = lane.range_at(gap.first_seq).filter(|range| range.from <= gap.first_seq)?;
+            Some((range.extent(range.from)?, range.counts.clone()))
         });
-        if self.tails[class].surveyed.0 != file
+        if self.lane_ios[class].surveyed.0 != file
             && let Some((extent, believed)) = whole
         {
             let from = extent.from_seq;
-            let frames = Frames::new(extent, self.tails[class].read_retry.failures);
+            let frames = Frames::new(extent, self.lane_ios[class].read_retry.failures);
             let (found, unknown) = self.survey(frames, &believed)?;
             let is_installed = self.lane(class, |lane| {
                 // It may have been settled further, or be gone, while it was read.
-                let same = |stretch: &&mut Stretch| stretch.from == from && stretch.tally == believed;
-                let stretch = lane.stretch_mut(gap.first_seq).filter(same);
-                let stretch = stretch.filter(|_| found.total() == believed.total());
-                stretch.map(|stretch| stretch.tally = found).is_some()
+                let same = |range: &&mut SeqRange| range.from == from && range.counts == believed;
+                let range = lane.range_at_mut(gap.first_seq).filter(same);
+                let range = range.filter(|_| found.total() == believed.total());
+                range.map(|range| range.counts = found).is_some()
             });
             if is_installed {
-                self.tails[class].surveyed = (file.to_owned(), unknown);
+                self.lane_ios[class].surveyed = (file.to_owned(), unknown);
             }
         }
         let same = |known: &&Gap| (known.first_seq, known.last_seq) == (gap.first_seq, gap.last_seq);
-        if let Some(known) = self.tails[class].surveyed.1.iter().find(same) {
+        if let Some(known) = self.lane_ios[class].surveyed.1.iter().find(same) {
             gap.counts = known.counts.clone();
         }
         Ok(())
@@ -103,8 +104,8 @@ impl Worker {
 
     /// Reads what is not settled of a segment: the kinds that the books believed to be there and that are not, were
     /// in the gaps of unknown kind.
-    fn survey(&mut self, mut frames: Frames, believed: &Tally) -> io::Result<(Tally, Vec<Gap>)> {
-        let (mut all, mut unknown) = (Tally::default(), Vec::new());
+    fn survey(&mut self, mut frames: Frames, believed: &Counts) -> io::Result<(Counts, Vec<Gap>)> {
+        let (mut all, mut unknown) = (Counts::default(), Vec::new());
         while let Some(entry) = frames.next(self.store())? {
             match entry {
                 // No intact header tells more.
@@ -118,18 +119,18 @@ impl Worker {
                 entry => entry.add_to(&mut all),
             }
         }
-        let mut missing = Tally::default();
+        let mut missing = Counts::default();
         believed.iter().for_each(|((kind, _), count)| missing.add((kind, None), count));
         all.iter().for_each(|((kind, _), count)| _ = missing.take_of((kind, None), count));
         for gap in &mut unknown {
-            let mut known = Tally::default();
+            let mut known = Counts::default();
             for (_, reason, count) in gap.counts.iter() {
                 let kinds = missing.take((None, None), count);
                 kinds.iter().for_each(|((kind, _), count)| known.add((kind, Some(reason)), count));
                 known.add((None, Some(reason)), count - kinds.total());
             }
             all.merge(&known);
-            gap.counts = Drops(known);
+            gap.counts = DropCounts(known);
         }
         Ok((all, unknown))
     }

@@ -4,22 +4,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use super::{Tail, cursor_name};
-use crate::config::{CLASSES_MAX, Config, blocks};
+use super::{LaneIo, cursor_name};
+use crate::counts::Counts;
+use crate::drop_reason::DropReason;
 use crate::format::{
     CURSOR_BYTES, Cursor, CursorFound, Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName,
     TRAILER_BYTES,
 };
-use crate::lane::{Lane, Place, Segment, Stretch};
-use crate::mistake::{Mistake, planted};
+use crate::lane::{Lane, Location, Segment, SeqRange};
+use crate::mutation::{Mutation, is_planted};
+use crate::options::{BufferOptions, CLASSES_MAX, blocks};
 use crate::scan::{Extent, Frames, SegmentFile};
 use crate::stats::{CursorCondition, OpenReport};
 use crate::store::{Removal, Store, StoredFile};
-use crate::tally::{DropReason, Tally};
 
 pub(crate) struct Recovered {
     pub(crate) lanes: Vec<Lane>,
-    pub(crate) tails: Vec<Tail>,
+    pub(crate) lane_ios: Vec<LaneIo>,
     pub(crate) set_aside_bytes: u64,
     pub(crate) report: OpenReport,
 }
@@ -34,34 +35,34 @@ pub(crate) struct Located {
     buffer_id: Option<u128>,
 }
 
-pub(crate) fn recover(store: &mut dyn Store, config: &Config) -> io::Result<Recovered> {
+pub(crate) fn recover(store: &mut dyn Store, options: &BufferOptions) -> io::Result<Recovered> {
     let files = store.list()?;
     let mut report = OpenReport::default();
     let mut located = locate(store, &files)?;
     let has_cursor = |class: &usize| files.iter().any(|file| file.name == cursor_name(*class) && !file.aside);
     let found = (0..CLASSES_MAX).rev().find(|class| located.contains_key(class) || has_cursor(class));
-    let classes = config.classes().max(found.map_or(0, |class| class + 1));
-    let (mut lanes, mut tails) = (Vec::new(), Vec::new());
+    let classes = options.classes().max(found.map_or(0, |class| class + 1));
+    let (mut lanes, mut lane_ios) = (Vec::new(), Vec::new());
     for class in 0..classes {
         let segments = located.remove(&class).unwrap_or_default();
-        let (lane, tail) = recover_lane(store, class, segments, &mut report)?;
+        let (lane, lane_io) = recover_lane(store, class, segments, &mut report)?;
         lanes.push(lane);
-        tails.push(tail);
+        lane_ios.push(lane_io);
     }
     let aside: Vec<u64> =
         store.list()?.iter().filter(|file| file.aside).map(|file| blocks(file.len)).collect();
     report.set_aside_files = aside.len() as u64;
-    let mut recovered = Recovered { lanes, tails, set_aside_bytes: aside.iter().sum(), report };
-    recovered.settle_in(store, config.bytes_max)?;
+    let mut recovered = Recovered { lanes, lane_ios, set_aside_bytes: aside.iter().sum(), report };
+    recovered.fit_and_save(store, options.bytes_max)?;
     Ok(recovered)
 }
 
 impl Recovered {
     /// Opening never waits for room: if the cap was lowered, the oldest of the lowest class go.
-    fn settle_in(&mut self, store: &mut dyn Store, bytes_max: u64) -> io::Result<()> {
+    fn fit_and_save(&mut self, store: &mut dyn Store, bytes_max: u64) -> io::Result<()> {
         let others = (self.lanes.len() * CURSOR_BYTES) as u64 + self.set_aside_bytes;
         let held = |lanes: &[Lane]| {
-            let segments = lanes.iter().flat_map(|lane| &lane.segments).filter_map(Stretch::segment);
+            let segments = lanes.iter().flat_map(|lane| &lane.segments).filter_map(SeqRange::segment);
             others + segments.map(|segment| segment.disk_bytes).sum::<u64>()
         };
         for class in (0..self.lanes.len()).rev() {
@@ -71,7 +72,7 @@ impl Recovered {
             let lane = &mut self.lanes[class];
             // The epoch must be durable before a record can be delivered under it; and a directory that cannot
             // be written to is found out now, not at the first push.
-            self.tails[class].save(store, class, lane.books(false), true)?;
+            self.lane_ios[class].save(store, class, lane.checkpoint(false), true)?;
             for (file, _) in lane.garbage.drain(..) {
                 store.remove(&file, Removal::Delete)?;
             }
@@ -112,7 +113,7 @@ fn recover_lane(
     class: usize,
     mut located: Vec<Located>,
     report: &mut OpenReport,
-) -> io::Result<(Lane, Tail)> {
+) -> io::Result<(Lane, LaneIo)> {
     let CursorFound { cursor, condition, slot, .. } = read_cursor(store, &cursor_name(class))?;
     // What somebody put here out of another directory is left alone, as any other foreign file.
     if let Some(Cursor { buffer_id, .. }) = &cursor {
@@ -127,7 +128,7 @@ fn recover_lane(
     report.cursor = report.cursor.max(condition);
     report.damaged_headers += located.iter().filter(|located| located.is_damaged).count() as u64;
     report.unclean |= !is_new && !cursor.clean;
-    let tail = Tail { generation: cursor.generation, slot: slot + 1, ..Tail::default() };
+    let lane_io = LaneIo { generation: cursor.generation, slot: slot + 1, ..LaneIo::default() };
     let mut expected = cursor.released_through + 1;
     let mut segments = VecDeque::new();
     for (at, segment) in located.iter().enumerate() {
@@ -135,36 +136,36 @@ fn recover_lane(
         let first_seq = segment.file.identity.first_seq;
         // Segments reach to their successor's first number, so only the first can leave a hole.
         if first_seq > expected {
-            segments.push_back(Stretch::lost(expected, first_seq, DropReason::Missing));
+            segments.push_back(SeqRange::lost(expected, first_seq, DropReason::Missing));
             expected = first_seq;
         }
-        let stretch = if segment.is_newer {
+        let range = if segment.is_newer {
             store.remove(&segment.file.name, Removal::SetAside)?;
             // At least the record that began the segment is known to be lost.
             let end = successor.unwrap_or_else(|| cursor.next_seq.max(first_seq + 1)).max(expected);
-            Stretch::lost(expected, end, DropReason::UnreadableVersion)
+            SeqRange::lost(expected, end, DropReason::UnreadableVersion)
         } else {
-            let (stretch, torn) = recover_segment(store, &segment.file, expected, successor, &cursor)?;
+            let (range, torn) = recover_segment(store, &segment.file, expected, successor, &cursor)?;
             report.torn_tail |= torn && successor.is_none();
-            stretch
+            range
         };
-        expected = expected.max(stretch.end);
-        segments.push_back(stretch);
+        expected = expected.max(range.end);
+        segments.push_back(range);
     }
     if cursor.next_seq > expected {
-        segments.push_back(Stretch::lost(expected, cursor.next_seq, DropReason::Missing));
+        segments.push_back(SeqRange::lost(expected, cursor.next_seq, DropReason::Missing));
     }
-    report.lost += segments.iter().map(|stretch| stretch.tally.drops().total()).sum::<u64>();
+    report.lost += segments.iter().map(|range| range.counts.drops().total()).sum::<u64>();
     // What was released and not told is told now.
-    let (from, end) = (cursor.told_through + 1, cursor.released_through + 1);
-    let tally = std::mem::take(&mut cursor.untold);
-    tally.iter().for_each(|(fate, count)| drop(cursor.dropped.take(fate, count)));
-    segments.push_front(Stretch { from, end, tally, place: Place::Lost });
+    let (from, end) = (cursor.reported_through + 1, cursor.released_through + 1);
+    let counts = std::mem::take(&mut cursor.unreported);
+    counts.iter().for_each(|(key, count)| drop(cursor.dropped.take(key, count)));
+    segments.push_front(SeqRange { from, end, counts, location: Location::Lost });
     // From here on there is more than the books say.
-    cursor.epoch += u32::from(!planted(Mistake::ReuseEpoch));
+    cursor.epoch += u32::from(!is_planted(Mutation::ReuseEpoch));
     let mut lane = Lane::new(cursor, random() as u32, segments);
     lane.sweep();
-    Ok((lane, tail))
+    Ok((lane, lane_io))
 }
 
 /// What the books say.
@@ -206,8 +207,8 @@ fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[L
     if condition != CursorCondition::Intact && unknown > 0 {
         cursor.unaccounted += unknown;
         cursor.released_through += unknown;
-        cursor.told_through = cursor.released_through;
-        cursor.untold = Tally::default();
+        cursor.reported_through = cursor.released_through;
+        cursor.unreported = Counts::default();
         cursor.next_seq = cursor.next_seq.max(cursor.released_through + 1);
     }
     // An end was the last one only if nothing was written after it.
@@ -224,7 +225,7 @@ fn recover_segment(
     from: u64,
     successor: Option<u64>,
     cursor: &Cursor,
-) -> io::Result<(Stretch, bool)> {
+) -> io::Result<(SeqRange, bool)> {
     let (extent, footer) = read_extent(store, file, from, successor, cursor)?;
     if footer.is_none() {
         // What was reserved and not used goes back. The segment is whole without this.
@@ -235,20 +236,20 @@ fn recover_segment(
         let _ = store.sync(&file.name);
     }
     let segment = Segment { file: extent.file.clone(), disk_bytes: blocks(file.len), is_active: false };
-    let (mut tally, mut end, mut torn) = (Tally::default(), extent.known_end.max(from), false);
+    let (mut counts, mut end, mut torn) = (Counts::default(), extent.known_end.max(from), false);
     let is_known = |footer: &Footer| (file.identity.first_seq, footer.end_seq) == (from, extent.known_end);
     match footer {
-        Some(footer) if is_known(&footer) => tally = footer.tally,
+        Some(footer) if is_known(&footer) => counts = footer.counts,
         _ if from >= extent.limit => {}
         _ => {
             let mut frames = Frames::new(extent, 0);
             while let Some(entry) = frames.next(store)? {
-                entry.add_to(&mut tally);
+                entry.add_to(&mut counts);
             }
             (end, torn) = (frames.seq.max(from), frames.torn_tail);
         }
     }
-    Ok((Stretch { from, end, tally, place: Place::File(segment) }, torn))
+    Ok((SeqRange { from, end, counts, location: Location::File(segment) }, torn))
 }
 
 /// What a segment holds from a number on, as far as its name, its footer, its successor and the cursor tell.
@@ -261,7 +262,7 @@ pub(crate) fn read_extent(
 ) -> io::Result<(Extent, Option<Footer>)> {
     let (footer, len) = match read_footer(store, file)? {
         Some((footer, start))
-            if footer.end_seq.checked_sub(file.identity.first_seq) == Some(footer.tally.total())
+            if footer.end_seq.checked_sub(file.identity.first_seq) == Some(footer.counts.total())
                 && successor.is_none_or(|successor| footer.end_seq <= successor) =>
         {
             (Some(footer), start)
@@ -279,15 +280,15 @@ pub(crate) fn read_extent(
 /// An intact footer, and where it begins. Reads nothing else: a bad sector among the frames must not keep the buffer
 /// from opening.
 fn read_footer(store: &mut dyn Store, file: &SegmentFile) -> io::Result<Option<(Footer, u64)>> {
-    let mut tail = |bytes: usize| {
+    let mut read_end = |bytes: usize| {
         let start = file.len.saturating_sub(bytes as u64).max(SEGMENT_HEADER_BYTES as u64);
-        let mut tail = vec![0; file.len.saturating_sub(start) as usize];
-        let read = store.read(&file.name, start, &mut tail)?;
-        tail.truncate(read);
-        io::Result::Ok((tail, start))
+        let mut end = vec![0; file.len.saturating_sub(start) as usize];
+        let read = store.read(&file.name, start, &mut end)?;
+        end.truncate(read);
+        io::Result::Ok((end, start))
     };
-    let Some(len) = Footer::len_of(&tail(TRAILER_BYTES)?.0) else { return Ok(None) };
-    let (bytes, start) = tail(len)?;
+    let Some(len) = Footer::len_of(&read_end(TRAILER_BYTES)?.0) else { return Ok(None) };
+    let (bytes, start) = read_end(len)?;
     Ok(Footer::decode(&bytes, file.identity.salt).map(|footer| (footer, start)))
 }
 

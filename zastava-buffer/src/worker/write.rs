@@ -4,21 +4,21 @@ use std::io;
 use std::time::Instant;
 
 use super::{Worker, is_due};
-use crate::config::blocks;
+use crate::counts::Counts;
 use crate::format::{Footer, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName};
-use crate::lane::{Lane, Piece};
-use crate::mistake::{Mistake, planted};
+use crate::lane::{Chunk, Lane};
+use crate::mutation::{Mutation, is_planted};
+use crate::options::blocks;
 use crate::scan::SegmentFile;
-use crate::stats::Cause;
+use crate::stats::StorageProblem;
 use crate::store::{Removal, is_below_floor};
-use crate::tally::Tally;
 
 /// Written in one step.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// The segment that is written to.
 #[derive(Debug)]
-pub(crate) struct Active {
+pub(crate) struct ActiveSegment {
     /// Its length is that of all that is in it, synced or not.
     file: SegmentFile,
     /// As it would be now.
@@ -28,59 +28,59 @@ pub(crate) struct Active {
 
 impl Worker {
     pub(super) fn write(&mut self, class: usize) -> io::Result<bool> {
-        let (group, mut bytes) = (self.config.group_records(), 0);
+        let (group, mut bytes) = (self.options.group_records(), 0);
         while bytes < WRITE_BYTES
-            && let Some((piece, evicts)) = self.lane(class, |lane| lane.next_piece(group))
+            && let Some((chunk, evicts)) = self.lane(class, |lane| lane.next_chunk(group))
         {
-            let appended = self.append(class, &piece, evicts);
+            let appended = self.append(class, &chunk, evicts);
             let has_room = appended.inspect_err(|_| self.abandon(class))?;
-            self.shared.update(|state| {
-                state.lanes[class].piece_done(has_room);
-                state.wake_waiters();
+            self.shared.update(|queue| {
+                queue.lanes[class].chunk_done(has_room);
+                queue.wake_waiters();
             });
             if !has_room {
                 break;
             }
-            bytes += piece.bytes.len();
+            bytes += chunk.bytes.len();
         }
-        if bytes > 0 && (!self.config.is_synced() || planted(Mistake::AcknowledgeBeforeSync)) {
-            self.hand_over(class);
+        if bytes > 0 && (!self.options.is_synced() || is_planted(Mutation::AcknowledgeBeforeSync)) {
+            self.free_written(class);
         }
         Ok(bytes > 0)
     }
 
     /// False if there is no room within the cap, and nothing that may go.
-    fn append(&mut self, class: usize, piece: &Piece, evicts: bool) -> io::Result<bool> {
-        let segment_bytes = self.config.segment_bytes;
-        let needed = piece.bytes.len() as u64 + Footer::bytes(&piece.tally);
-        let fits = |active: &Active| {
-            let len = active.file.len + needed + Footer::bytes(&active.footer.tally);
-            active.footer.end_seq == piece.first && len <= segment_bytes
+    fn append(&mut self, class: usize, chunk: &Chunk, evicts: bool) -> io::Result<bool> {
+        let segment_bytes = self.options.segment_bytes;
+        let needed = chunk.bytes.len() as u64 + Footer::bytes(&chunk.counts);
+        let fits = |active: &ActiveSegment| {
+            let len = active.file.len + needed + Footer::bytes(&active.footer.counts);
+            active.footer.end_seq == chunk.first && len <= segment_bytes
         };
-        if !self.tails[class].active.as_ref().is_some_and(fits) {
+        if !self.lane_ios[class].active.as_ref().is_some_and(fits) {
             let least = blocks(SEGMENT_HEADER_BYTES as u64 + needed);
-            if !self.roll(class, piece.first, blocks(segment_bytes).max(least), evicts)? {
+            if !self.roll(class, chunk.first, blocks(segment_bytes).max(least), evicts)? {
                 return Ok(false);
             }
         }
-        let (Some(store), Some(active)) = (&mut self.store, &mut self.tails[class].active) else {
+        let (Some(store), Some(active)) = (&mut self.store, &mut self.lane_ios[class].active) else {
             return Ok(false);
         };
-        store.write(&active.file.name, active.file.len, &piece.bytes)?;
-        active.file.len += piece.bytes.len() as u64;
-        active.footer.end_seq = piece.end;
-        active.footer.tally.merge(&piece.tally);
+        store.write(&active.file.name, active.file.len, &chunk.bytes)?;
+        active.file.len += chunk.bytes.len() as u64;
+        active.footer.end_seq = chunk.end;
+        active.footer.counts.merge(&chunk.counts);
         Ok(true)
     }
 
     /// Ends the active segment and begins one.
     fn roll(&mut self, class: usize, first_seq: u64, reserve: u64, evicts: bool) -> io::Result<bool> {
         self.seal(class)?;
-        while self.shared.update(|state| state.disk_bytes()) + reserve > self.config.bytes_max {
+        while self.shared.update(|queue| queue.disk_bytes()) + reserve > self.options.bytes_max {
             if !self.make_room(class, evicts)? {
                 // Room that nothing of ours takes is not made by waiting for the consumer.
                 let is_ours =
-                    self.shared.update(|state| state.lanes.iter().any(|lane| lane.disk_bytes() > 0));
+                    self.shared.update(|queue| queue.lanes.iter().any(|lane| lane.disk_bytes() > 0));
                 return if is_ours { Ok(false) } else { Err(io::ErrorKind::StorageFull.into()) };
             }
         }
@@ -90,8 +90,8 @@ impl Worker {
         }
         match self.begin(class, first_seq, reserve) {
             // Others filled the disk. Once memory fills up too, our own oldest segment makes room for the newest records.
-            Err(error) if Cause::of(&error) == Cause::NoSpace => {
-                let is_filling = self.shared.update(|state| state.is_ring_filling());
+            Err(error) if StorageProblem::of(&error) == StorageProblem::NoSpace => {
+                let is_filling = self.shared.update(|queue| queue.is_ring_filling());
                 if !self.make_room(class, evicts && is_filling && !is_below_floor(&error))? {
                     return Err(error);
                 }
@@ -104,7 +104,7 @@ impl Worker {
 
     /// Removes what is settled, or else drops the oldest segment if that may be; false if nothing went.
     fn make_room(&mut self, class: usize, evicts: bool) -> io::Result<bool> {
-        for class in 0..self.tails.len() {
+        for class in 0..self.lane_ios.len() {
             if self.free(class)? {
                 return Ok(true);
             }
@@ -115,8 +115,8 @@ impl Worker {
     fn begin(&mut self, class: usize, first_seq: u64, reserve: u64) -> io::Result<()> {
         let (salt, epoch, buffer_id) =
             self.lane(class, |lane| (lane.salt, lane.cursor.epoch, lane.cursor.buffer_id));
-        self.tails[class].serial += 1;
-        let serial = self.tails[class].serial;
+        self.lane_ios[class].serial += 1;
+        let serial = self.lane_ios[class].serial;
         let identity = SegmentName { class: class as u8, epoch, serial, first_seq, salt };
         let file = SegmentFile { name: identity.to_string(), identity, len: SEGMENT_HEADER_BYTES as u64 };
         if let Err(error) = self.store().create(&file.name, reserve) {
@@ -126,14 +126,15 @@ impl Worker {
         }
         // In the books before anything can fail, so that the file is removed then.
         self.lane(class, |lane| lane.begin(file.clone(), reserve));
-        let footer = Footer { end_seq: first_seq, tally: Tally::default() };
-        self.tails[class].active = Some(Active { file: file.clone(), footer, is_name_synced: false });
+        let footer = Footer { end_seq: first_seq, counts: Counts::default() };
+        self.lane_ios[class].active =
+            Some(ActiveSegment { file: file.clone(), footer, is_name_synced: false });
         self.store().write(&file.name, 0, &SegmentHeader::encode(&identity, buffer_id))
     }
 
     /// Removes the oldest segment of the lowest class; false if there is none.
     fn evict(&mut self, class: usize) -> io::Result<bool> {
-        while let Some((victim, is_dropped)) = self.shared.update(|state| state.evict(class)) {
+        while let Some((victim, is_dropped)) = self.shared.update(|queue| queue.evict(class)) {
             if is_dropped {
                 return self.free(victim);
             }
@@ -145,54 +146,54 @@ impl Worker {
     /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
     pub(super) fn commit(&mut self, class: usize, now: Instant) -> io::Result<bool> {
         let (unsynced, is_urgent) =
-            self.shared.update(|state| (state.lanes[class].unsynced(), state.is_urgent(class)));
-        let is_late = is_due(self.tails[class].sync_at, now);
-        let is_enough = is_late || is_urgent || unsynced >= self.config.group_records();
-        if unsynced == 0 || !is_enough || !self.config.is_synced() {
+            self.shared.update(|queue| (queue.lanes[class].unsynced(), queue.is_urgent(class)));
+        let is_late = is_due(self.lane_ios[class].sync_at, now);
+        let is_enough = is_late || is_urgent || unsynced >= self.options.group_records();
+        if unsynced == 0 || !is_enough || !self.options.is_synced() {
             return Ok(false);
         }
-        self.tails[class].sync_at = Some(now + self.config.interval());
+        self.lane_ios[class].sync_at = Some(now + self.options.interval());
         self.sync(class).inspect_err(|_| self.abandon(class))?;
-        self.hand_over(class);
+        self.free_written(class);
         Ok(true)
     }
 
     fn sync(&mut self, class: usize) -> io::Result<()> {
-        let (Some(store), Some(active)) = (&mut self.store, &mut self.tails[class].active) else {
+        let (Some(store), Some(active)) = (&mut self.store, &mut self.lane_ios[class].active) else {
             return Ok(());
         };
-        if !planted(Mistake::NoDataSync) {
+        if !is_planted(Mutation::NoDataSync) {
             match store.sync(&active.file.name) {
                 // After a failed sync the kernel takes the pages for clean, so a second one would succeed and prove
                 // nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
-                Err(_) if planted(Mistake::SyncAgainAfterFailure) => store.sync(&active.file.name)?,
+                Err(_) if is_planted(Mutation::SyncAgainAfterFailure) => store.sync(&active.file.name)?,
                 synced => synced?,
             }
         }
-        if !active.is_name_synced && !planted(Mistake::NoNamesSync) {
+        if !active.is_name_synced && !is_planted(Mutation::NoNamesSync) {
             store.sync_names()?;
         }
         active.is_name_synced = true;
         Ok(())
     }
 
-    fn hand_over(&self, class: usize) {
-        let Some(active) = &self.tails[class].active else { return };
-        self.shared.update(|state| state.hand_over(class, active.file.len));
+    fn free_written(&self, class: usize) {
+        let Some(active) = &self.lane_ios[class].active else { return };
+        self.shared.update(|queue| queue.free_written(class, active.file.len));
     }
 
     /// The active segment gets its footer and gives back what it does not need.
     pub(super) fn seal(&mut self, class: usize) -> io::Result<()> {
-        let Some(active) = &self.tails[class].active else { return Ok(()) };
+        let Some(active) = &self.lane_ios[class].active else { return Ok(()) };
         let footer = active.footer.encode(active.file.identity.salt);
         let SegmentFile { name, len, .. } = active.file.clone();
         let file_len = len + footer.len() as u64;
         let store = self.store();
         let written = store.write(&name, len, &footer).and_then(|()| store.truncate(&name, file_len));
-        let sealed = written.and_then(|()| if self.config.is_synced() { self.sync(class) } else { Ok(()) });
+        let sealed = written.and_then(|()| if self.options.is_synced() { self.sync(class) } else { Ok(()) });
         sealed.inspect_err(|_| self.abandon(class))?;
-        self.hand_over(class);
-        self.tails[class].active = None;
+        self.free_written(class);
+        self.lane_ios[class].active = None;
         self.lane(class, |lane| lane.close_active(Some(blocks(file_len))));
         Ok(())
     }
@@ -200,7 +201,7 @@ impl Worker {
     /// A file in which something failed is not written to again, and what it holds beyond the last sync does not
     /// count. The records are still in memory and go to a new one.
     fn abandon(&mut self, class: usize) {
-        if let Some(active) = self.tails[class].active.take() {
+        if let Some(active) = self.lane_ios[class].active.take() {
             let last_len = |lane: &mut Lane| Some(lane.segments.back()?.segment()?.file.len);
             let safe_len = self.lane(class, last_len).unwrap_or(0);
             let is_cut = self.store().truncate(&active.file.name, safe_len).is_ok();

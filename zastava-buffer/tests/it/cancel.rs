@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use zastava_buffer::{Buffer, Commit, Disk, Durability, Error, Health, Kind, WhenFull, block_on};
+use zastava_buffer::{Buffer, Commit, Disk, Durability, Error, Kind, StorageHealth, WhenFull, block_on};
 
 use crate::support::{Hooked, close, drain, fill, open, scratch, small};
 
@@ -44,9 +44,9 @@ fn a_dropped_wait_for_a_batch_takes_nothing() {
 #[test]
 fn a_dropped_push_happened_or_did_not() {
     let directory = scratch();
-    let mut config = small();
-    config.default_policy.when_full = WhenFull::Refuse;
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let mut options = small();
+    options.default_policy.when_full = WhenFull::Refuse;
+    let (producer, mut consumer, _) = open(directory.path(), options);
     let mut accepted = 0;
     while let Poll::Ready(pushed) = poll_once(producer.push_wait(Kind(0), &[7; 900])) {
         pushed.expect("accepted");
@@ -109,7 +109,7 @@ fn when_the_thread_is_gone_nobody_waits_for_it() {
     let (producer, mut consumer, _) = Buffer::open_store(panicking, small()).expect("opened");
     let durable = block_on(producer.push_durable(Kind(1), b"boom", Durability::Power));
     assert!(matches!(durable, Err(Error::NotDurable)), "{durable:?}");
-    assert!(matches!(producer.health(), Health::Degraded { .. }));
+    assert!(matches!(producer.health(), StorageHealth::Degraded { .. }));
     assert!(block_on(producer.push_wait(Kind(1), b"more")).is_err());
     assert!(block_on(producer.flush(Durability::Process)).is_err());
     assert_eq!(block_on(consumer.next_batch(10, 1000)).expect("is in memory").ack(), 1);
@@ -138,9 +138,9 @@ fn a_waker_that_panics_keeps_nobody_from_closing() {
 #[test]
 fn an_interval_without_end_is_one() {
     let directory = scratch();
-    let mut config = small();
-    config.commit = Commit::Group { records_max: 10, interval: Duration::MAX };
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let mut options = small();
+    options.commit = Commit::Group { records_max: 10, interval: Duration::MAX };
+    let (producer, mut consumer, _) = open(directory.path(), options);
     for seq in 1..=25 {
         fill(&producer, [seq]);
         if seq % 7 == 0 {

@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use zastava_buffer::{Buffer, CursorCondition, Disk, DropReason, Durability, Health, Kind, block_on, verify};
+use zastava_buffer::{
+    Buffer, CursorCondition, Disk, DropReason, Durability, Kind, StorageHealth, block_on, verify,
+};
 
 use crate::support::{
     Drained, Hooked, close, copy, drain, files, fill, kind, open, payload, roomy, rounds, scratch, segments,
@@ -206,17 +208,17 @@ fn a_segment_of_another_directory_is_left_alone() {
 fn a_segment_that_cannot_be_read_does_not_keep_others_from_being_written() {
     let directory = scratch();
     // More segments than are held open.
-    let config = roomy(1 << 20, 4096);
-    let (producer, ..) = open(directory.path(), config.clone());
+    let options = roomy(1 << 20, 4096);
+    let (producer, ..) = open(directory.path(), options.clone());
     fill(&producer, 1..=1000);
     close(&producer);
     let oldest = segments(directory.path()).remove(0);
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let (producer, mut consumer, _) = open(directory.path(), options);
     let away = directory.path().join("away");
     fs::rename(&oldest, &away).expect("moved");
     fs::create_dir(&oldest).expect("created");
     assert!(consumer.try_next_batch(10, 1000).is_none(), "it has to be read");
-    block_on(producer.health_changed(Health::Ok));
+    block_on(producer.health_changed(StorageHealth::Ok));
     let durable = block_on(producer.push_durable(Kind(2), &payload(1001), Durability::Power));
     assert!(matches!(durable, Ok(1001)), "{durable:?} {:?} {}", producer.health(), producer.stats());
     fs::remove_dir(&oldest).expect("ours");

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use zastava_buffer::{Config, CursorCondition, Durability, Entry, block_on};
+use zastava_buffer::{BufferOptions, CursorCondition, Durability, Entry, block_on};
 
 use crate::support::{close, kind, open, payload, roomy, rounds, scratch};
 
 const DIRECTORY: &str = "ZASTAVA_BUFFER_KILL_DIRECTORY";
 
 /// Large enough that nothing is evicted, with segments small enough that many are removed.
-fn config() -> Config {
+fn options() -> BufferOptions {
     roomy(64 << 20, 8192)
 }
 
@@ -20,7 +20,7 @@ fn config() -> Config {
 #[test]
 fn child_that_is_killed() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
-    let (producer, mut consumer, _) = open(Path::new(&directory), config());
+    let (producer, mut consumer, _) = open(Path::new(&directory), options());
     let mut report = std::io::stdout();
     let mut seq = producer.stats().accepted;
     loop {
@@ -76,7 +76,7 @@ fn spawn(directory: &Path) -> Child {
 
 fn check(directory: &Path, pushed: u64, acked: u64) -> u64 {
     // The lock died with its holder.
-    let (producer, mut consumer, report) = open(directory, config());
+    let (producer, mut consumer, report) = open(directory, options());
     assert_eq!((report.lost, report.unclean), (0, true));
     assert!(matches!(report.cursor, CursorCondition::Intact));
     let stats = producer.stats();

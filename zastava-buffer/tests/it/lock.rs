@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_buffer::{Buffer, Cause, Disk, Durability, Error, Health, Kind, Removal, Store as _, block_on};
+use zastava_buffer::{
+    Buffer, Disk, Durability, Error, Kind, Removal, StorageHealth, StorageProblem, Store as _, block_on,
+};
 
 use crate::support::{
     close, drain, fill, flush, kind, open, patient, payload, recovered, scratch, segments, small,
@@ -32,11 +34,11 @@ fn a_successor_takes_over_with_all_it_has() {
     let (first, _consumer, _) = open(directory.path(), small());
     fill(&first, 1..=20);
     flush(&first);
-    let config = patient();
-    let (second, mut consumer, report) = open(directory.path(), config);
-    assert_eq!(report.unavailable, Some(Cause::Locked));
+    let options = patient();
+    let (second, mut consumer, report) = open(directory.path(), options);
+    assert_eq!(report.unavailable, Some(StorageProblem::Locked));
     let locked = second.health();
-    assert!(matches!(locked, Health::Degraded { cause: Cause::Locked, .. }));
+    assert!(matches!(locked, StorageHealth::Degraded { cause: StorageProblem::Locked, .. }));
     for number in 1..=10_u8 {
         assert_eq!(second.push(Kind(number), b"from memory").seq(), Some(u64::from(number)));
     }
@@ -51,7 +53,7 @@ fn a_successor_takes_over_with_all_it_has() {
     // One batch is out while the directory is taken over: it comes again.
     let out = block_on(consumer.next_batch(2, 1 << 20)).expect("open");
     close(&first);
-    assert_eq!(block_on(second.health_changed(locked)), Health::Ok);
+    assert_eq!(block_on(second.health_changed(locked)), StorageHealth::Ok);
     assert_eq!(out.ack(), 0);
     let stats = second.stats();
     assert!(stats.is_balanced(), "{stats}");
@@ -72,8 +74,8 @@ fn dropping_every_end_writes_what_is_in_memory() {
     fill(&producer, 1..=10);
     drop((producer, consumer));
     // Nobody waits for the thread; the lock is free when it is done.
-    let config = patient();
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let options = patient();
+    let (producer, mut consumer, _) = open(directory.path(), options);
     recovered(&producer);
     assert_eq!(drain(&mut consumer).records.len(), 10);
     assert!(producer.close(Duration::from_secs(600)).0);
@@ -92,7 +94,7 @@ fn a_directory_that_is_gone_is_noticed() {
         let durable = block_on(producer.push_durable(kind(11), &payload(11), Durability::Power));
         assert!(matches!(durable, Err(Error::NotDurable)), "{durable:?}");
         let health = producer.health();
-        assert!(matches!(health, Health::Degraded { cause: Cause::Gone, .. }), "{health:?}");
+        assert!(matches!(health, StorageHealth::Degraded { cause: StorageProblem::Gone, .. }), "{health:?}");
         // What is in memory is delivered all the same, and told as lost to nobody.
         assert!(drain(&mut consumer).seqs().contains(&11));
         producer.close(Duration::ZERO);

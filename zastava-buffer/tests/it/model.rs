@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use zastava_buffer::{Admission, Config, Durability, Entry, Kind, Policy, WhenFull, block_on};
+use zastava_buffer::{BufferOptions, Durability, Entry, Kind, KindPolicy, PushOutcome, WhenFull, block_on};
 
 use crate::support::{check_disk, close, open, roomy, rounds, scratch};
 
@@ -27,18 +27,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn config(bytes_max: u64) -> Config {
-    let mut config = roomy(bytes_max, 4096);
-    config.ring_bytes = 16 << 10;
-    config.policies.insert(Kind(1), Policy { when_full: WhenFull::Refuse, class: 0 });
-    config.policies.insert(Kind(2), Policy { when_full: WhenFull::DropOldest, class: 1 });
-    config
+fn options(bytes_max: u64) -> BufferOptions {
+    let mut options = roomy(bytes_max, 4096);
+    options.ring_bytes = 16 << 10;
+    options.policies.insert(Kind(1), KindPolicy { when_full: WhenFull::Refuse, class: 0 });
+    options.policies.insert(Kind(2), KindPolicy { when_full: WhenFull::DropOldest, class: 1 });
+    options
 }
 
 fn run(steps: &[Step]) {
     let directory = scratch();
     let mut bytes_max = 256 << 10;
-    let (mut producer, mut consumer, _) = open(directory.path(), config(bytes_max));
+    let (mut producer, mut consumer, _) = open(directory.path(), options(bytes_max));
     let (mut accepted, mut acked, mut refused) = (0, 0, 0);
     for step in steps {
         match *step {
@@ -46,7 +46,7 @@ fn run(steps: &[Step]) {
                 // So many that segments fill up.
                 for _ in 0..20 {
                     match producer.push(Kind(kind), &vec![kind; usize::from(bytes)]) {
-                        Admission::Refused(_) => refused += 1,
+                        PushOutcome::Refused(_) => refused += 1,
                         _ => accepted += 1,
                     }
                 }
@@ -71,7 +71,7 @@ fn run(steps: &[Step]) {
                 let before = close(&producer);
                 bytes_max =
                     if matches!(step, Step::LowerCap) { (bytes_max / 2).max(128 << 10) } else { bytes_max };
-                (producer, consumer, _) = open(directory.path(), config(bytes_max));
+                (producer, consumer, _) = open(directory.path(), options(bytes_max));
                 let after = producer.stats();
                 assert_eq!((after.accepted, after.acked), (before.accepted, before.acked));
                 assert!(after.dropped.total() >= before.dropped.total());
@@ -95,6 +95,6 @@ fn run(steps: &[Step]) {
 #[test]
 fn the_books_balance_at_every_moment_of_any_life() {
     let cases = rounds("ZASTAVA_BUFFER_LIVES", 256) as u32;
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(steps in proptest::collection::vec(step(), 1..60))| run(&steps));
+    let options = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(options, |(steps in proptest::collection::vec(step(), 1..60))| run(&steps));
 }

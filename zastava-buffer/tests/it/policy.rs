@@ -1,8 +1,8 @@
 //! No room: on disk, in memory, by kind and class.
 
 use zastava_buffer::{
-    Admission, Buffer, Cause, Config, DropReason, Durability, Error, Health, Kind, Policy, Refusal, WhenFull,
-    block_on,
+    Buffer, BufferOptions, DropReason, Durability, Error, Kind, KindPolicy, PushOutcome, RefusalReason,
+    StorageHealth, StorageProblem, WhenFull, block_on,
 };
 
 use crate::support::{
@@ -12,10 +12,10 @@ use crate::support::{
 const IMPORTANT: Kind = Kind(1);
 const CHATTER: Kind = Kind(2);
 
-fn refusing() -> Config {
-    let mut config = small();
-    config.default_policy.when_full = WhenFull::Refuse;
-    config
+fn refusing() -> BufferOptions {
+    let mut options = small();
+    options.default_policy.when_full = WhenFull::Refuse;
+    options
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn the_oldest_go_by_segment_and_are_told_in_their_place() {
     let (producer, mut consumer, _) = open(directory.path(), small());
     let mut told = 0;
     for seq in 1..=2000 {
-        if let Admission::Evicted { count, .. } = producer.push(crate::support::kind(seq), &payload(seq)) {
+        if let PushOutcome::Evicted { count, .. } = producer.push(crate::support::kind(seq), &payload(seq)) {
             told += count;
         }
         block_on(producer.flush(Durability::Process)).expect("the disk works");
@@ -51,7 +51,7 @@ fn where_nothing_may_be_dropped_pushes_are_refused_until_there_is_room() {
     let directory = scratch();
     let (producer, mut consumer, _) = open(directory.path(), refusing());
     let mut accepted = 0;
-    while !matches!(producer.push(IMPORTANT, &[7; 500]), Admission::Refused(Refusal::Full)) {
+    while !matches!(producer.push(IMPORTANT, &[7; 500]), PushOutcome::Refused(RefusalReason::Full)) {
         accepted += 1;
         assert!(accepted < 100_000);
         // Until the disk is full and then memory is.
@@ -73,10 +73,10 @@ fn where_nothing_may_be_dropped_pushes_are_refused_until_there_is_room() {
 #[test]
 fn the_lower_class_goes_first_and_never_the_higher_one() {
     let directory = scratch();
-    let mut config = small();
-    config.bytes_max = 128 << 10;
-    config.policies.insert(CHATTER, Policy { when_full: WhenFull::DropOldest, class: 1 });
-    let (producer, mut consumer, _) = open(directory.path(), config.clone());
+    let mut options = small();
+    options.bytes_max = 128 << 10;
+    options.policies.insert(CHATTER, KindPolicy { when_full: WhenFull::DropOldest, class: 1 });
+    let (producer, mut consumer, _) = open(directory.path(), options.clone());
     let push = |kind, count| {
         for _ in 0..count {
             block_on(producer.push_durable(kind, &[kind.0; 500], Durability::Process))
@@ -98,29 +98,29 @@ fn the_lower_class_goes_first_and_never_the_higher_one() {
     }
     assert!(classes.is_sorted() && classes.contains(&1), "what matters more comes first: {classes:?}");
     close(&producer);
-    check_disk(directory.path(), config.bytes_max);
+    check_disk(directory.path(), options.bytes_max);
 }
 
 #[test]
 fn a_record_that_is_too_long_is_refused_alone() {
     let directory = scratch();
     let (producer, _consumer, _) = open(directory.path(), small());
-    assert_eq!(producer.push(IMPORTANT, &[0; 3001]), Admission::Refused(Refusal::TooLarge));
+    assert_eq!(producer.push(IMPORTANT, &[0; 3001]), PushOutcome::Refused(RefusalReason::TooLarge));
     let waited = block_on(producer.push_wait(IMPORTANT, &[0; 3001]));
-    assert!(matches!(waited, Err(Error::Refused(Refusal::TooLarge))));
+    assert!(matches!(waited, Err(Error::Refused(RefusalReason::TooLarge))));
     assert!(producer.push(IMPORTANT, &[0; 3000]).seq().is_some());
     let stats = producer.stats();
     assert_eq!((stats.accepted, stats.refused.count(Some(IMPORTANT), DropReason::TooLarge)), (1, 2));
     close(&producer);
-    assert_eq!(producer.push(IMPORTANT, b"late"), Admission::Refused(Refusal::Closed));
+    assert_eq!(producer.push(IMPORTANT, b"late"), PushOutcome::Refused(RefusalReason::Closed));
 }
 
 #[test]
 fn a_lowered_cap_drops_the_oldest_at_open() {
     let directory = scratch();
-    let mut config = small();
-    config.bytes_max = 1 << 20;
-    let (producer, _consumer, _) = open(directory.path(), config);
+    let mut options = small();
+    options.bytes_max = 1 << 20;
+    let (producer, _consumer, _) = open(directory.path(), options);
     fill(&producer, 1..=2000);
     close(&producer);
     let (producer, mut consumer, report) = open(directory.path(), small());
@@ -140,9 +140,9 @@ fn a_lowered_cap_drops_the_oldest_at_open() {
 
 #[test]
 fn without_a_directory_memory_keeps_what_it_can() {
-    let mut config = small();
-    (config.ring_bytes, config.record_bytes_max) = (8 << 10, 1000);
-    let (producer, mut consumer, _) = Buffer::in_memory(config).expect("needs no disk");
+    let mut options = small();
+    (options.ring_bytes, options.record_bytes_max) = (8 << 10, 1000);
+    let (producer, mut consumer, _) = Buffer::in_memory(options).expect("needs no disk");
     for seq in 1..=500 {
         assert_eq!(producer.push(crate::support::kind(seq), &payload(seq)).seq(), Some(seq));
         let stats = producer.stats();
@@ -158,27 +158,27 @@ fn without_a_directory_memory_keeps_what_it_can() {
 #[test]
 fn contradictions_are_refused_at_open() {
     let directory = scratch();
-    type Change = fn(&mut Config);
+    type Change = fn(&mut BufferOptions);
     let changes: [(&str, Change); 6] = [
-        ("bytes_max", |config| config.bytes_max = 1000),
-        ("segment_bytes", |config| config.segment_bytes = 60 << 10),
-        ("record_bytes_max", |config| config.record_bytes_max = 1 << 20),
-        ("ring_bytes", |config| config.ring_bytes = 10),
-        ("batches_max", |config| config.batches_max = 0),
-        ("class", |config| config.default_policy.class = 8),
+        ("bytes_max", |options| options.bytes_max = 1000),
+        ("segment_bytes", |options| options.segment_bytes = 60 << 10),
+        ("record_bytes_max", |options| options.record_bytes_max = 1 << 20),
+        ("ring_bytes", |options| options.ring_bytes = 10),
+        ("batches_max", |options| options.batches_max = 0),
+        ("class", |options| options.default_policy.class = 8),
     ];
     for (expected, change) in changes {
-        let mut config = small();
-        change(&mut config);
-        match Buffer::open(directory.path(), config) {
-            Err(Error::InvalidConfig { option, .. }) => assert_eq!(option, expected),
+        let mut options = small();
+        change(&mut options);
+        match Buffer::open(directory.path(), options) {
+            Err(Error::InvalidOption { option, .. }) => assert_eq!(option, expected),
             other => panic!("{expected}: {other:?}"),
         }
     }
     for bytes_max in [64 << 10, 1 << 20, 4 << 20, 1 << 40] {
-        let mut config = Config::new(bytes_max);
-        config.free_percent_min = 0;
-        let (producer, ..) = open(scratch().path(), config);
+        let mut options = BufferOptions::new(bytes_max);
+        options.free_percent_min = 0;
+        let (producer, ..) = open(scratch().path(), options);
         close(&producer);
     }
     assert!(segments(directory.path()).is_empty());
@@ -188,11 +188,11 @@ fn contradictions_are_refused_at_open() {
 fn what_is_settled_goes_before_what_is_not() {
     for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
         let directory = scratch();
-        let mut config = roomy(128 << 10, 28 << 10);
-        config.record_bytes_max = 16 << 10;
-        config.policies.insert(Kind(0), Policy { when_full, class: 0 });
-        config.policies.insert(Kind(1), Policy { when_full, class: 1 });
-        let (producer, mut consumer, _) = open(directory.path(), config);
+        let mut options = roomy(128 << 10, 28 << 10);
+        options.record_bytes_max = 16 << 10;
+        options.policies.insert(Kind(0), KindPolicy { when_full, class: 0 });
+        options.policies.insert(Kind(1), KindPolicy { when_full, class: 1 });
+        let (producer, mut consumer, _) = open(directory.path(), options);
         let push = |kind: u8, bytes| {
             block_on(producer.push_wait(Kind(kind), &vec![kind; bytes])).expect("accepted");
             flush(&producer);
@@ -213,13 +213,16 @@ fn a_cap_that_is_taken_by_what_is_set_aside_is_said() {
     std::fs::create_dir(directory.path().join("aside")).expect("created");
     std::fs::write(directory.path().join("aside/old.seg"), vec![0; 60 << 10]).expect("written");
     for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
-        let mut config = small();
-        config.default_policy.when_full = when_full;
-        let (producer, mut consumer, _) = open(directory.path(), config);
+        let mut options = small();
+        options.default_policy.when_full = when_full;
+        let (producer, mut consumer, _) = open(directory.path(), options);
         for _ in 0..3 {
             block_on(producer.push_wait(CHATTER, b"more")).expect("memory has room");
             assert!(matches!(block_on(producer.flush(Durability::Power)), Err(Error::NotDurable)));
-            assert!(matches!(producer.health(), Health::Degraded { cause: Cause::NoSpace, .. }));
+            assert!(matches!(
+                producer.health(),
+                StorageHealth::Degraded { cause: StorageProblem::NoSpace, .. }
+            ));
             assert_eq!(drain(&mut consumer).records.len(), 1, "from memory");
         }
         close(&producer);
@@ -228,9 +231,9 @@ fn a_cap_that_is_taken_by_what_is_set_aside_is_said() {
 
 #[test]
 fn memory_alone_has_room_again_when_records_are_acknowledged() {
-    let mut config = refusing();
-    (config.ring_bytes, config.record_bytes_max) = (8 << 10, 1000);
-    let (producer, mut consumer, _) = Buffer::in_memory(config).expect("needs no disk");
+    let mut options = refusing();
+    (options.ring_bytes, options.record_bytes_max) = (8 << 10, 1000);
+    let (producer, mut consumer, _) = Buffer::in_memory(options).expect("needs no disk");
     let fill = || (0..1000).take_while(|_| producer.push(CHATTER, &[0; 500]).seq().is_some()).count();
     let room = fill();
     assert!((10..20).contains(&room));
@@ -252,10 +255,10 @@ fn gaps_from_memory_are_written_and_survive() {
     let parent = scratch();
     let directory = parent.path().join("spool");
     std::fs::write(&directory, b"in the way").expect("written");
-    let mut config = small();
-    (config.ring_bytes, config.record_bytes_max) = (8 << 10, 1000);
-    config.on_unavailable = zastava_buffer::Unavailable::MemoryOnly;
-    let (producer, _consumer, report) = open(&directory, config.clone());
+    let mut options = small();
+    (options.ring_bytes, options.record_bytes_max) = (8 << 10, 1000);
+    options.on_unavailable = zastava_buffer::OnUnavailable::MemoryOnly;
+    let (producer, _consumer, report) = open(&directory, options.clone());
     assert!(report.unavailable.is_some());
     (1..=500)
         .for_each(|seq| assert!(producer.push(crate::support::kind(seq), &payload(seq)).seq().is_some()));
@@ -265,7 +268,7 @@ fn gaps_from_memory_are_written_and_survive() {
     recovered(&producer);
     flush(&producer);
     close(&producer);
-    let (producer, mut consumer, report) = open(&directory, config);
+    let (producer, mut consumer, report) = open(&directory, options);
     assert_eq!((report.pending, report.lost), (500 - lost.total(), lost.total()));
     let drained = drain(&mut consumer);
     assert_eq!((drained.lost(), drained.gaps.len()), (lost.total(), 1));

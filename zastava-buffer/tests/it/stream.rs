@@ -11,11 +11,14 @@ fn seqs(batch: &zastava_buffer::Batch) -> Vec<u64> {
 #[test]
 fn records_come_once_in_order_over_several_openings() {
     let directory = scratch();
-    for life in 0..5 {
+    for session in 0..5 {
         let (producer, mut consumer, report) = open(directory.path(), small());
-        assert_eq!((report.pending, report.lost, report.unclean), (if life > 0 { 30 } else { 0 }, 0, false));
-        fill(&producer, life * 60 + 1..=life * 60 + 60);
-        let (mut taken, goal) = (0, if life > 0 { 60 } else { 30 });
+        assert_eq!(
+            (report.pending, report.lost, report.unclean),
+            (if session > 0 { 30 } else { 0 }, 0, false)
+        );
+        fill(&producer, session * 60 + 1..=session * 60 + 60);
+        let (mut taken, goal) = (0, if session > 0 { 60 } else { 30 });
         while taken < goal {
             let batch = block_on(consumer.next_batch((goal - taken).min(10), 1 << 20)).expect("open");
             let entries = batch.entries().len();
@@ -58,9 +61,9 @@ fn a_batch_that_is_let_go_comes_again_and_says_so() {
 #[test]
 fn batches_out_are_acknowledged_in_order() {
     let directory = scratch();
-    let mut config = small();
-    config.batches_max = 3;
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let mut options = small();
+    options.batches_max = 3;
+    let (producer, mut consumer, _) = open(directory.path(), options);
     fill(&producer, 1..=10);
     let mut batches: Vec<_> =
         (0..3).map(|_| block_on(consumer.next_batch(2, 1 << 20)).expect("open")).collect();
@@ -106,9 +109,9 @@ fn a_durable_push_says_what_it_reached() {
 #[test]
 fn after_a_full_drain_a_segment_is_left_at_most() {
     let directory = scratch();
-    let mut config = small();
-    config.bytes_max = 1 << 20;
-    let (producer, mut consumer, _) = open(directory.path(), config);
+    let mut options = small();
+    options.bytes_max = 1 << 20;
+    let (producer, mut consumer, _) = open(directory.path(), options);
     fill(&producer, 1..=2000);
     drain(&mut consumer).assert_genuine();
     assert_eq!(close(&producer).disk_bytes, 8192, "the cursor");

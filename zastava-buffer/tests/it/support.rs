@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use zastava_buffer::{
-    Buffer, Commit, Config, Consumer, Disk, Durability, Entry, Gap, Health, Kind, OpenReport, Producer,
-    Record, Removal, Stats, Store, StoredFile, Unavailable, block_on,
+    Buffer, BufferOptions, Commit, Consumer, Disk, Durability, Entry, Gap, Kind, OnUnavailable, OpenReport,
+    Producer, Record, Removal, Stats, StorageHealth, Store, StoredFile, block_on,
 };
 
 /// A directory in memory where there is one: sweeps open thousands of buffers.
@@ -19,30 +19,30 @@ pub(crate) fn scratch() -> TempDir {
 }
 
 /// The smallest cap, with segments of one block.
-pub(crate) fn small() -> Config {
-    let mut config = Config::new(64 << 10);
-    (config.segment_bytes, config.record_bytes_max) = (4096, 3000);
-    config.commit = Commit::Group { records_max: u32::MAX, interval: Duration::from_millis(1) };
-    config.free_percent_min = 0;
-    config
+pub(crate) fn small() -> BufferOptions {
+    let mut options = BufferOptions::new(64 << 10);
+    (options.segment_bytes, options.record_bytes_max) = (4096, 3000);
+    options.commit = Commit::Group { records_max: u32::MAX, interval: Duration::from_millis(1) };
+    options.free_percent_min = 0;
+    options
 }
 
-pub(crate) fn open(directory: &Path, config: Config) -> (Producer, Consumer, OpenReport) {
-    Buffer::open(directory, config).expect("the directory opens")
+pub(crate) fn open(directory: &Path, options: BufferOptions) -> (Producer, Consumer, OpenReport) {
+    Buffer::open(directory, options).expect("the directory opens")
 }
 
 /// The same with more room.
-pub(crate) fn roomy(bytes_max: u64, segment_bytes: u64) -> Config {
-    let mut config = small();
-    (config.bytes_max, config.segment_bytes) = (bytes_max, segment_bytes);
-    config
+pub(crate) fn roomy(bytes_max: u64, segment_bytes: u64) -> BufferOptions {
+    let mut options = small();
+    (options.bytes_max, options.segment_bytes) = (bytes_max, segment_bytes);
+    options
 }
 
 /// The same for a process that does not wait for its predecessor.
-pub(crate) fn patient() -> Config {
-    let mut config = small();
-    config.on_unavailable = Unavailable::MemoryOnly;
-    config
+pub(crate) fn patient() -> BufferOptions {
+    let mut options = small();
+    options.on_unavailable = OnUnavailable::MemoryOnly;
+    options
 }
 
 /// A record that tells its number, so that no other can pass for it.
@@ -59,7 +59,7 @@ pub(crate) fn kind(seq: u64) -> Kind {
 /// what was last seen.
 pub(crate) fn recovered(producer: &Producer) {
     let mut seen = producer.health();
-    while seen != Health::Ok {
+    while seen != StorageHealth::Ok {
         seen = block_on(producer.health_changed(seen));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use zastava_buffer::{Buffer, Config, Kind};
+use zastava_buffer::{Buffer, BufferOptions, Kind};
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, KindStyle, Runtime, RuntimeEvent, RuntimeEventEnvelope, Workload};
 use zastava_observer::{Accounting, ObserverOptions};
@@ -30,7 +30,7 @@ fn event(number: usize) -> Vec<u8> {
 
 /// What an earlier run left in the buffer.
 fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u8>>) {
-    let mut settings = Config::new(options.buffer.disk_bytes_max);
+    let mut settings = BufferOptions::new(options.buffer.disk_bytes_max);
     settings.free_percent_min = 0;
     let (producer, _, _) = Buffer::open(&options.buffer.path, settings).expect("can be opened");
     for event in events {

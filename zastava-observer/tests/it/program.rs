@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use zastava_buffer::{Buffer, Config, Entry, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Entry, block_on};
 use zastava_core::telemetry::METRICS;
 
 use crate::support::{Process, QUICK, Stage, sleep_path, within};
@@ -147,7 +147,7 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
 
 /// The ids of the events that wait in a buffer that nobody holds.
 fn waiting_ids(path: &Path) -> Vec<String> {
-    let opened = Buffer::open(path, Config::default());
+    let opened = Buffer::open(path, BufferOptions::default());
     let (producer, mut consumer, _) = opened.expect("the lock died with its holder");
     let id =
         |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("is JSON")["event"]["eventId"].clone();

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::entry::Kind;
 use crate::error::Error;
 use crate::format::{CURSOR_BYTES, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, TRAILER_BYTES};
+use crate::kind::Kind;
 
 /// Smallest cap of one class: 64 KiB.
 pub const BYTES_MAX_MIN: u64 = 64 << 10;
@@ -38,7 +38,7 @@ pub(crate) fn blocks(len: u64) -> u64 {
 /// decision: the cap, the memory, and the [policy](Self::policies) of each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Config {
+pub struct BufferOptions {
     /// Cap on the disk space of all files of the buffer, each counted in whole blocks of 4 KiB, with what is
     /// reserved. At least [`BYTES_MAX_MIN`] a class; 64 MiB by default. For a volume with its own limit stay
     /// below that limit. It may be lowered between two openings: the oldest records are then dropped.
@@ -48,9 +48,9 @@ pub struct Config {
     /// The same as a number of records; no bound by default.
     pub ring_records: u64,
     /// What happens when there is no room, by kind.
-    pub policies: BTreeMap<Kind, Policy>,
+    pub policies: BTreeMap<Kind, KindPolicy>,
     /// The policy of all other kinds; drop oldest, class 0 by default.
-    pub default_policy: Policy,
+    pub default_policy: KindPolicy,
     /// When records are made to survive a power cut; every 100 ms at most by default.
     pub commit: Commit,
     /// Length at which a segment ends and the next begins. Space is freed by whole segments, so this is also
@@ -61,7 +61,7 @@ pub struct Config {
     /// [`RECORD_BYTES_LIMIT`].
     pub record_bytes_max: usize,
     /// What to do at open when another process holds the directory, or it cannot be used.
-    pub on_unavailable: Unavailable,
+    pub on_unavailable: OnUnavailable,
     /// How many batches may be out at once; 1 by default. They are acknowledged in order.
     pub batches_max: usize,
     /// New segments are made only where the file system keeps this part of its space free; 12 by default, since a
@@ -72,7 +72,7 @@ pub struct Config {
 /// What happens to a kind when there is no room, and how much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "two decisions, written down by every caller")]
-pub struct Policy {
+pub struct KindPolicy {
     /// What a push of this kind does when there is no room.
     pub when_full: WhenFull,
     /// 0 matters most. Each class has its own numbers, segments and order; lower classes are dropped first,
@@ -109,7 +109,7 @@ pub enum Commit {
 /// What to do at open when the directory cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unavailable {
+pub enum OnUnavailable {
     /// Opening fails.
     Fail,
     /// Records are kept in memory, and the directory is tried again until it can be used. A process that waits
@@ -117,7 +117,7 @@ pub enum Unavailable {
     MemoryOnly,
 }
 
-impl Config {
+impl BufferOptions {
     /// The defaults for a cap of `bytes_max`.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
@@ -130,17 +130,17 @@ impl Config {
             ring_bytes: RING_BYTES_DEFAULT,
             ring_records: u64::MAX,
             policies: BTreeMap::new(),
-            default_policy: Policy { when_full: WhenFull::DropOldest, class: 0 },
+            default_policy: KindPolicy { when_full: WhenFull::DropOldest, class: 0 },
             commit: Commit::Group { records_max: u32::MAX, interval: Duration::from_millis(100) },
             segment_bytes,
             record_bytes_max,
-            on_unavailable: Unavailable::Fail,
+            on_unavailable: OnUnavailable::Fail,
             batches_max: 1,
             free_percent_min: 12,
         }
     }
 
-    pub(crate) fn policy(&self, kind: Kind) -> Policy {
+    pub(crate) fn policy(&self, kind: Kind) -> KindPolicy {
         self.policies.get(&kind).copied().unwrap_or(self.default_policy)
     }
 
@@ -193,7 +193,7 @@ impl Config {
     }
 }
 
-impl Default for Config {
+impl Default for BufferOptions {
     fn default() -> Self {
         Self::new(64 << 20)
     }
@@ -205,5 +205,5 @@ fn record_room(segment_bytes: u64) -> u64 {
 }
 
 fn within(option: &'static str, value: u64, min: u64, max: u64) -> Result<(), Error> {
-    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::InvalidConfig { option, value, min, max }) }
+    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::InvalidOption { option, value, min, max }) }
 }

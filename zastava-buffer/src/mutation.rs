@@ -2,7 +2,7 @@
 //! is a constant `false`.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
+pub(crate) enum Mutation {
     NoPayloadChecksum,
     OneCursorSlot,
     NoDataSync,
@@ -15,12 +15,12 @@ pub(crate) enum Mistake {
 
 #[cfg(test)]
 thread_local! {
-    static PLANTED: std::cell::Cell<Option<Mistake>> = const { std::cell::Cell::new(None) };
+    static PLANTED: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
 }
 
 #[cfg(test)]
-pub(crate) fn plant(mistake: Option<Mistake>) {
-    PLANTED.set(mistake);
+pub(crate) fn plant(mutation: Option<Mutation>) {
+    PLANTED.set(mutation);
 }
 
 #[cfg(test)]
@@ -29,11 +29,11 @@ pub(crate) fn is_any_planted() -> bool {
 }
 
 #[cfg(test)]
-pub(crate) fn planted(mistake: Mistake) -> bool {
-    PLANTED.get() == Some(mistake)
+pub(crate) fn is_planted(mutation: Mutation) -> bool {
+    PLANTED.get() == Some(mutation)
 }
 
 #[cfg(not(test))]
-pub(crate) const fn planted(_: Mistake) -> bool {
+pub(crate) const fn is_planted(_: Mutation) -> bool {
     false
 }
