@@ -85,8 +85,8 @@ impl Snapshot {
     }
 
     /// What told of the workloads.
-    fn engine(&self) -> &str {
-        self.events.last().map_or("none yet", |envelope| &envelope.event.runtime.engine)
+    fn engine(&self) -> String {
+        self.events.last().map_or("none yet".to_owned(), |envelope| envelope.event.engine.name.to_string())
     }
 
     fn libraries(&self) -> usize {
@@ -152,7 +152,7 @@ impl Snapshot {
             out,
             "<p>Engine: <b>{}</b>. Tokens issued: <b>{}</b>. Events accepted by Scanner: <b>{}</b> ({}), {} repeated. \
              Libraries seen: {}. Policy requests: {}. <a href=\"/metrics\">Metrics</a></p>",
-            escaped(self.engine()),
+            escaped(&self.engine()),
             self.counts.tokens_issued,
             self.counts.events_accepted,
             escaped(&kinds.join(", ")),

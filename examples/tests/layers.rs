@@ -10,11 +10,21 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("stellaops-zastava-buffer", &[]),
     ("stellaops-zastava-authority", &["stellaops-zastava-core"]),
     ("stellaops-zastava-sandbox", &["stellaops-zastava-authority", "stellaops-zastava-core"]),
-    ("stellaops-zastava-observer", &["stellaops-zastava-authority", "stellaops-zastava-buffer", "stellaops-zastava-core", "stellaops-zastava-elf"]),
+    (
+        "stellaops-zastava-observer",
+        &[
+            "stellaops-zastava-authority",
+            "stellaops-zastava-buffer",
+            "stellaops-zastava-core",
+            "stellaops-zastava-elf",
+        ],
+    ),
     ("stellaops-zastava-admission", &["stellaops-zastava-authority", "stellaops-zastava-core"]),
 ];
-const IN_TESTS_ONLY: [(&str, &str); 2] =
-    [("stellaops-zastava-observer", "stellaops-zastava-sandbox"), ("stellaops-zastava-admission", "stellaops-zastava-sandbox")];
+const IN_TESTS_ONLY: [(&str, &str); 2] = [
+    ("stellaops-zastava-observer", "stellaops-zastava-sandbox"),
+    ("stellaops-zastava-admission", "stellaops-zastava-sandbox"),
+];
 /// Use any crate, and nothing uses them.
 const LEAVES: [&str; 5] =
     ["zastava-examples", "zastava-benches", "zastava-deploy-tests", "zastava-e2e", "xtask"];

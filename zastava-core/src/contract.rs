@@ -14,8 +14,9 @@ pub use decision::{
     AdmissionDecision, AdmissionDecisionEnvelope, Decision, ImageDecision, PolicyVerdict, Rekor,
 };
 pub use event::{
-    Attestation, Delta, EntryTrace, EventKind, EventKindError, Evidence, KindStyle, LoadedLibrary, NewBinary,
-    Owner, Posture, Process, Runtime, RuntimeEvent, RuntimeEventEnvelope, Workload, event_id,
+    Attestation, Delta, EngineIdentity, EntryTrace, EventKind, EventKindError, Evidence, KindStyle,
+    LoadedLibrary, NewBinary, Owner, Posture, Process, RuntimeEvent, RuntimeEventEnvelope, Workload,
+    event_id,
 };
 pub use policy::{EventsAccepted, ImageResult, PolicyRequest, PolicyResponse, Problem, encode_batch};
 pub use version::{SchemaVersion, SchemaVersionError};

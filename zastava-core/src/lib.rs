@@ -46,3 +46,5 @@ pub mod scanner;
 pub mod secret;
 #[cfg(feature = "platform")]
 pub mod telemetry;
+#[cfg(feature = "platform")]
+pub mod vocabulary;

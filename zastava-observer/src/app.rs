@@ -12,11 +12,12 @@ use zastava_authority::RuntimeCore;
 use zastava_core::contract::RuntimeEvent;
 use zastava_core::program::{Check, Health, Shutdown};
 use zastava_core::telemetry::{Gauge, SOURCE_UP, Telemetry};
+use zastava_core::vocabulary::Engine;
 
 use self::observe::Observer;
 use crate::Error;
 use crate::mounts::Mounts;
-use crate::options::{Engine, ObserverOptions};
+use crate::options::{EngineChoice, ObserverOptions};
 use crate::outbox::{Accounting, Outbox};
 use crate::process::ProcTree;
 use crate::runtime::{Changes, ContainerRuntime, Containerd, Host, SourceCondition};
@@ -159,7 +160,7 @@ impl Drop for Task {
 /// path is a mistake to be told at once.
 fn open_tree(options: &ObserverOptions) -> Result<ProcTree, Error> {
     let root = &options.proc_root_path;
-    if options.engine == Engine::Host || root.join("stat").exists() {
+    if options.engine == EngineChoice::Only(Engine::Host) || root.join("stat").exists() {
         ProcTree::open(root)
     } else {
         Ok(ProcTree::missing(root))
@@ -186,10 +187,10 @@ async fn choose_source(
     let sockets = options.containerd_sockets();
     let containerd = Containerd::new(sockets, tree.clone(), options.poll_interval, arguments_max);
     let use_containerd = match options.engine {
-        Engine::Containerd => true,
-        Engine::Auto => containerd.answers().await,
+        EngineChoice::Only(Engine::Containerd) => true,
+        EngineChoice::Auto => containerd.answers().await,
         // The two engines that are not built are refused with the configuration.
-        Engine::Host | Engine::CriO | Engine::Docker => false,
+        EngineChoice::Only(_) => false,
     };
     if use_containerd {
         ("containerd", Box::new(containerd))

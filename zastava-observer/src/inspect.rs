@@ -6,6 +6,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::contract::{
     EventKind, KindStyle, LoadedLibrary, Process, RuntimeEvent, RuntimeEventEnvelope, event_id,
 };
+use zastava_core::vocabulary::{Annotation, Signal};
 
 use crate::process::{CaptureError, ProcessFacts};
 use crate::runtime::{Container, evidence};
@@ -43,7 +44,7 @@ impl Observed {
                 event.loaded_libs.clone_from(&facts.libraries);
                 event.evidence.extend_from_slice(&facts.evidence);
             }
-            Err(error) => event.evidence.push(evidence("proc", with_cause(error))),
+            Err(error) => event.evidence.push(evidence(Signal::Proc, with_cause(error))),
         }
         event.process = Some(process);
         event
@@ -55,7 +56,7 @@ impl Observed {
         let mut event = self.event(EventKind::ContainerStop, container, at);
         event.process = Some(Process { pid: container.pid, ..Process::default() });
         if let Some(status) = exit_status {
-            event.annotations.insert("exitStatus".to_owned(), status.to_string());
+            event.annotate(Annotation::ExitStatus, status.to_string());
         }
         event
     }
@@ -94,16 +95,17 @@ pub(crate) fn encode(event: RuntimeEvent, style: KindStyle, bytes_max: usize) ->
             return Some(json);
         }
         let event = &mut envelope.event;
-        event.evidence.retain(|evidence| evidence.signal != "event.size");
+        event.evidence.retain(|evidence| evidence.signal != Signal::EventSize);
         if event.loaded_libs.is_empty() {
             let process = event.process.as_mut().filter(|process| !process.entrypoint.is_empty())?;
             process.entrypoint.clear();
-            event.evidence.push(evidence("event.size", "libraries and entrypoint are left out"));
+            event.evidence.push(evidence(Signal::EventSize, "libraries and entrypoint are left out"));
         } else {
             let kept: Vec<LoadedLibrary> = event.loaded_libs.drain(..event.loaded_libs.len() / 2).collect();
-            event
-                .evidence
-                .push(evidence("event.size", format!("{} libraries are left out", libraries - kept.len())));
+            event.evidence.push(evidence(
+                Signal::EventSize,
+                format!("{} libraries are left out", libraries - kept.len()),
+            ));
             event.loaded_libs = kept;
         }
     }
@@ -112,7 +114,8 @@ pub(crate) fn encode(event: RuntimeEvent, style: KindStyle, bytes_max: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zastava_core::contract::{Runtime, Workload};
+    use zastava_core::contract::{EngineIdentity, Workload};
+    use zastava_core::vocabulary::{Engine, Platform};
 
     fn container() -> Container {
         Container {
@@ -122,8 +125,8 @@ mod tests {
             start_ticks: Some(99),
             started_at: None,
             cgroup: None,
-            runtime: Runtime::default(),
-            workload: Workload::default(),
+            runtime: EngineIdentity::new(Engine::Host),
+            workload: Workload::new(Platform::Vm),
             entrypoint: Vec::new(),
             evidence: Vec::new(),
         }
@@ -153,7 +156,7 @@ mod tests {
     fn a_process_that_could_not_be_read_has_its_reason_in_the_event() {
         let event = observed("b").start(&container(), Timestamp::UNIX_EPOCH, Err(&CaptureError::Ended));
         assert_eq!(event.process.as_ref().and_then(|process| process.build_id.as_ref()), None);
-        assert_eq!(event.evidence, [evidence("proc", "the process ended before it could be read")]);
+        assert_eq!(event.evidence, [evidence(Signal::Proc, "the process ended before it could be read")]);
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
         let json = encode(event.clone(), KindStyle::Pascal, 4096).expect("fits");
         let read: RuntimeEventEnvelope = serde_json::from_slice(&json).expect("is an envelope");
         assert_eq!(read.event.loaded_libs.len(), 16);
-        assert!(read.event.evidence.contains(&evidence("event.size", "48 libraries are left out")));
+        assert!(read.event.evidence.contains(&evidence(Signal::EventSize, "48 libraries are left out")));
         assert!(encode(event, KindStyle::Pascal, 100).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Watches the workloads of a node and sends what really runs in them to Scanner, without losing an
 //! event silently.
 //!
-//! A source ([containerd's API](Engine::Containerd), or [the host's processes](Engine::Host)) tells
+//! A source ([containerd's API](EngineChoice), or [the host's processes](EngineChoice)) tells
 //! which workloads run. The tracker turns that into starts and stops. Each start is inspected
 //! through one descriptor of its `/proc/<pid>`: entrypoint, build-id of the executable, mapped
 //! libraries with their hashes. The event goes to a crash-safe buffer on disk and from there to
@@ -45,7 +45,7 @@ pub use app::{App, Books, Events};
 pub use error::Error;
 pub use inspect::Observed;
 pub use options::{
-    CollectOptions, Engine, EventBufferOptions, ObserverOptions, PublishOptions, RuntimeEndpoint,
+    CollectOptions, EngineChoice, EventBufferOptions, ObserverOptions, PublishOptions, RuntimeEndpoint,
 };
 pub use outbox::Accounting;
 pub use process::{

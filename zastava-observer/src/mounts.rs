@@ -11,8 +11,9 @@ use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 use zastava_core::program::Health;
 use zastava_core::telemetry::{Gauge, OBSERVER_MOUNT_UP, Telemetry};
+use zastava_core::vocabulary::Engine;
 
-use crate::options::{Engine, ObserverOptions};
+use crate::options::{EngineChoice, ObserverOptions};
 
 /// The mounts that these options need, each with its state.
 #[derive(Clone, Debug)]
@@ -111,7 +112,7 @@ fn needed(options: &ObserverOptions) -> Vec<Mount> {
             "events wait in memory alone and are lost with the process",
         ),
     ];
-    if matches!(options.engine, Engine::Auto | Engine::Containerd) {
+    if matches!(options.engine, EngineChoice::Auto | EngineChoice::Only(Engine::Containerd)) {
         let sockets = options.containerd_sockets();
         mounts.push(mount("socket", sockets, readable, "containers are not seen"));
         let state = vec![options.runtime_state_path.clone()];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zastava_core::config::{ByteSize, Section, SettingValue};
 use zastava_core::contract::KindStyle;
 use zastava_core::options::{BackendOptions, Component, HealthOptions, RuntimeOptions};
+use zastava_core::vocabulary::Engine;
 
 /// Where probes and metrics are answered when nobody says.
 const HEALTH_PORT: u16 = 9101;
@@ -31,8 +32,8 @@ pub struct ObserverOptions {
     pub runtime: RuntimeOptions,
     /// The node's name; stands in every event.
     pub node_name: String,
-    /// What is asked for workloads.
-    pub engine: Engine,
+    /// Which engine is asked for workloads.
+    pub engine: EngineChoice,
     /// Sockets of container runtimes, in the order of trying.
     pub runtimes: Vec<RuntimeEndpoint>,
     /// Where the node's `/proc` is mounted.
@@ -62,7 +63,7 @@ impl ObserverOptions {
         root.skip("webhook");
         let runtime = RuntimeOptions::read(&root.section("runtime")).map(as_observer);
         let section = root.section("observer");
-        let engine = Engine::read(&section);
+        let engine = EngineChoice::read(&section);
         let backend = BackendOptions::read(&section.section("backend"));
         let node_name = section.value("nodeName", node_name());
         let runtimes = read_runtimes(&section);
@@ -103,54 +104,47 @@ impl ObserverOptions {
     }
 }
 
-/// What is asked for workloads.
+/// Which engine is asked for workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Engine {
+pub enum EngineChoice {
     /// containerd when its socket answers, else the host's processes.
     Auto,
-    /// containerd's own API.
-    Containerd,
-    /// The host's processes: services, and what sessions run.
-    Host,
-    /// Not built yet; naming it is a fault of the configuration.
-    CriO,
-    /// Not built yet; naming it is a fault of the configuration.
-    Docker,
+    /// This engine.
+    Only(Engine),
 }
 
-impl Engine {
+impl EngineChoice {
     fn read(section: &Section<'_>) -> Self {
-        let engine = section.value("engine", Self::Auto);
-        engine.refuse_unbuilt(section);
-        engine
-    }
-
-    fn refuse_unbuilt(self, section: &Section<'_>) {
-        if matches!(self, Self::CriO | Self::Docker) {
-            let name = self.show();
-            section.conflict("engine", format!("{name} is not built yet; auto, containerd and host are"));
+        let choice = section.value("engine", Self::Auto);
+        if let Self::Only(engine) = choice {
+            refuse_unbuilt(engine, section);
         }
+        choice
     }
 }
 
-impl SettingValue for Engine {
+impl SettingValue for EngineChoice {
     const FORM: &'static str = "auto, containerd, cri-o, docker or host";
 
     fn parse(text: &str) -> Option<Self> {
-        let known = [Self::Auto, Self::Containerd, Self::Host, Self::CriO, Self::Docker];
-        known.into_iter().find(|engine| engine.show() == text)
+        match text {
+            "auto" => Some(Self::Auto),
+            engine => engine.parse().ok().map(Self::Only),
+        }
     }
 
     fn show(&self) -> String {
         match self {
-            Self::Auto => "auto",
-            Self::Containerd => "containerd",
-            Self::Host => "host",
-            Self::CriO => "cri-o",
-            Self::Docker => "docker",
+            Self::Auto => "auto".to_owned(),
+            Self::Only(engine) => engine.to_string(),
         }
-        .to_owned()
+    }
+}
+
+fn refuse_unbuilt(engine: Engine, section: &Section<'_>) {
+    if !matches!(engine, Engine::Containerd | Engine::Host) {
+        section.conflict("engine", format!("{engine} is not built yet; auto, containerd and host are"));
     }
 }
 
@@ -190,7 +184,7 @@ fn read_runtimes(section: &Section<'_>) -> Vec<RuntimeEndpoint> {
             let engine: Option<Engine> = item.required("engine");
             let socket: Option<UnixSocket> = item.required("endpoint");
             if let Some(engine) = engine {
-                engine.refuse_unbuilt(&item);
+                refuse_unbuilt(engine, &item);
             }
             item.finish();
             Some(RuntimeEndpoint { engine: engine?, socket: socket?.0 })

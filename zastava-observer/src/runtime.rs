@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::{Evidence, Runtime, Workload};
+use zastava_core::contract::{EngineIdentity, Evidence, Workload};
 use zastava_core::program::Check;
 use zastava_core::telemetry::Gauge;
+use zastava_core::vocabulary::Signal;
 
 pub(crate) use containerd::Containerd;
 pub(crate) use host::Host;
@@ -37,7 +38,7 @@ pub struct Container {
     /// What its cgroup path must contain, where the engine says so.
     pub cgroup: Option<String>,
     /// Which engine, and which version of it.
-    pub runtime: Runtime,
+    pub runtime: EngineIdentity,
     /// What it is, for the event.
     pub workload: Workload,
     /// Program and arguments as its specification has them; empty where there is none.
@@ -151,6 +152,6 @@ impl SourceCondition {
     }
 }
 
-pub(crate) fn evidence(signal: &str, value: impl Into<String>) -> Evidence {
-    Evidence { signal: signal.to_owned(), value: value.into() }
+pub(crate) fn evidence(signal: Signal, value: impl Into<String>) -> Evidence {
+    Evidence::new(signal, value)
 }

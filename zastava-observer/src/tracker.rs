@@ -152,7 +152,8 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zastava_core::contract::{Runtime, Workload};
+    use zastava_core::contract::{EngineIdentity, Workload};
+    use zastava_core::vocabulary::{Engine, Platform};
 
     fn container(id: &str, pid: u32) -> Container {
         Container {
@@ -162,8 +163,8 @@ mod tests {
             start_ticks: Some(u64::from(pid)),
             started_at: None,
             cgroup: None,
-            runtime: Runtime::default(),
-            workload: Workload::default(),
+            runtime: EngineIdentity::new(Engine::Host),
+            workload: Workload::new(Platform::Vm),
             entrypoint: Vec::new(),
             evidence: Vec::new(),
         }

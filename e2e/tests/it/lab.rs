@@ -46,7 +46,14 @@ impl Lab {
             .args(["xtask", "images", "--platform", "linux/amd64", "--output"])
             .arg(&output));
         // Section 7 of the runbook uses it.
-        run(Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "stellaops-zastava-elf", "--features", "cli"]));
+        run(Command::new(env!("CARGO")).args([
+            "build",
+            "--quiet",
+            "-p",
+            "stellaops-zastava-elf",
+            "--features",
+            "cli",
+        ]));
         let images = fs::read_to_string(output.join("images.json")).expect("images.json is there");
         let images: Value = serde_json::from_str(&images).expect("is JSON");
         let cluster = Cluster::start(&options, Lifetime::Handle).expect("the cluster starts");

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::version::SchemaVersion;
 use crate::clock::Timestamp;
+use crate::vocabulary::{Annotation, Engine, Platform, Signal, Word};
 
 /// `{"schemaVersion": "zastava.runtime.event@v1.0", "event": {…}}`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +61,8 @@ pub struct RuntimeEvent {
     /// The node's name; Scanner limits the rate by it.
     pub node: String,
     /// What runs the workload.
-    pub runtime: Runtime,
+    #[serde(rename = "runtime")]
+    pub engine: EngineIdentity,
     /// What it happened to.
     pub workload: Workload,
     /// The workload's main process, as far as it could be read.
@@ -92,7 +94,7 @@ impl RuntimeEvent {
         kind: EventKind,
         tenant: String,
         node: String,
-        runtime: Runtime,
+        engine: EngineIdentity,
         workload: Workload,
     ) -> Self {
         Self {
@@ -101,7 +103,7 @@ impl RuntimeEvent {
             kind,
             tenant,
             node,
-            runtime,
+            engine,
             workload,
             process: None,
             loaded_libs: Vec::new(),
@@ -110,6 +112,11 @@ impl RuntimeEvent {
             evidence: Vec::new(),
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// Adds an annotation of the vocabulary.
+    pub fn annotate(&mut self, key: Annotation, value: impl Into<String>) {
+        self.annotations.insert(key.to_string(), value.into());
     }
 }
 
@@ -134,7 +141,7 @@ impl Serialize for Styled<'_> {
         out.serialize_field("kind", event.kind.name(self.style))?;
         out.serialize_field("tenant", &event.tenant)?;
         out.serialize_field("node", &event.node)?;
-        out.serialize_field("runtime", &event.runtime)?;
+        out.serialize_field("runtime", &event.engine)?;
         out.serialize_field("workload", &event.workload)?;
         if let Some(process) = &event.process {
             out.serialize_field("process", process)?;
@@ -259,21 +266,30 @@ impl<'de> Deserialize<'de> for EventKind {
 }
 
 /// What runs the workload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Runtime {
-    /// `containerd`, `cri-o`, `docker` or `host`.
-    pub engine: String,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineIdentity {
+    /// Which engine.
+    #[serde(rename = "engine")]
+    pub name: Word<Engine>,
     /// The engine's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
+impl EngineIdentity {
+    /// An engine whose version is not known.
+    #[must_use]
+    pub fn new(name: Engine) -> Self {
+        Self { name: name.into(), version: None }
+    }
+}
+
 /// What an event happened to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// `kubernetes`, `docker` or `vm`.
-    pub platform: String,
+    /// What the workload belongs to.
+    pub platform: Word<Platform>,
     /// Kubernetes namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
@@ -292,6 +308,22 @@ pub struct Workload {
     /// What made the workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+}
+
+impl Workload {
+    /// A workload of which only the platform is known.
+    #[must_use]
+    pub fn new(platform: Platform) -> Self {
+        Self {
+            platform: platform.into(),
+            namespace: None,
+            pod: None,
+            container: None,
+            container_id: None,
+            image_ref: None,
+            owner: None,
+        }
+    }
 }
 
 /// What made a workload, such as a ReplicaSet.
@@ -404,11 +436,19 @@ pub struct NewBinary {
     pub sha256: String,
 }
 
-/// Where a fact came from, such as `procfs.maps` or `cri.task.inspect`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a fact came from, or why it is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The source's name.
-    pub signal: String,
-    /// What it said.
+    /// What the fact was read from.
+    pub signal: Word<Signal>,
+    /// What it said, or the reason.
     pub value: String,
+}
+
+impl Evidence {
+    /// Evidence of a listed signal.
+    #[must_use]
+    pub fn new(signal: Signal, value: impl Into<String>) -> Self {
+        Self { signal: signal.into(), value: value.into() }
+    }
 }

@@ -7,3 +7,4 @@ mod health;
 mod image;
 mod scanner;
 mod telemetry;
+mod vocabulary;

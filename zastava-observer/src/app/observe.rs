@@ -11,6 +11,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::contract::RuntimeEvent;
 use zastava_core::program::Shutdown;
 use zastava_core::telemetry::{Counter, Gauge, OBSERVER_INSPECTIONS, OBSERVER_WORKLOADS, Telemetry};
+use zastava_core::vocabulary::{Annotation, Engine};
 
 use crate::inspect::{Observed, encode};
 use crate::options::ObserverOptions;
@@ -169,8 +170,8 @@ impl Inspector {
             }
         };
         // The host is only ever listed; elsewhere it says that the engine's own word is missing.
-        if *reconciled && container.runtime.engine != "host" {
-            event.annotations.insert("reconciled".to_owned(), "true".to_owned());
+        if *reconciled && container.runtime.name != Engine::Host {
+            event.annotate(Annotation::Reconciled, "true");
         }
         event
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
+use zastava_core::vocabulary::Signal;
 
 use super::arguments::cap_arguments;
 use super::files::{FileVersion, Files};
@@ -179,7 +180,7 @@ impl Capture<'_> {
                     .collect()
             }
             Err(error) => {
-                self.tell("proc.cmdline", reason(&error));
+                self.tell(Signal::ProcCmdline, reason(&error));
                 Vec::new()
             }
         }
@@ -191,24 +192,24 @@ impl Capture<'_> {
             Ok(path) => {
                 let text = bounded(&path.to_string_lossy());
                 match text.strip_suffix(" (deleted)") {
-                    Some(path) => self.tell("proc.exe.deleted", path.to_owned()),
-                    None => self.tell("proc.exe", text),
+                    Some(path) => self.tell(Signal::ProcExeDeleted, path.to_owned()),
+                    None => self.tell(Signal::ProcExe, text),
                 }
             }
-            Err(error) => self.tell("proc.exe", reason(&error)),
+            Err(error) => self.tell(Signal::ProcExe, reason(&error)),
         }
         let opened = self.process.executable().and_then(|file| Ok((FileVersion::of(&file)?, file)));
         let (version, file) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                self.tell("elf.build-id", reason(&error));
+                self.tell(Signal::ElfBuildId, reason(&error));
                 return (None, None);
             }
         };
         match self.reader.files.build_id(version, file) {
             Ok(id) => (Some(version), Some(id)),
             Err(reason) => {
-                self.tell("elf.build-id", bounded(&reason));
+                self.tell(Signal::ElfBuildId, bounded(&reason));
                 (Some(version), None)
             }
         }
@@ -223,14 +224,14 @@ impl Capture<'_> {
             Ok((now, path)) if !now.is_ended() && path.as_deref() != cgroup => Err(CaptureError::OtherCgroup),
             Ok(_) => Ok(()),
             Err(error) if is_ended(&error) => {
-                self.tell("proc.stat", "ended while it was read".to_owned());
+                self.tell(Signal::ProcStat, "ended while it was read".to_owned());
                 Ok(())
             }
             Err(error) => Err(CaptureError::Unreadable(error)),
         }
     }
 
-    fn tell(&mut self, signal: &str, value: String) {
+    fn tell(&mut self, signal: Signal, value: String) {
         self.evidence.push(evidence(signal, value));
     }
 }

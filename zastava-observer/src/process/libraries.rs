@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
+use zastava_core::vocabulary::Signal;
 
 use super::capture::{bounded, reason};
 use super::files::{FileVersion, Files, HashMiss};
@@ -34,18 +35,18 @@ impl Libraries<'_> {
         let content = match self.process.read("maps", MAPS_BYTES_MAX) {
             Ok(content) => content,
             Err(error) => {
-                self.tell("procfs.maps", reason(&error));
+                self.tell(Signal::ProcfsMaps, reason(&error));
                 return Vec::new();
             }
         };
         let (mappings, left_out) = self.distinct(&content, executable);
         if left_out > 0 {
-            self.tell("procfs.maps", format!("{left_out} files beyond the limit are left out"));
+            self.tell(Signal::ProcfsMaps, format!("{left_out} files beyond the limit are left out"));
         }
         let root = match self.process.root() {
             Ok(root) => Some(root),
             Err(error) => {
-                self.tell("proc.root", reason(&error));
+                self.tell(Signal::ProcRoot, reason(&error));
                 None
             }
         };
@@ -88,14 +89,17 @@ impl Libraries<'_> {
                 if let Err(reason) = read {
                     misses += 1;
                     if misses <= MISSES_TOLD_MAX {
-                        self.tell("procfs.maps", format!("{}: {reason}", library.path));
+                        self.tell(Signal::ProcfsMaps, format!("{}: {reason}", library.path));
                     }
                 }
             }
             libraries.push(library);
         }
         if misses > MISSES_TOLD_MAX {
-            self.tell("procfs.maps", format!("{} more files have missing facts", misses - MISSES_TOLD_MAX));
+            self.tell(
+                Signal::ProcfsMaps,
+                format!("{} more files have missing facts", misses - MISSES_TOLD_MAX),
+            );
         }
         libraries
     }
@@ -131,7 +135,7 @@ impl Libraries<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, signal: &str, value: String) {
+    fn tell(&mut self, signal: Signal, value: String) {
         self.evidence.push(evidence(signal, value));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use zastava_core::config::{Config, Origin};
 use zastava_core::contract::KindStyle;
 use zastava_core::options::Component;
-use zastava_observer::{Engine, ObserverOptions};
+use zastava_observer::{EngineChoice, ObserverOptions};
 
 const MINIMAL: &str = "\
 zastava:
@@ -34,7 +34,7 @@ fn a_minimal_file_is_enough() {
     let (options, _) = parse(MINIMAL).read(ObserverOptions::read).expect("is valid");
     assert_eq!(options.runtime.component, Component::Observer);
     assert!(!options.node_name.is_empty());
-    assert_eq!(options.engine, Engine::Auto);
+    assert_eq!(options.engine, EngineChoice::Auto);
     assert_eq!(options.runtimes[0].socket, Path::new("/var/run/containerd/containerd.sock"));
     assert_eq!(options.proc_root_path, Path::new("/proc"));
     assert_eq!(options.poll_interval, Duration::from_secs(2));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zastava_core::contract::EventKind;
 use zastava_core::image::Digest;
+use zastava_core::vocabulary::Engine;
 
 use crate::support::{Running, Stage, read, readelf_build_id, skip, within};
 
@@ -228,8 +229,8 @@ async fn a_container_is_seen_from_start_to_end_and_across_a_restart_of_container
     if let Some(id) = readelf_build_id(BUSYBOX) {
         assert_eq!(process.build_id.as_deref(), Some(id.as_str()), "{start:#?}");
     }
-    assert_eq!(start.runtime.engine, "containerd");
-    assert!(start.runtime.version.is_some());
+    assert_eq!(start.engine.name, Engine::Containerd);
+    assert!(start.engine.version.is_some());
     let image = start.workload.image_ref.as_deref().expect("the image is known");
     assert!(image.starts_with("docker.io/local/demo@sha256:"), "{image}");
 

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use zastava_buffer::{Buffer, BufferOptions, Kind};
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::{EventKind, KindStyle, Runtime, RuntimeEvent, RuntimeEventEnvelope, Workload};
+use zastava_core::contract::{
+    EngineIdentity, EventKind, KindStyle, RuntimeEvent, RuntimeEventEnvelope, Workload,
+};
+use zastava_core::vocabulary::{Engine, Platform};
 use zastava_observer::{Accounting, ObserverOptions};
 use zastava_sandbox::{Fault, FaultKind, Route};
 
@@ -19,12 +22,12 @@ fn without_source(stage: &Stage, settings: &[(&str, &str)]) -> ObserverOptions {
 }
 
 fn event(number: usize) -> Vec<u8> {
-    let workload = Workload { platform: "vm".to_owned(), ..Workload::default() };
-    let runtime = Runtime { engine: "host".to_owned(), version: None };
+    let workload = Workload::new(Platform::Vm);
+    let engine = EngineIdentity::new(Engine::Host);
     let (tenant, node) = ("acme".to_owned(), "node-1".to_owned());
     let kind = EventKind::ContainerStart;
     let event =
-        RuntimeEvent::new(format!("event-{number}"), Timestamp::now(), kind, tenant, node, runtime, workload);
+        RuntimeEvent::new(format!("event-{number}"), Timestamp::now(), kind, tenant, node, engine, workload);
     RuntimeEventEnvelope::new(event).encode(KindStyle::Pascal).expect("can be written")
 }
 

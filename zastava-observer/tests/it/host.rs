@@ -1,6 +1,7 @@
 use std::fs;
 
 use zastava_core::contract::EventKind;
+use zastava_core::vocabulary::{Platform, Signal};
 use zastava_observer::{
     CaptureError, CollectOptions, ProcTree, ProcessReader, ProcessTarget, host_container,
 };
@@ -30,7 +31,7 @@ async fn a_new_command_is_seen_from_start_to_end() {
     if let Some(id) = readelf_build_id(&format!("/proc/{}/exe", child.pid())) {
         assert_eq!(process.build_id.as_deref(), Some(id.as_str()));
     }
-    assert_eq!(start.workload.platform, "vm");
+    assert_eq!(start.workload.platform, Platform::Vm);
     assert!(start.workload.owner.is_some());
     let libc = start.loaded_libs.iter().find(|library| library.path.contains("libc.so"));
     let libc = libc.expect("sleep is linked with it");
@@ -76,7 +77,7 @@ fn a_deleted_executable_still_has_its_build_id() {
     let child = Process::sleep(&copy);
     fs::remove_file(&copy).expect("can be removed");
     let facts = reader(CollectOptions::default()).capture(&target(child.pid())).expect("can be read");
-    let told = facts.evidence.iter().find(|evidence| evidence.signal == "proc.exe.deleted");
+    let told = facts.evidence.iter().find(|evidence| evidence.signal == Signal::ProcExeDeleted);
     assert_eq!(told.expect("is told").value, copy.to_string_lossy());
     assert!(facts.libraries.iter().all(|library| !library.path.contains("payments")), "{facts:?}");
     if wanted.is_some() {

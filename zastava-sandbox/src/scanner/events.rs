@@ -105,14 +105,8 @@ fn check_event(event: &RuntimeEvent) -> Result<(), &'static str> {
         (!event.event_id.is_empty(), "eventId is empty"),
         (!event.tenant.is_empty(), "tenant is empty"),
         (!event.node.is_empty(), "node is empty"),
-        (
-            matches!(event.runtime.engine.as_str(), "containerd" | "cri-o" | "docker" | "host"),
-            "runtime.engine is none of containerd, cri-o, docker, host",
-        ),
-        (
-            matches!(workload.platform.as_str(), "kubernetes" | "docker" | "vm"),
-            "workload.platform is none of kubernetes, docker, vm",
-        ),
+        (event.engine.name.listed().is_some(), "runtime.engine is none of containerd, cri-o, docker, host"),
+        (workload.platform.listed().is_some(), "workload.platform is none of kubernetes, docker, vm"),
         (
             workload.container_id.as_ref().is_none_or(|id| id.contains("://")),
             "workload.containerId has no engine in front",

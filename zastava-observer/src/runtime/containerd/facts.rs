@@ -3,8 +3,9 @@
 use std::str::FromStr as _;
 
 use serde::Deserialize;
-use zastava_core::contract::{Runtime, Workload};
+use zastava_core::contract::{EngineIdentity, Workload};
 use zastava_core::image::{Digest, ImageReference};
+use zastava_core::vocabulary::{Engine, Platform, Signal};
 
 use super::messages::ContainerRecord;
 use crate::runtime::{Container, evidence};
@@ -98,13 +99,13 @@ pub(super) fn container(
     let label = |name| record.and_then(|record| record.label(name)).map(str::to_owned);
     let pod = label("io.kubernetes.pod.name");
     let platform = match (&pod, key.namespace.as_str()) {
-        (Some(_), _) => "kubernetes",
-        (None, DOCKER_NAMESPACE) => "docker",
-        (None, _) => "vm",
+        (Some(_), _) => Platform::Kubernetes,
+        (None, DOCKER_NAMESPACE) => Platform::Docker,
+        (None, _) => Platform::Vm,
     };
     let id = format!("containerd://{}", key.id);
     let workload = Workload {
-        platform: platform.to_owned(),
+        platform: platform.into(),
         namespace: label("io.kubernetes.pod.namespace"),
         pod,
         container: label("io.kubernetes.container.name"),
@@ -125,10 +126,10 @@ pub(super) fn container(
         start_ticks,
         started_at: None,
         cgroup: Some(cgroup_name(key, spec)),
-        runtime: Runtime { engine: "containerd".to_owned(), version: Some(version.to_owned()) },
+        runtime: EngineIdentity { name: Engine::Containerd.into(), version: Some(version.to_owned()) },
         workload,
         entrypoint: spec.and_then(|spec| spec.process.args.clone()).unwrap_or_default(),
-        evidence: vec![evidence("containerd.container", told)],
+        evidence: vec![evidence(Signal::ContainerdContainer, told)],
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
             "linux":{"cgroupsPath":"kubepods-besteffort-pod1.slice:cri-containerd:abc"}}"#;
         let record = record(&id, &labels, spec);
         let found = of(Some(&record), Some(&digest));
-        assert_eq!(found.workload.platform, "kubernetes");
+        assert_eq!(found.workload.platform, Platform::Kubernetes);
         assert_eq!(found.workload.pod.as_deref(), Some("api-7d"));
         assert_eq!(found.workload.container_id.as_deref(), Some("containerd://abc"));
         assert_eq!(found.workload.image_ref, Some(format!("registry.internal/pay/api@{digest}")));

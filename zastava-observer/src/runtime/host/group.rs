@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
-use zastava_core::contract::{Owner, Runtime, Workload};
+use zastava_core::contract::{EngineIdentity, Owner, Workload};
+use zastava_core::vocabulary::{Engine, Platform, Signal};
 
 use crate::process::{CgroupUnit, CgroupUnitKind, ProcTree, Stat};
 use crate::runtime::{Container, evidence};
@@ -87,12 +88,8 @@ impl Groups {
 
     fn describe(&self, root: &Stat, owner: Owner, identity: &str) -> Container {
         let id = format!("host://{}", short_hash(&[self.tree.boot_id(), identity]));
-        let workload = Workload {
-            platform: "vm".to_owned(),
-            container_id: Some(id.clone()),
-            owner: Some(owner),
-            ..Workload::default()
-        };
+        let workload =
+            Workload { container_id: Some(id.clone()), owner: Some(owner), ..Workload::new(Platform::Vm) };
         Container {
             key: id.clone(),
             id,
@@ -100,10 +97,10 @@ impl Groups {
             start_ticks: Some(root.start_ticks),
             started_at: Some(self.tree.start_time(root.start_ticks)),
             cgroup: None,
-            runtime: Runtime { engine: "host".to_owned(), version: None },
+            runtime: EngineIdentity::new(Engine::Host),
             workload,
             entrypoint: Vec::new(),
-            evidence: vec![evidence("procfs.scan", root.name.clone())],
+            evidence: vec![evidence(Signal::ProcfsScan, root.name.clone())],
         }
     }
 }

@@ -1,0 +1,93 @@
+//! The words of a runtime event, each listed once with its meaning.
+//!
+//! Engines, platforms, evidence signals, provenance and annotation keys are closed lists for a
+//! writer and open ones for a reader: this release writes only the words below, while an event from
+//! another release may hold more. So each list is an enum with a strict [`FromStr`](std::str::FromStr),
+//! and the wire contract holds a [`Word`], which keeps a word that is not listed as it is.
+//! `docs/vocabulary.md` lists the words for operators; a test keeps it in step.
+//!
+//! ```
+//! use zastava_core::vocabulary::{Engine, Word};
+//!
+//! assert_eq!("cri-o".parse(), Ok(Engine::CriO));
+//! assert_eq!("podman".parse::<Engine>().unwrap_err().to_string(), "not a listed engine");
+//!
+//! let word: Word<Engine> = serde_json::from_str("\"podman\"")?;
+//! assert_eq!((word.listed(), word.to_string().as_str()), (None, "podman"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod declare;
+mod word;
+
+pub use word::{UnlistedWord, Word};
+
+use crate::config::SettingValue;
+use declare::vocabulary;
+
+vocabulary! {
+    /// What runs the workloads of a node.
+    pub enum Engine("engine") {
+        Containerd = "containerd", "containerd";
+        CriO = "cri-o", "CRI-O";
+        Docker = "docker", "Docker Engine";
+        Host = "host", "the node itself: its services, scopes and sessions";
+    }
+}
+
+impl SettingValue for Engine {
+    const FORM: &'static str = "containerd, cri-o, docker or host";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+vocabulary! {
+    /// What a workload belongs to.
+    pub enum Platform("platform") {
+        Kubernetes = "kubernetes", "a container of a Kubernetes pod";
+        Docker = "docker", "a container that Docker Engine started";
+        Vm = "vm", "neither: a service, scope or session of the machine, or a container that has no pod and is not Docker's";
+    }
+}
+
+vocabulary! {
+    /// Where a fact of an event came from, or what is missing when the value holds a reason.
+    pub enum Signal("signal") {
+        ContainerdContainer = "containerd.container",
+            "containerd's record of the container: its containerd namespace, or why the record was not read";
+        ProcfsScan = "procfs.scan", "the scan of `/proc` that found the workload: the name of its main process";
+        Proc = "proc", "the main process as a whole: why nothing of it was read";
+        ProcStat = "proc.stat", "`/proc/<pid>/stat`: that the process ended while it was read";
+        ProcCmdline = "proc.cmdline", "`/proc/<pid>/cmdline`: why the arguments are missing";
+        ProcExe = "proc.exe", "`/proc/<pid>/exe`: the executable's path, or why it is missing";
+        ProcExeDeleted = "proc.exe.deleted", "the path of an executable that was deleted while it runs";
+        ProcRoot = "proc.root", "`/proc/<pid>/root`: why the libraries have neither build-id nor hash";
+        ProcfsMaps = "procfs.maps", "`/proc/<pid>/maps`: which libraries or which of their facts are missing";
+        ElfBuildId = "elf.build-id", "the executable's build-id: why it is missing";
+        EventSize = "event.size", "the limit of an event's size: what was left out to keep it";
+    }
+}
+
+vocabulary! {
+    /// How a fact was obtained. No event carries one yet.
+    pub enum Provenance("provenance") {
+        Observed = "observed", "read from the running program";
+        ResolvedBeforeExec = "resolved-before-exec",
+            "read from the file that the container was about to execute";
+        Declared = "declared", "taken from the container's specification";
+    }
+}
+
+vocabulary! {
+    /// A key in an event's annotations.
+    pub enum Annotation("annotation") {
+        ExitStatus = "exitStatus", "the exit status of the main process, as the engine reported it";
+        Reconciled = "reconciled", "`true`: found by listing the workloads, since the engine's own event is missing";
+    }
+}
