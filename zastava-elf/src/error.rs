@@ -113,6 +113,9 @@ impl<E> fmt::Display for Error<E> {
             Self::Changed { place } => write!(f, "build-id in ELF {place} changed while it was read"),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::Io { place: Place::Open, .. } => f.write_str("cannot open ELF file"),
+            Self::Io { place: place @ (Place::Procfs | Place::Process), .. } => {
+                write!(f, "cannot read {place}")
+            }
             Self::Io { place: Place::Maps, .. } => f.write_str("cannot read the process's mappings"),
             Self::Io { place, .. } => write!(f, "cannot read ELF {place}"),
         }
@@ -212,6 +215,10 @@ pub enum Place {
     Notes,
     /// The last bytes of the file.
     Tail,
+    /// A mounted `/proc`.
+    Procfs,
+    /// A process's directory in `/proc`.
+    Process,
     /// The list of a process's mappings.
     Maps,
 }
@@ -227,6 +234,8 @@ impl fmt::Display for Place {
             Self::Section(index) => write!(f, "note section {index}"),
             Self::Notes => f.write_str("notes"),
             Self::Tail => f.write_str("tail"),
+            Self::Procfs => f.write_str("procfs"),
+            Self::Process => f.write_str("process"),
             Self::Maps => f.write_str("mappings"),
         }
     }

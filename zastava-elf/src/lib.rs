@@ -38,7 +38,7 @@
 //! # Layers
 //!
 //! [`Scanner`] over any [`Source`] is the core, `no_std` and without `alloc`. The rest comes with the default
-//! feature `linux`, and only there: paths and descriptors (`build_id`, `OpenElf`, `Root`), processes (`Process`)
+//! feature `linux`, and only there: paths and descriptors (`build_id`, `RegularFile`, `Root`), processes (`Process`)
 //! and debug files by id (`DebugStore`). Feature `serde` adds its traits to [`BuildId`], `htlhash`
 //! OpenTelemetry's hash for files without an id, `cli` the program `zastava-elf`.
 //!
@@ -81,8 +81,9 @@ pub use crate::htlhash::HtlHash;
 pub use crate::limits::{Cost, Limit, Limits};
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub use crate::linux::{
-    DebugStore, FdSource, FileVersion, Lookup, Mapping, OpenElf, Process, Root, build_id, build_id_of,
-    build_id_trusted, open_in_root, open_regular, open_trusted,
+    Backing, DebugStore, Device, FdSource, FileVersion, KernelPath, Lookup, MappedFile, Mapping, Process,
+    Procfs, RegularFile, Root, build_id, build_id_of, build_id_trusted, open_in_root, open_regular,
+    open_trusted,
 };
 pub use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};
 pub use crate::scan::{Extent, Order, Scanner, build_id_in, build_id_notes};

@@ -1,11 +1,15 @@
 //! Getting at the bytes on Linux: descriptors, paths that somebody else controls, processes, debug stores.
 
+mod directory;
+mod kernel_path;
 mod maps;
 mod open;
 mod process;
+mod procfs;
 #[cfg(feature = "procmap-query")]
 mod procmap;
 mod store;
+mod version;
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -17,10 +21,13 @@ use crate::scan::FOR_BUILD_ID;
 use crate::search::Search;
 use crate::source::Source;
 
-pub use maps::Mapping;
-pub use open::{FileVersion, OpenElf, Root, open_in_root, open_regular, open_trusted};
+pub use kernel_path::KernelPath;
+pub use maps::{Backing, MappedFile, Mapping};
+pub use open::{RegularFile, Root, open_in_root, open_regular, open_trusted};
 pub use process::Process;
+pub use procfs::Procfs;
 pub use store::{DebugStore, Lookup};
+pub use version::{Device, FileVersion};
 
 /// How often a call that was interrupted, or a lookup that raced with a rename, is made again.
 const ATTEMPTS_MAX: usize = 8;
@@ -99,6 +106,16 @@ impl From<rustix::io::Errno> for Errno {
 impl From<Errno> for std::io::Error {
     fn from(error: Errno) -> Self {
         Self::from_raw_os_error(error.raw())
+    }
+}
+
+/// An [`Error::Io`] with an error number is that of the operating system; other kinds are `InvalidData`.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io { error, .. } => error.into(),
+            error => Self::new(std::io::ErrorKind::InvalidData, error),
+        }
     }
 }
 

@@ -1,65 +1,126 @@
-//! `/proc/<pid>/maps` (proc_pid_maps(5)): one line a mapping.
+//! `/proc/<pid>/maps` (proc_pid_maps(5)): one line for each mapping.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::vec::Vec;
 
-/// A file mapped into a process.
+use crate::linux::kernel_path::KernelPath;
+use crate::linux::version::Device;
+
+/// A range of a process's addresses, and what is mapped there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mapping {
-    /// Where in the process.
+    /// The addresses in the process.
     pub addresses: Range<u64>,
-    /// Whether it may be executed.
+    /// Whether the process may read it.
+    pub is_readable: bool,
+    /// Whether the process may write to it.
+    pub is_writable: bool,
+    /// Whether the process may execute it.
     pub is_executable: bool,
-    /// Where in the file.
+    /// Whether writes reach the file and other processes.
+    pub is_shared: bool,
+    /// Where in the file it begins.
     pub offset: u64,
-    /// Major and minor number of the file system. With some (btrfs, overlayfs) not the one `stat` tells.
-    pub device: (u32, u32),
-    /// The file in it.
+    /// What is mapped.
+    pub backing: Backing,
+}
+
+/// What is mapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backing {
+    /// Memory without a name.
+    Anonymous,
+    /// Something that has a name and is no file: `[heap]`, `[stack]`, `[vdso]`, `anon_inode:[perf_event]`.
+    Special(OsString),
+    /// A file, or what the kernel shows as one: shared memory is `/dev/zero (deleted)`, `/SYSV00000000
+    /// (deleted)` or `/memfd:name (deleted)`.
+    File(MappedFile),
+}
+
+/// The file of a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MappedFile {
+    /// The file system; see [`Device`] for where it differs from the one in
+    /// [`FileVersion`](crate::FileVersion).
+    pub device: Device,
+    /// The file's number in its file system.
     pub inode: u64,
-    /// Its name as the kernel tells it: for showing. A newline is written `\012`.
-    pub path: PathBuf,
-    /// Whether that name is gone. A name that really ends in ` (deleted)` looks the same.
-    pub is_deleted: bool,
+    /// The file's path. A line break, which the kernel writes as `\012`, is a line break; so is a `\012` in
+    /// the name itself, which the kernel does not tell apart.
+    pub path: KernelPath,
 }
 
-/// The lines that name a file; `None` if any line is not understood.
-pub(super) fn parse(text: &[u8]) -> Option<Vec<Mapping>> {
-    let mut mappings = Vec::new();
-    for text in text.split(|&byte| byte == b'\n').filter(|text| !text.is_empty()) {
-        mappings.extend(line(text)?);
+impl Mapping {
+    /// Reads one line, without its line break; `None` if it is not what the kernel writes.
+    ///
+    /// ```
+    /// use zastava_elf::Mapping;
+    ///
+    /// let line = b"7f1c70a00000-7f1c70b55000 r-xp 00026000 fe:00 5678    /usr/lib/libc.so.6 (deleted)";
+    /// let mapping = Mapping::parse(line).expect("a line of maps");
+    /// let file = mapping.file().expect("a mapped file");
+    /// assert!(mapping.is_executable);
+    /// assert_eq!((file.device.to_string().as_str(), file.inode), ("fe:00", 5678));
+    /// assert_eq!(file.path.strip_deleted(), Some("/usr/lib/libc.so.6".as_ref()));
+    /// ```
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = line.splitn(6, |&byte| byte == b' ');
+        let (start, end) = pair(fields.next()?, b'-')?;
+        let &[read, write, execute, shared, ..] = fields.next()? else { return None };
+        let offset = number(fields.next()?, 16)?;
+        let (major, minor) = pair(fields.next()?, b':')?;
+        let device = Device { major: major.try_into().ok()?, minor: minor.try_into().ok()? };
+        let inode = number(fields.next()?, 10)?;
+        let name = fields.next().unwrap_or_default().trim_ascii_start();
+        Some(Self {
+            addresses: start..end,
+            is_readable: read == b'r',
+            is_writable: write == b'w',
+            is_executable: execute == b'x',
+            is_shared: shared == b's',
+            offset,
+            backing: Backing::of(name, device, inode),
+        })
     }
-    Some(mappings)
+
+    /// The mapped file, if a file is mapped.
+    #[must_use]
+    pub fn file(&self) -> Option<&MappedFile> {
+        match &self.backing {
+            Backing::File(file) => Some(file),
+            _ => None,
+        }
+    }
 }
 
-/// `Some(None)` for memory without a file.
-fn line(line: &[u8]) -> Option<Option<Mapping>> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let (start, end) = pair(fields.next()?, b'-')?;
-    let permissions = fields.next()?;
-    let offset = number(fields.next()?, 16)?;
-    let (major, minor) = pair(fields.next()?, b':')?;
-    let inode = number(fields.next()?, 10)?;
-    let path = fields.next().unwrap_or_default().trim_ascii_start();
-    if inode == 0 || !path.starts_with(b"/") {
-        return Some(None);
+impl Backing {
+    fn of(name: &[u8], device: Device, inode: u64) -> Self {
+        match name {
+            b"" => Self::Anonymous,
+            [b'/', ..] if inode != 0 => Self::File(MappedFile { device, inode, path: path(name) }),
+            _ => Self::Special(OsString::from_vec(name.into())),
+        }
     }
-    let (path, is_deleted) = match path.strip_suffix(b" (deleted)") {
-        Some(path) => (path, true),
-        None => (path, false),
-    };
-    Some(Some(Mapping {
-        addresses: start..end,
-        is_executable: permissions.get(2) == Some(&b'x'),
-        offset,
-        device: (u32::try_from(major).ok()?, u32::try_from(minor).ok()?),
-        inode,
-        path: PathBuf::from(OsStr::from_bytes(path)),
-        is_deleted,
-    }))
+}
+
+/// Undoes the kernel's only escape, `\012` for a line break (`seq_path` with `"\n"`, fs/proc/task_mmu.c).
+fn path(mut text: &[u8]) -> KernelPath {
+    const LINE_BREAK: &[u8] = b"\\012";
+    let mut path = Vec::with_capacity(text.len());
+    while let Some(at) = text.windows(LINE_BREAK.len()).position(|window| window == LINE_BREAK) {
+        path.extend(&text[..at]);
+        path.push(b'\n');
+        text = &text[at + LINE_BREAK.len()..];
+    }
+    path.extend(text);
+    KernelPath::new(PathBuf::from(OsString::from_vec(path)))
 }
 
 fn pair(field: &[u8], separator: u8) -> Option<(u64, u64)> {
@@ -67,6 +128,8 @@ fn pair(field: &[u8], separator: u8) -> Option<(u64, u64)> {
     Some((number(&field[..at], 16)?, number(&field[at + 1..], 16)?))
 }
 
+/// Digits alone: the integer parsers also take a sign.
 fn number(digits: &[u8], radix: u32) -> Option<u64> {
-    u64::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()
+    let digits = str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+    u64::from_str_radix(digits, radix).ok()
 }

@@ -9,9 +9,10 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
 use crate::error::{Errno, Error, Place};
+use crate::linux::version::FileVersion;
 use crate::linux::{ATTEMPTS_MAX, FdSource};
 use crate::source::Source;
 
@@ -21,12 +22,12 @@ use crate::source::Source;
 /// The descriptor is close-on-exec and `O_NONBLOCK`, which regular files ignore when read: it is there so
 /// that another process's lease on the file fails the opening with `EAGAIN` and does not delay it.
 #[derive(Debug)]
-pub struct OpenElf {
+pub struct RegularFile {
     fd: OwnedFd,
     version: FileVersion,
 }
 
-impl OpenElf {
+impl RegularFile {
     /// Which file it is: the key for a cache of answers.
     #[must_use]
     pub fn version(&self) -> FileVersion {
@@ -34,63 +35,23 @@ impl OpenElf {
     }
 }
 
-impl AsFd for OpenElf {
+impl AsFd for RegularFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl From<OpenElf> for OwnedFd {
-    fn from(open: OpenElf) -> Self {
+impl From<RegularFile> for OwnedFd {
+    fn from(open: RegularFile) -> Self {
         open.fd
     }
 }
 
-impl Source for OpenElf {
+impl Source for RegularFile {
     type Error = Errno;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         FdSource(&self.fd).read_at(offset, buffer)
-    }
-}
-
-/// A file and its state. Two that are equal have the same content, as far as the file system keeps its clock:
-/// a write within one tick of it after the first look goes unseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub struct FileVersion {
-    /// The file system.
-    pub device: u64,
-    /// The file in it.
-    pub inode: u64,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Last change of the content, in nanoseconds since 1970. Its owner can set it to anything.
-    pub modified_ns: i128,
-    /// Last change of content or inode, likewise. Nobody can set it.
-    pub changed_ns: i128,
-}
-
-impl FileVersion {
-    /// Of the file behind a descriptor.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]
-    pub fn of(fd: impl AsFd) -> Result<Self, Error> {
-        Ok(Self::from_stat(&fstat(fd).map_err(cannot_open)?))
-    }
-
-    fn from_stat(stat: &Stat) -> Self {
-        // The types of the fields differ between architectures.
-        let ns = |seconds: i128, ns: i128| seconds * 1_000_000_000 + ns;
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified_ns: ns(stat.st_mtime.into(), stat.st_mtime_nsec.into()),
-            changed_ns: ns(stat.st_ctime.into(), stat.st_ctime_nsec.into()),
-        }
     }
 }
 
@@ -101,7 +62,7 @@ impl FileVersion {
 /// [`Error::NotRegular`] for directories, FIFOs, devices and sockets, which are not opened;
 /// [`Error::NotElf`] for an empty file (as files in `/proc` seem to be, some of which block when read);
 /// [`Error::Io`] when the path cannot be resolved or opened.
-pub fn open_regular(path: impl AsRef<Path>) -> Result<OpenElf, Error> {
+pub fn open_regular(path: impl AsRef<Path>) -> Result<RegularFile, Error> {
     reopen(again(|| open(path.as_ref(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?)
 }
 
@@ -116,7 +77,7 @@ pub fn open_regular(path: impl AsRef<Path>) -> Result<OpenElf, Error> {
 ///
 /// As [`open_regular`]. Linux before 5.6 lacks `openat2`, which ends in [`Error::Io`] (`ENOSYS`): there is no
 /// weaker way to fall back to.
-pub fn open_in_root(root: impl AsFd, path: impl AsRef<Path>) -> Result<OpenElf, Error> {
+pub fn open_in_root(root: impl AsFd, path: impl AsRef<Path>) -> Result<RegularFile, Error> {
     reopen(find_in_root(root, path.as_ref())?)
 }
 
@@ -156,7 +117,7 @@ impl Root {
     /// # Errors
     ///
     /// See [`open_in_root`].
-    pub fn open_elf(&self, path: impl AsRef<Path>) -> Result<OpenElf, Error> {
+    pub fn open_regular(&self, path: impl AsRef<Path>) -> Result<RegularFile, Error> {
         open_in_root(&self.0, path)
     }
 }
@@ -180,7 +141,7 @@ pub(super) fn find_in_root(root: impl AsFd, path: &Path) -> Result<OwnedFd, Erro
 }
 
 /// Opens the file behind an `O_PATH` descriptor for reading, after a look at its type.
-pub(super) fn reopen(found: OwnedFd) -> Result<OpenElf, Error> {
+pub(super) fn reopen(found: OwnedFd) -> Result<RegularFile, Error> {
     let stat = fstat(&found).map_err(cannot_open)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::NotRegular);
@@ -194,11 +155,15 @@ pub(super) fn reopen(found: OwnedFd) -> Result<OpenElf, Error> {
     let unused = rest.len();
     let name = &name[..name.len() - unused];
     let fd = again(|| open(name, READ, Mode::empty()))?;
-    Ok(OpenElf { fd, version: FileVersion::from_stat(&stat) })
+    Ok(RegularFile { fd, version: FileVersion::from_stat(&stat) })
+}
+
+fn again(call: impl FnMut() -> rustix::io::Result<OwnedFd>) -> Result<OwnedFd, Error> {
+    retry(call).map_err(cannot_open)
 }
 
 /// `EINTR` comes from slow file systems; `EAGAIN` from `openat2` when a rename elsewhere made `..` doubtful.
-pub(super) fn again(mut call: impl FnMut() -> rustix::io::Result<OwnedFd>) -> Result<OwnedFd, Error> {
+pub(super) fn retry(mut call: impl FnMut() -> rustix::io::Result<OwnedFd>) -> rustix::io::Result<OwnedFd> {
     let mut result = call();
     for _ in 1..ATTEMPTS_MAX {
         match result {
@@ -206,7 +171,7 @@ pub(super) fn again(mut call: impl FnMut() -> rustix::io::Result<OwnedFd>) -> Re
             _ => break,
         }
     }
-    result.map_err(cannot_open)
+    result
 }
 
 pub(super) fn cannot_open(error: rustix::io::Errno) -> Error {

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use crate::build_id::BuildId;
 use crate::error::{Error, Place};
-use crate::linux::open::{OpenElf, Root, find_in_root};
+use crate::linux::open::{RegularFile, Root, find_in_root};
 use crate::paths::DebugPath;
 use crate::scan::{FOR_BUILD_ID, Order, Scanner};
 use crate::search::Search;
@@ -34,7 +34,7 @@ pub struct DebugStore {
 #[non_exhaustive]
 pub enum Lookup {
     /// A file that carries the id.
-    Found(OpenElf),
+    Found(RegularFile),
     /// A file that lies where the id's would, and carries another.
     Mismatch {
         /// The id that was asked for.
@@ -107,7 +107,7 @@ impl DebugStore {
 }
 
 fn candidate(root: &Root, path: &DebugPath, wanted: &BuildId, scanner: &Scanner) -> Result<Lookup, Error> {
-    let Some(file) = present(root.open_elf(path))? else { return Ok(Lookup::Missing) };
+    let Some(file) = present(root.open_regular(path))? else { return Ok(Lookup::Missing) };
     match Search::new(&file, scanner).file_build_id()? {
         Some(got) if got == *wanted => Ok(Lookup::Found(file)),
         got => Ok(Lookup::Mismatch { wanted: *wanted, got }),

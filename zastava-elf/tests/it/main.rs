@@ -11,6 +11,8 @@ mod id;
 mod image;
 mod limits;
 #[cfg(all(feature = "linux", target_os = "linux"))]
+mod maps;
+#[cfg(all(feature = "linux", target_os = "linux"))]
 mod open;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod process;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tempfile::TempDir;
 use zastava_elf::{
-    BuildId, Errno, Error, ErrorKind, FdSource, Limit, OpenElf, Place, Scanner, build_id, build_id_of,
+    BuildId, Errno, Error, ErrorKind, FdSource, Limit, Place, RegularFile, Scanner, build_id, build_id_of,
     open_in_root, open_regular,
 };
 
@@ -26,7 +26,7 @@ fn elf() -> Vec<u8> {
     SHAPES[0].image().note_segment(SHAPES[0].gnu(&ID)).bytes()
 }
 
-fn opened(result: Result<OpenElf, Error>) -> Result<Vec<u8>, ErrorKind> {
+fn opened(result: Result<RegularFile, Error>) -> Result<Vec<u8>, ErrorKind> {
     let fd = result.map_err(|error| error.kind())?;
     Ok(build_id_of(fd).expect("an ELF file").expect("an id").as_bytes().to_vec())
 }

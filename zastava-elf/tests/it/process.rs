@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::skip::skip;
 use tempfile::TempDir;
-use zastava_elf::{Error, ErrorKind, FileVersion, Process, Scanner, build_id};
+use zastava_elf::{Backing, Error, ErrorKind, FileVersion, Mapping, Process, Procfs, Scanner, build_id};
 
 /// A copy of `cat`, running, which has said something and now waits for more.
 struct Running {
@@ -45,7 +45,7 @@ impl Drop for Running {
 }
 
 fn id_of_exe(process: &Process) -> Option<zastava_elf::BuildId> {
-    Scanner::new().scan(&process.exe().expect("the program")).expect("an ELF file").build_id
+    Scanner::new().scan(&process.executable().expect("the program")).expect("an ELF file").build_id
 }
 
 #[test]
@@ -68,34 +68,39 @@ fn a_mapping_is_read_though_its_file_was_deleted() {
     let process = running.process();
     fs::remove_file(&running.program).unwrap();
     let mappings = process.mappings().expect("a map");
-    let program =
-        mappings.iter().find(|mapping| mapping.path == running.program).expect("the program is mapped");
-    assert!(program.is_deleted);
-    let file = match process.mapping(program.addresses.clone()) {
+    let is_program = |mapping: &&Mapping| {
+        mapping.file().is_some_and(|file| file.path.strip_deleted() == Some(&running.program))
+    };
+    let program = mappings.iter().find(is_program).expect("the program is mapped");
+    let file = match process.open_mapping(program.addresses.clone()) {
         Err(error) if error.kind() == ErrorKind::Io => {
             skip(&format!("mapped files cannot be opened here: {error}"));
             return;
         }
         result => result.expect("the file"),
     };
-    assert_eq!(file.version().inode, program.inode);
+    assert_eq!(file.version().inode, program.file().unwrap().inode);
     let identity = Scanner::new().scan(&file).unwrap();
     assert_eq!(identity.build_id, build_id("/bin/cat").unwrap());
     let beside = program.addresses.start + 1..program.addresses.end;
-    assert_eq!(process.mapping(beside).map(drop).map_err(|error| error.kind()), Err(ErrorKind::Io));
+    assert_eq!(process.open_mapping(beside).map(drop).map_err(|error| error.kind()), Err(ErrorKind::Io));
 }
 
 #[test]
 fn a_mapped_file_may_have_any_name() {
-    for (name, shown) in [("two words ", "two words "), ("a\nb 00400000-0 r-xp", "a\\012b 00400000-0 r-xp")] {
+    for name in ["two words ", "a\nb 00400000-0 r-xp", "living (deleted)"] {
         let running = Running::start_as(name);
+        let version = FileVersion::of(fs::File::open(&running.program).unwrap()).unwrap();
         let mappings = running.process().mappings().expect("a map");
-        let wanted = running.program.parent().unwrap().join(shown);
+        let files = || mappings.iter().filter_map(|mapping| Some((mapping, mapping.file()?)));
         assert!(
-            mappings.iter().any(|mapping| mapping.path == wanted && mapping.is_executable),
+            files().any(|(mapping, file)| {
+                mapping.is_executable && file.path.as_path() == running.program && file.inode == version.inode
+            }),
             "{mappings:?}"
         );
-        assert!(mappings.iter().all(|mapping| mapping.path.is_absolute() && !mapping.is_deleted));
+        assert!(files().all(|(_, file)| file.path.as_path().is_absolute()));
+        assert!(mappings.iter().any(|mapping| mapping.backing == Backing::Special("[heap]".into())));
     }
 }
 
@@ -105,17 +110,19 @@ fn a_process_that_ended_is_not_another_one() {
     let process = running.process();
     running.child.kill().unwrap();
     running.child.wait().unwrap();
-    assert!(matches!(process.exe(), Err(Error::Io { .. })));
+    assert!(matches!(process.executable(), Err(Error::Io { .. })));
     assert!(matches!(process.mappings(), Err(Error::Io { .. })));
     assert!(matches!(process.root(), Err(Error::Io { .. })));
+    assert!(matches!(process.read("stat", 64), Err(Error::Io { .. })));
+    assert!(matches!(process.link("exe"), Err(Error::Io { .. })));
 }
 
 #[test]
 fn files_are_found_in_the_root_of_a_process() {
     let root = Process::current().unwrap().root().unwrap();
-    let file = root.open_elf("/bin/cat").expect("this process has a cat");
+    let file = root.open_regular("/bin/cat").expect("this process has a cat");
     assert_eq!(file.version(), FileVersion::of(fs::File::open("/bin/cat").unwrap()).unwrap());
-    let magic = root.open_elf("/proc/self/exe").map(drop);
+    let magic = root.open_regular("/proc/self/exe").map(drop);
     assert_eq!(magic.map_err(|error| error.kind()), Err(ErrorKind::Io), "links of that sort are refused");
 }
 
@@ -132,6 +139,23 @@ fn a_version_changes_with_the_content() {
     fs::rename(&path, directory.path().join("other")).unwrap();
     fs::write(&path, "three").unwrap();
     assert_ne!(version(&path).inode, version(&directory.path().join("other")).inode);
+}
+
+#[test]
+fn a_process_is_read_below_any_path_of_a_procfs() {
+    let directory = TempDir::new().unwrap();
+    std::os::unix::fs::symlink("/proc", directory.path().join("host")).unwrap();
+    let procfs = Procfs::open(directory.path().join("host")).expect("a procfs");
+    assert!(procfs.read("uptime", 64).expect("readable").contains(&b'.'));
+    let own = std::process::id();
+    assert_eq!(procfs.link("self").expect("a link").as_path(), Path::new(&own.to_string()));
+    let process = procfs.process(own).expect("this process");
+    assert_eq!(process.read("stat", 4).expect("readable").len(), 4, "no more than asked for");
+    assert!(process.read("task", 4).is_err(), "a directory is no file");
+    let link = process.link("exe").expect("a link");
+    assert_eq!(link.as_path(), std::env::current_exe().unwrap());
+    let missing = std::io::Error::from(procfs.process(u32::MAX).map(drop).unwrap_err());
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]
@@ -153,12 +177,12 @@ fn the_kernel_s_word_on_a_mapping_is_that_of_its_file() {
         let Ok(mappings) = process.mappings() else { continue };
         for mapping in mappings.iter().filter(|mapping| mapping.is_executable) {
             let Ok(Some(word)) = process.kernel_build_id(mapping.addresses.start) else { continue };
-            let Ok(file) = process.mapping(mapping.addresses.clone()) else { continue };
+            let Ok(file) = process.open_mapping(mapping.addresses.clone()) else { continue };
             assert_eq!(
                 Scanner::new().scan(&file).unwrap().build_id,
                 Some(word),
                 "{}",
-                mapping.path.display()
+                mapping.file().unwrap().path.as_path().display()
             );
             spoken += 1;
         }

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use zastava_elf::{
-    Errno, Error, FileVersion, HtlHash, Identity, Mapping, OpenElf, Place, Process, Scanner, open_regular,
+    Errno, Error, FileVersion, HtlHash, Identity, MappedFile, Place, Process, RegularFile, Scanner,
+    open_regular,
 };
 
 use crate::arguments::Target;
@@ -46,31 +47,33 @@ impl Subject<'_> {
         if !self.all {
             let name = fs::read_link(format!("/proc/{pid}/exe"))
                 .map_or_else(|_| format!("pid:{pid}"), |path| shown(&path));
-            return each(answer(name, process.exe(), false)).map(Ok);
+            return each(answer(name, process.executable(), false)).map(Ok);
         }
         let mappings = match process.mappings() {
             Ok(mappings) => mappings,
             Err(error) => return Ok(Err(error)),
         };
         let mut seen = HashSet::new();
-        for mapping in mappings {
+        for mapping in &mappings {
+            let Some(mapped) = mapping.file() else { continue };
             // Most files are mapped in several parts.
-            if !seen.insert((mapping.device, mapping.inode)) {
+            if !seen.insert((mapped.device, mapped.inode)) {
                 continue;
             }
-            let file =
-                process.mapping(mapping.addresses.clone()).or_else(|error| by_path(process, &mapping, error));
-            let deleted = if mapping.is_deleted { " (deleted)" } else { "" };
-            each(answer(format!("{}{deleted}", shown(&mapping.path)), file, true))?;
+            let file = process
+                .open_mapping(mapping.addresses.clone())
+                .or_else(|error| by_path(process, mapped).ok_or(error));
+            each(answer(shown(mapped.path.as_path()), file, true))?;
         }
         Ok(Ok(()))
     }
 }
 
 /// Without the capability for `map_files`: by the path, if it still leads to the mapped file.
-fn by_path(process: &Process, mapping: &Mapping, error: Error) -> Result<OpenElf, Error> {
-    let file = process.root().and_then(|root| root.open_elf(&mapping.path));
-    file.ok().filter(|file| file.version().inode == mapping.inode).ok_or(error)
+fn by_path(process: &Process, mapped: &MappedFile) -> Option<RegularFile> {
+    let path = mapped.path.strip_deleted().unwrap_or(mapped.path.as_path());
+    let file = process.root().and_then(|root| root.open_regular(path)).ok()?;
+    (file.version().inode == mapped.inode).then_some(file)
 }
 
 /// Each file once; a directory of one's own making may hold a file under many names.
@@ -109,7 +112,7 @@ fn directory(root: &Path, each: Each<'_>) -> Walked {
     Ok(Ok(()))
 }
 
-fn answer(name: String, file: Result<OpenElf, Error>, is_one_of_many: bool) -> Answer {
+fn answer(name: String, file: Result<RegularFile, Error>, is_one_of_many: bool) -> Answer {
     let (identity, htlhash) = match file {
         Ok(file) => {
             let FileVersion { size, .. } = file.version();

@@ -1,0 +1,95 @@
+//! Lines of `/proc/<pid>/maps`: what is mapped, and what is no line of it.
+
+use std::path::Path;
+
+use zastava_elf::{Backing, Mapping};
+
+/// `addresses permissions offset device inode name` of the backing that the line must have.
+#[track_caller]
+fn file(line: &str, wanted: (&str, u64, &str)) {
+    let mapping = Mapping::parse(line.as_bytes()).expect("a line of maps");
+    let file = mapping.file().expect("a file");
+    let path = file.path.as_path();
+    assert_eq!(
+        (file.device.to_string().as_str(), file.inode, path),
+        (wanted.0, wanted.1, Path::new(wanted.2))
+    );
+}
+
+#[test]
+fn a_line_has_all_that_the_kernel_says_of_a_mapping() {
+    let line = b"7f1c70a00000-7f1c70b55000 r-xp 00026000 fe:1f 5678                       /usr/lib/libc.so.6";
+    let mapping = Mapping::parse(line).expect("a line of maps");
+    assert_eq!((mapping.addresses, mapping.offset), (0x7f1c_70a0_0000..0x7f1c_70b5_5000, 0x26000));
+    assert_eq!((mapping.is_readable, mapping.is_writable), (true, false));
+    assert_eq!((mapping.is_executable, mapping.is_shared), (true, false));
+    let shared = Mapping::parse(b"1000-2000 -w-s 00000000 00:01 7 /dev/shm/x").expect("a line of maps");
+    assert_eq!((shared.is_readable, shared.is_writable), (false, true));
+    assert_eq!((shared.is_executable, shared.is_shared), (false, true));
+}
+
+#[test]
+fn a_file_has_its_device_its_inode_and_the_kernel_s_text() {
+    file("0-1 r-xp 0 fe:00 12 /usr/bin/sleep", ("fe:00", 12, "/usr/bin/sleep"));
+    file("0-1 r-xp 0 00:1f 77    /opt/my app/lib one.so ", ("00:1f", 77, "/opt/my app/lib one.so "));
+    file("0-1 r-xp 0 103:05 1 /a", ("103:05", 1, "/a"));
+    file("0-1 r-xp 0 fe:00 99 /tmp/two\\012lines.so", ("fe:00", 99, "/tmp/two\nlines.so"));
+    file("0-1 r-xp 0 fe:00 99 /\\012\\012a\\011\\01\\", ("fe:00", 99, "/\n\na\\011\\01\\"));
+    file("0-1 rwxs 0 00:01 1025 /memfd:jit (deleted)", ("00:01", 1025, "/memfd:jit (deleted)"));
+    file("0-1 rw-s 0 00:01 4 /dev/zero (deleted)", ("00:01", 4, "/dev/zero (deleted)"));
+}
+
+#[test]
+fn deleted_is_an_ending_of_the_text_and_no_more() {
+    for (path, wanted) in [
+        ("/tmp/gone.so (deleted)", Some("/tmp/gone.so")),
+        ("/tmp/gone.so (deleted) (deleted)", Some("/tmp/gone.so (deleted)")),
+        ("/tmp/gone (deleted).so", None),
+        ("/tmp/gone.so(deleted)", None),
+        ("/tmp/gone.so (DELETED)", None),
+        ("/tmp/here.so", None),
+    ] {
+        let mapping =
+            Mapping::parse(format!("0-1 r-xp 0 fe:00 1 {path}").as_bytes()).expect("a line of maps");
+        let file = mapping.file().expect("a file");
+        assert_eq!(file.path.as_path(), Path::new(path));
+        assert_eq!(file.path.strip_deleted(), wanted.map(Path::new));
+    }
+}
+
+#[test]
+fn memory_and_what_only_has_a_name_are_no_files() {
+    let backing = |line: &str| Mapping::parse(line.as_bytes()).expect("a line of maps").backing;
+    assert_eq!(backing("7f1c6c000000-7f1c6c021000 rw-p 00000000 00:00 0 "), Backing::Anonymous);
+    assert_eq!(backing("7f1c6c000000-7f1c6c021000 rw-p 00000000 00:00 0"), Backing::Anonymous);
+    for name in
+        ["[heap]", "[stack]", "[vdso]", "[anon:a b]", "[anon_shmem:/x]", "anon_inode:[io_uring]", "/x"]
+    {
+        assert_eq!(backing(&format!("0-1 r-xp 0 00:00 0          {name}")), Backing::Special(name.into()));
+    }
+    assert_eq!(backing("0-1 rw-s 0 00:0e 7 anon_inode:[x]"), Backing::Special("anon_inode:[x]".into()));
+    let vsyscall = "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]";
+    assert_eq!(backing(vsyscall), Backing::Special("[vsyscall]".into()));
+}
+
+#[test]
+fn lines_that_the_kernel_does_not_write_are_none() {
+    for line in [
+        "",
+        "x",
+        "a b c d",
+        "0-1 r-xp 0 fe:00",
+        "0-1 r-xp 0 fe:00 x /a",
+        "0-1 r-xp 0 fe:00 -1 /a",
+        "0-1 r-xp 0 fe:00 +1 /a",
+        "0-1 r-xp 0 fe00 1 /a",
+        "0-1 r-xp 0 1fffffffff:00 1 /a",
+        "0-1 rx 0 fe:00 1 /a",
+        "0-10000000000000000 r-xp 0 fe:00 1 /a",
+        "01 r-xp 0 fe:00 1 /a",
+        "0-1  r-xp 0 fe:00 1 /a",
+        "\u{fffd} \u{0}",
+    ] {
+        assert_eq!(Mapping::parse(line.as_bytes()), None, "{line:?}");
+    }
+}
