@@ -1,4 +1,4 @@
-//! Opening, and what the ends share.
+//! Opens buffers.
 
 use std::future::Future;
 use std::path::Path;
@@ -22,14 +22,15 @@ use crate::worker::{Opener, Worker};
 pub struct Buffer;
 
 impl Buffer {
-    /// Opens the directory, creating it if needed, and starts the thread that does the file operations.
+    /// Opens the directory, creates it if needed, and starts the thread that does all file operations.
     ///
-    /// Full segments are known by their footers; only those without are read. Needs no free space in a directory
-    /// that was opened before. Damaged and unfinished files do not make it fail; see [`OpenReport`].
+    /// Opening reads the footers of sealed segments and scans only segments without one. It needs no free space in a
+    /// directory that was opened before. It does not fail on damaged or unfinished files; see [`OpenReport`].
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for contradictions. With [`OnUnavailable::Fail`] also [`Error::Locked`], at once, when
-    /// another buffer holds the directory, and [`Error::Storage`] when it cannot be read or written.
+    /// [`Error::InvalidOption`] for options that are out of range or contradict each other. With
+    /// [`OnUnavailable::Fail`] also [`Error::Locked`], without waiting, if another buffer holds the directory, and
+    /// [`Error::Storage`] if it cannot be read or written.
     pub fn open(
         directory: impl AsRef<Path>,
         options: BufferOptions,
@@ -38,11 +39,11 @@ impl Buffer {
         Self::open_store(move || Disk::open(&directory, free), options)
     }
 
-    /// The same on another [`Store`], which is made by `opener`: again and again where it cannot be
-    /// opened and [`OnUnavailable::MemoryOnly`] is configured.
+    /// Opens a buffer on another [`Store`]. With [`OnUnavailable::MemoryOnly`], `opener` is called again until it
+    /// succeeds.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn open_store<S: Store + 'static>(
         mut opener: impl FnMut() -> Result<S, Error> + Send + 'static,
         options: BufferOptions,
@@ -54,10 +55,10 @@ impl Buffer {
         Ok((Producer::new(Arc::clone(&handle)), Consumer::new(handle), report))
     }
 
-    /// Without a directory: nothing survives the process.
+    /// Opens a buffer without a directory. Its records do not survive the process.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for contradictions.
+    /// [`Error::InvalidOption`] for options that are out of range or contradict each other.
     pub fn in_memory(mut options: BufferOptions) -> Result<(Producer, Consumer, OpenReport), Error> {
         options.on_unavailable = OnUnavailable::MemoryOnly;
         let none = || Err::<Disk, _>(Error::NotDurable);
@@ -84,7 +85,7 @@ pub(crate) fn start(
     Ok((worker, Arc::new(QueueHandle { shared }), report))
 }
 
-/// Waits for a future in a thread that may block: the crate's own way to use it without a runtime.
+/// Blocks the thread until the future is ready. For programs without an async runtime.
 ///
 /// ```
 /// assert_eq!(zastava_buffer::block_on(async { 1 + 1 }), 2);

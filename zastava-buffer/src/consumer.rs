@@ -1,4 +1,4 @@
-//! The end that takes records out.
+//! The consumer's end: batches and acknowledgements.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -8,7 +8,7 @@ use crate::queue::Queue;
 use crate::queue::QueueHandle;
 use crate::stats::Stats;
 
-/// Takes records out, oldest first within a class, what matters most first among classes. There is one.
+/// Takes records out: the highest class first, and within a class the oldest record first. A buffer has one consumer.
 #[derive(Debug)]
 pub struct Consumer {
     handle: Arc<QueueHandle>,
@@ -19,12 +19,12 @@ impl Consumer {
         Self { handle }
     }
 
-    /// Waits for the next entries, which are of one class: at most `records_max` of them, with at most `bytes_max`
-    /// bytes together, but one at least however long it is. `None` once the buffer is closed and nothing more is in
-    /// memory; what is on disk stays for the next opening.
+    /// Waits for the next entries, all of one class. The batch has at most `records_max` entries and at most `bytes_max`
+    /// bytes, but always one entry, however long that is. Returns `None` once the buffer is closed and nothing is left
+    /// in memory. Records on disk stay for the next opening.
     ///
-    /// With [`BufferOptions::batches_max`](crate::BufferOptions::batches_max) batches out it waits for one of them. Nothing is
-    /// consumed by the call, nor lost by dropping its future.
+    /// While [`BufferOptions::batches_max`](crate::BufferOptions::batches_max) batches are out, it waits until one of
+    /// them is settled. The call consumes nothing, and dropping its future loses nothing.
     pub async fn next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
         std::future::poll_fn(|context| {
             self.handle.shared.update(|queue| {
@@ -39,18 +39,18 @@ impl Consumer {
         .await
     }
 
-    /// The next entries if they are in memory. `None` also while they are being read.
+    /// Returns the next entries if they are in memory. `None` if there are none or they still have to be read.
     pub fn try_next_batch(&mut self, records_max: usize, bytes_max: usize) -> Option<Batch> {
         self.handle.shared.update(|queue| self.take(queue, records_max, bytes_max))
     }
 
-    /// Whether everything accepted is acknowledged, dropped and told, or out in a batch.
+    /// Returns true if the consumer has every accepted record and every gap: settled, or in a batch that is out.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.handle.shared.update(|queue| !queue.lanes.iter().any(|lane| lane.has_entries()))
     }
 
-    /// The books at one moment.
+    /// Returns a consistent snapshot of all counts.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.update(|queue| queue.stats())
@@ -63,10 +63,10 @@ impl Consumer {
     }
 }
 
-/// Entries on their way. Only [`ack`](Self::ack) and [`ack_through`](Self::ack_through) settle them; what is not
-/// acknowledged when the batch is dropped comes again.
+/// Entries that are out for delivery. [`ack`](Self::ack) and [`ack_through`](Self::ack_through) settle them. Entries that
+/// are not acknowledged when the batch is dropped are delivered again.
 #[derive(Debug)]
-#[must_use = "a batch that is dropped comes again"]
+#[must_use = "a batch that is dropped is delivered again"]
 pub struct Batch {
     handle: Arc<QueueHandle>,
     class: usize,
@@ -76,27 +76,28 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// In order of their numbers; never empty.
+    /// Returns the entries in order of their numbers; never empty.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The class that all entries are of.
+    /// Returns the class of the entries.
     #[must_use]
     pub fn class(&self) -> u8 {
         self.class as u8
     }
 
-    /// All entries are done: they do not come again, unless an earlier batch that is still out is dropped. Returns how
-    /// many records that settled; those dropped while they were on their way are counted as dropped already. Does
-    /// not wait for the disk: after a crash the last acknowledgements may be forgotten, and their records come again.
+    /// Acknowledges all entries. They are not delivered again, unless an earlier batch that is still out is dropped.
+    /// Returns how many records that settled as acknowledged; records that were dropped while the batch was out already
+    /// count as dropped. Does not wait for the disk: after a crash the last acknowledgements may be lost, and their
+    /// records are delivered again.
     pub fn ack(mut self) -> u64 {
         self.is_acked = true;
         self.ack_through(u64::MAX)
     }
 
-    /// The same for the entries whose [`last_seq`](Entry::last_seq) is `seq` or less.
+    /// Acknowledges the entries whose [`last_seq`](Entry::last_seq) is at most `seq`.
     pub fn ack_through(&self, seq: u64) -> u64 {
         self.handle.shared.update(|queue| queue.ack(self.class, self.id, seq))
     }

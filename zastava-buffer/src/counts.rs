@@ -1,20 +1,20 @@
-//! Counts by what became of records. Every loss goes through here, with its kind and its reason.
+//! Counts of records by kind and drop reason. Every loss is counted here.
 
 use std::collections::BTreeMap;
 
 use crate::drop_reason::DropReason;
 use crate::kind::Kind;
 
-/// What is known of one number that is not settled: its kind, and why it cannot be delivered, unless it can.
+/// The kind of a record, if it is known, and why the record was dropped, if it was.
 pub(crate) type CountKey = (Option<Kind>, Option<DropReason>);
 
-/// Counts of numbers by fate.
+/// Counts of records by kind and drop reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts(BTreeMap<CountKey, u64>);
 
 impl Counts {
-    /// So many pairs of a known kind and a reason are told apart; a further one is counted without its kind. The
-    /// cursor file has room for these, once in the totals and once in a gap, and for reasons without a kind.
+    /// Bound on the pairs of a known kind and a reason. Further pairs are counted without their kind. A slot of the cursor
+    /// has room for this many pairs twice, in the totals and in a gap, and for the reasons without a kind.
     const PAIRS_MAX: usize = 110;
 
     pub(crate) fn of(key: CountKey, count: u64) -> Self {
@@ -28,8 +28,8 @@ impl Counts {
             *known += count;
         } else if count > 0 {
             let pairs = || self.0.keys().filter(|(kind, reason)| kind.is_some() && reason.is_some()).count();
-            let told_apart = reason.is_none() || pairs() < Self::PAIRS_MAX;
-            *self.0.entry((kind.filter(|_| told_apart), reason)).or_insert(0) += count;
+            let keeps_kind = reason.is_none() || pairs() < Self::PAIRS_MAX;
+            *self.0.entry((kind.filter(|_| keeps_kind), reason)).or_insert(0) += count;
         }
     }
 
@@ -49,17 +49,17 @@ impl Counts {
         self.0.values().sum()
     }
 
-    /// How many can still be delivered.
+    /// Returns how many of the records can still be delivered.
     pub(crate) fn live(&self) -> u64 {
         self.iter().filter(|((_, reason), _)| reason.is_none()).map(|(_, count)| count).sum()
     }
 
-    /// What is lost of it.
+    /// Returns the counts of dropped records only.
     pub(crate) fn drops(&self) -> Self {
         Self(self.iter().filter(|((_, reason), _)| reason.is_some()).collect())
     }
 
-    /// All that is live is dropped for this reason; how many that were.
+    /// Marks all live records as dropped for this reason. Returns how many there were.
     pub(crate) fn drop_all(&mut self, reason: DropReason) -> u64 {
         let live = self.live();
         for ((kind, lost), count) in std::mem::take(&mut self.0) {
@@ -68,8 +68,8 @@ impl Counts {
         live
     }
 
-    /// Takes out `count` and says what they were: of this fate if there are such, else what became of that
-    /// kind meanwhile, else anything, since the sum must stay right whatever happened to a file.
+    /// Removes `count` records and returns what they were. Prefers records with this key, then dropped records of the
+    /// same kind, then any others: the sum must stay right whatever happened to a file.
     pub(crate) fn take(&mut self, key: CountKey, count: u64) -> Self {
         let others: Vec<CountKey> = self.0.keys().copied().collect();
         let same_kind =
@@ -82,7 +82,7 @@ impl Counts {
         taken
     }
 
-    /// Takes out what there is of this fate, at most so many; how many that were.
+    /// Removes at most `max` records with this key. Returns how many were removed.
     pub(crate) fn take_of(&mut self, key: CountKey, max: u64) -> u64 {
         let Some(count) = self.0.get_mut(&key) else { return 0 };
         let taken = max.min(*count);
@@ -94,23 +94,23 @@ impl Counts {
     }
 }
 
-/// Counts by kind and reason. The kind is `None` where no intact header told it.
+/// Counts of lost records by kind and reason. The kind is `None` if no intact header named it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DropCounts(pub(crate) Counts);
 
 impl DropCounts {
-    /// Every count that is not zero.
+    /// Returns every count above zero.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Kind>, DropReason, u64)> + '_ {
         self.0.iter().filter_map(|((kind, reason), count)| Some((kind, reason?, count)))
     }
 
-    /// The count of one pair.
+    /// Returns the count of one kind and reason.
     #[must_use]
     pub fn count(&self, kind: Option<Kind>, reason: DropReason) -> u64 {
         self.0.0.get(&(kind, Some(reason))).copied().unwrap_or(0)
     }
 
-    /// The sum of all counts.
+    /// Returns the sum of all counts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.total()

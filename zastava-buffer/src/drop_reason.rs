@@ -1,23 +1,25 @@
-/// Why a record was dropped, or refused at the door.
+//! Why records were lost.
+
+/// Why a record was dropped, or a push refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
     /// Dropped from the disk, oldest first, to stay within the cap or because the disk is full.
     Evicted,
-    /// Dropped at open, because the cap had been lowered below what the directory held.
+    /// Dropped while opening, because the cap is lower than what the directory held.
     CapLowered,
-    /// Its bytes are there but fail their checksum.
+    /// The bytes are there but fail their checksum.
     Corrupt,
-    /// Its number was given, but there are no bytes for it: it was in memory when the process died, or a
-    /// file is gone or was cut short.
+    /// The number was assigned but there are no bytes for it: the record was in memory when the process died, or a file
+    /// is missing or was cut short.
     Missing,
-    /// Written by a newer version of this crate, in a form this one does not know.
+    /// Written by a newer version of this crate, in a form that this version does not know.
     UnreadableVersion,
     /// Dropped from memory, oldest first, because the disk took records too slowly or not at all.
     MemoryFull,
     /// Refused: longer than [`BufferOptions::record_bytes_max`](crate::BufferOptions::record_bytes_max).
     TooLarge,
-    /// Refused: no room, and the kind's policy is not to drop others.
+    /// Refused: there was no room, and the kind's policy does not drop other records.
     Full,
     /// Refused: the buffer was closed.
     Closed,
@@ -25,7 +27,7 @@ pub enum DropReason {
     Other(u8),
 }
 
-/// The number of each reason in files. Numbers are never used again for something else.
+/// The number of each reason in files. A number is never reused.
 const CODES: [(DropReason, u8); 9] = [
     (DropReason::Evicted, 1),
     (DropReason::CapLowered, 2),

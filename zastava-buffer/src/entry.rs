@@ -1,4 +1,4 @@
-//! What goes in and what comes out: kinds, records, gaps, and the answer to a push.
+//! What a push returns, and the entries that the consumer receives.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use bytes::Bytes;
 use crate::counts::{Counts, DropCounts};
 use crate::kind::Kind;
 
-/// The answer to a push.
+/// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a push may have been refused, or may have cost older records"]
 #[non_exhaustive]
 pub enum PushOutcome {
-    /// Accepted, and in memory on its way to the disk.
+    /// Accepted into memory; the worker will write it.
     Stored {
-        /// The record's number within its class: one more than the last.
+        /// The record's number within its class, one above the last.
         seq: u64,
     },
-    /// Accepted, and since the last push so many older records were dropped to make room.
+    /// Accepted. Since the last push, older records were dropped to make room.
     Evicted {
         /// The record's number.
         seq: u64,
-        /// How many went, of this class and lower ones.
+        /// How many records were dropped, from this class and lower ones.
         count: u64,
     },
-    /// Not accepted; counted in [`Stats::refused`](crate::Stats::refused).
+    /// Not accepted. Counted in [`Stats::refused`](crate::Stats::refused).
     Refused(RefusalReason),
 }
 
 impl PushOutcome {
-    /// The record's number, if it was accepted.
+    /// Returns the record's number, if it was accepted.
     #[must_use]
     pub fn seq(&self) -> Option<u64> {
         match *self {
@@ -39,31 +39,31 @@ impl PushOutcome {
     }
 }
 
-/// Why a push was not accepted.
+/// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// Longer than [`BufferOptions::record_bytes_max`](crate::BufferOptions::record_bytes_max).
+    /// The record is longer than [`BufferOptions::record_bytes_max`](crate::BufferOptions::record_bytes_max).
     TooLarge,
-    /// No room, and the kind's [policy](crate::KindPolicy) does not let it push others out.
+    /// There is no room, and the kind's [policy](crate::KindPolicy) does not drop other records.
     Full,
     /// [`Producer::close`](crate::Producer::close) was called.
     Closed,
 }
 
-/// How safe a record is, named by the failure it survives.
+/// How durable a record is, named by the failure that it survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// In the memory of the process: survives nothing.
+    /// The record is in memory. It survives nothing.
     Memory,
-    /// The write returned: survives a panic, the OOM killer and `kill -9`, not a power cut.
+    /// The record is written. It survives a panic, the OOM killer and `kill -9`, but not a power cut.
     Process,
-    /// File and directory are synced: survives a crash of the machine and a power cut.
+    /// File and directory are synced. The record survives a crash of the machine and a power cut.
     Power,
 }
 
-/// One step of the stream: a record, or the place where records are missing.
+/// One entry of the stream: a record, or a gap where records were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Entry {
@@ -74,8 +74,8 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The number to give to [`Batch::ack_through`](crate::Batch::ack_through) when this entry and all before it
-    /// are done.
+    /// Returns the number that [`Batch::ack_through`](crate::Batch::ack_through) takes to settle this entry and all
+    /// entries before it.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         match self {
@@ -84,7 +84,7 @@ impl Entry {
         }
     }
 
-    /// That the numbers from `first_seq` on are lost, as many as the counts has.
+    /// Returns a gap from `first_seq` on, as long as the sum of the counts.
     pub(crate) fn gap(first_seq: u64, lost: Counts) -> Self {
         let last_seq = first_seq + lost.total() - 1;
         Self::Gap(Gap { first_seq, last_seq, counts: DropCounts(lost) })
@@ -113,16 +113,16 @@ impl Entry {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// Number within the class.
+    /// The record's number within its class.
     pub seq: u64,
-    /// The opening of the directory in which the record was pushed; 0 while there is none. After a power cut
-    /// a number that was never synced can be given again; the pair of epoch and number cannot.
+    /// The opening of the directory that accepted the record; 0 while there is no directory. After a power cut the
+    /// number of an unsynced record can be assigned again. The pair of epoch and number cannot.
     pub epoch: u32,
-    /// Kind given by the push.
+    /// The kind that the push gave.
     pub kind: Kind,
-    /// Bytes given by the push. A slice of a shared block of up to 64 KiB, which lives as long as it does.
+    /// The bytes that the push gave: a slice of a shared block of up to 64 KiB, which it keeps alive.
     pub bytes: Bytes,
-    /// 1 at the first delivery since the opening, one more after each batch that was dropped.
+    /// 1 for the first delivery since opening, plus one for each batch with it that was dropped.
     pub attempt: u32,
 }
 
@@ -138,7 +138,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A range of numbers whose records were accepted and are lost.
+/// A range of accepted records that were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -146,13 +146,13 @@ pub struct Gap {
     pub first_seq: u64,
     /// Last lost number; not below `first_seq`.
     pub last_seq: u64,
-    /// The lost records by kind and reason; they sum up to the range. Where damage left several gaps in one
-    /// segment, the kinds of each are a guess and the kinds of all together are exact.
+    /// The lost records by kind and reason; the sum is the length of the range. If damage left several gaps in one
+    /// segment, the kinds of each gap are a guess, and their sum over the segment is exact.
     pub counts: DropCounts,
 }
 
 impl Gap {
-    /// How many records are lost.
+    /// Returns how many records were lost.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.last_seq - self.first_seq + 1

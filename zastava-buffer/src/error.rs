@@ -1,61 +1,63 @@
-//! Everything that can go wrong, for the operator who has to look at it.
+//! The error type.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::entry::RefusalReason;
 
-/// Why a call on a buffer failed. Trouble with the disk after opening is not an error of a call but the buffer's
+/// Why a call on a buffer failed.
+///
+/// After opening, problems of the disk are not errors of a call. They are reported as
 /// [`StorageHealth`](crate::StorageHealth).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting is out of its range, which may depend on the other settings.
-    #[error("setting {option} is {value}, allowed is {min} to {max}")]
+    /// An option is out of its range. The range may depend on other options.
+    #[error("option {option} is {value}; it must be from {min} to {max}")]
     InvalidOption {
-        /// Name of the field of [`BufferOptions`](crate::BufferOptions).
+        /// The name of the field of [`BufferOptions`](crate::BufferOptions).
         option: &'static str,
-        /// The value given.
+        /// The value that was given.
         value: u64,
-        /// Smallest value allowed.
+        /// The smallest allowed value.
         min: u64,
-        /// Largest value allowed.
+        /// The largest allowed value.
         max: u64,
     },
-    /// Another buffer, here or in another process, holds the directory. The kernel frees the lock
-    /// when that process ends, however it ends; the lock file never needs deleting.
+    /// Another buffer, in this process or another, holds the directory. The kernel releases the lock when that process
+    /// ends, however it ends. The lock file never needs to be deleted.
     #[error("{} is locked by another buffer ({holder})", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// What the holder wrote of itself; for people only.
+        /// What the holder wrote into the lock file. For people only.
         holder: String,
     },
     /// A file operation failed while opening.
     #[error("cannot {operation} {}", path.display())]
     Storage {
-        /// What was attempted: a verb such as `create`.
+        /// The operation, as a verb such as `create`.
         operation: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The thread that does the file operations cannot be started.
-    #[error("cannot start the thread of the buffer")]
+    /// The thread that does the file operations could not be started.
+    #[error("cannot start the buffer's thread")]
     Thread(#[source] io::Error),
-    /// The record was not accepted.
+    /// The push was refused.
     #[error("the record was refused: {0:?}")]
     Refused(RefusalReason),
-    /// The record was dropped, and counted, before it reached the durability asked for.
-    #[error("record {seq} was dropped from memory before it was safe")]
+    /// The record was dropped and counted before it reached the requested durability.
+    #[error("record {seq} was dropped from memory before it was durable")]
     Dropped {
-        /// Its number.
+        /// The record's number.
         seq: u64,
     },
-    /// The durability asked for cannot be had now: the storage is [degraded](crate::StorageHealth) or full, the buffer is
-    /// closed, or [`Commit::Never`](crate::Commit::Never) excludes it. The records stay accepted.
-    #[error("records are not as safe as asked for, since the storage cannot take them now")]
+    /// The requested durability cannot be reached now: the storage is [degraded](crate::StorageHealth) or full, the
+    /// buffer is closed, or [`Commit::Never`](crate::Commit::Never) rules it out. The records stay accepted.
+    #[error("the storage cannot make records as durable as requested now")]
     NotDurable,
 }
 

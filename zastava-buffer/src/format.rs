@@ -1,8 +1,8 @@
-//! The bytes on disk, as pure functions: nothing here touches a file. `FORMAT.md` is the
-//! specification. All integers are little-endian, all checksums CRC-32C (RFC 3720, appendix B.4).
+//! The bytes on disk, as pure functions that touch no file. `FORMAT.md` is the specification. Integers are little-endian,
+//! checksums are CRC-32C (RFC 3720, appendix B.4).
 
-/// A struct with the place of each field in the file, as the tables of `FORMAT.md` have it. What follows the two
-/// dots is not at a fixed place.
+/// Declares a struct with the offset of each field, as in the tables of `FORMAT.md`. Fields after the two dots have no
+/// fixed offset.
 macro_rules! layout {
     (
         $(#[$meta:meta])*
@@ -49,16 +49,16 @@ use crate::kind::Kind;
 /// The version that this crate writes, in segments and in the cursor.
 const VERSION: u16 = 1;
 
-/// No record has a higher number. It keeps arithmetic on numbers read from files away from overflow.
+/// The highest sequence number. The bound keeps arithmetic on numbers from files from overflowing.
 pub(crate) const SEQ_MAX: u64 = 1 << 56;
 
-/// One count: kind (2 bytes, 256 = unknown), reason (1, 0 = live), mark (1), reserved (4), count (8).
+/// A line holds one count: kind (2 bytes, 256 = unknown), reason (1, 0 = live), mark (1), reserved (4), count (8).
 const LINE_BYTES: usize = 16;
 const KIND_UNKNOWN: u16 = 256;
 const LIVE: u8 = 0;
-/// No structure has more lines.
+/// Bound on the lines of any structure.
 const LINES_MAX: usize = 4096;
-/// A record each microsecond for 35 years; the sum of all lines is a number still.
+/// Bound on one count: a record each microsecond for 35 years. The sum of all lines fits in 64 bits.
 const COUNT_MAX: u64 = 1 << 50;
 
 fn put_line(out: &mut Vec<u8>, (kind, reason): CountKey, mark: u8, count: u64) {
@@ -67,8 +67,8 @@ fn put_line(out: &mut Vec<u8>, (kind, reason): CountKey, mark: u8, count: u64) {
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// CountKey, mark and count of each line. A count beyond reason is cut; it then no longer balances, and the caller
-/// refuses what holds it.
+/// Returns key, mark and count of each line. A count above the bound is cut, so that the sum is wrong and the caller
+/// refuses the structure.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (CountKey, u8, u64)> + '_ {
     bytes.chunks_exact(LINE_BYTES).take(LINES_MAX).map(|line| {
         let kind = u8::try_from(u16::from_le_bytes(field(line, 0))).ok().map(Kind);
@@ -84,7 +84,7 @@ fn counts_of_lines(bytes: &[u8]) -> Counts {
     counts
 }
 
-/// The `N` bytes at `at`. The callers pass fixed-size headers and offsets inside them.
+/// Returns the `N` bytes at `at`. Callers pass fixed-size headers and offsets inside them.
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
@@ -95,7 +95,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
-/// The last four bytes of a fixed layout are the checksum of those before them.
+/// Writes the checksum of all bytes but the last four into the last four.
 fn seal(bytes: &mut [u8], seed: u32) {
     let at = bytes.len() - 4;
     let crc = crc32c::crc32c_append(seed, &bytes[..at]);

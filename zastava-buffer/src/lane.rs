@@ -1,7 +1,9 @@
-//! One class: its numbers in a row, from the oldest that is not settled to the newest in memory.
+//! The queue of one class: its sequence numbers, from the oldest that is not settled to the newest in memory.
 //!
-//! Queue is positions. The cursor holds what is settled. Every number after that is in one [`SeqRange`], which is
-//! in a file, in memory or lost, and every figure is computed from these. Nothing here does I/O or waits.
+//! The state is positions. The cursor holds what is settled. Every later number is in exactly one [`SeqRange`], which is
+//! in a file, in memory, or lost. All counts are computed from these. Nothing here does I/O or waits.
+//!
+//! docs/design/buffer.md: what the queue knows of a number.
 
 mod memory;
 mod read;
@@ -21,48 +23,48 @@ use crate::scan::{Extent, SegmentFile};
 
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    /// What is settled, which the consumer knows of. [`Lane::books`] fills in the rest.
+    /// What the consumer has settled. [`Lane::checkpoint`] fills in the rest.
     pub(crate) cursor: Cursor,
-    /// More is settled than the books on disk say.
+    /// True if the cursor on disk is out of date.
     pub(crate) is_dirty: bool,
     pub(crate) salt: u32,
-    /// In files or lost, the oldest first, without a hole between them.
+    /// Ranges in files and lost ranges, oldest first, without holes.
     pub(crate) segments: VecDeque<SeqRange>,
-    /// In memory, or dropped from there. What is settled may be missing from it.
+    /// Ranges in memory and ranges dropped from memory. Settled ranges may be missing.
     ring: VecDeque<SeqRange>,
-    /// Numbers before this one are in segments for good.
+    /// Numbers below this are on disk and as durable as they get.
     pub(crate) on_disk: u64,
-    /// Numbers before this one are in the active segment, but perhaps not synced.
+    /// Numbers below this are written, but perhaps not synced.
     written: u64,
-    /// Numbers before this one are with the worker, who may be writing them.
+    /// Numbers below this were taken by the worker, which may be writing them.
     taken: u64,
     pub(crate) next_seq: u64,
-    /// Numbers before this one are not to wait for a larger group.
+    /// A flush waits for numbers below this, so their sync does not wait for a larger group.
     flush: u64,
-    /// Files that nothing is needed of any more, and what they occupy. They go once the books are synced.
+    /// Files to remove once the cursor is synced, and their disk space.
     pub(crate) garbage: VecDeque<(String, u64)>,
-    /// How long the last block in memory was.
+    /// Length of the last block, which the next one is sized by.
     block_hint: usize,
-    /// The worker found no room on disk that it may take.
+    /// True if the worker found no room on disk and may not evict.
     pub(crate) is_full: bool,
-    /// The next number for the consumer.
+    /// The next number to deliver.
     read_seq: u64,
-    /// Entries that come next, in a row from `read_seq`.
+    /// Entries read ahead, from `read_seq` on without holes.
     ahead: VecDeque<Entry>,
-    /// With so many of them left it is time to read on.
+    /// The worker reads on when this many entries are left.
     ahead_low: usize,
     pub(crate) wants_read: bool,
     out: VecDeque<OutstandingBatch>,
 }
 
-/// Some numbers in a row, and where they are.
+/// A range of sequence numbers, and where their records are.
 #[derive(Debug)]
 pub(crate) struct SeqRange {
     /// The first number that is not settled.
     pub(crate) from: u64,
-    /// One above the last number.
+    /// One above the last number of the range.
     pub(crate) end: u64,
-    /// The numbers from `from` to `end`; they sum up to that range exactly.
+    /// Counts of the numbers from `from` to `end`. Their sum is the length of that range.
     pub(crate) counts: Counts,
     pub(crate) location: Location,
 }
@@ -78,19 +80,19 @@ pub(crate) enum Location {
 pub(crate) struct Segment {
     pub(crate) file: SegmentFile,
     pub(crate) disk_bytes: u64,
-    /// It is the last one, and written to.
+    /// True for the segment that is written to, which is the last one.
     pub(crate) is_active: bool,
 }
 
 impl Location {
-    /// The file to remove, and what it occupies.
+    /// Returns the file to remove and its disk space.
     fn into_file(self) -> Option<(String, u64)> {
         if let Self::File(segment) = self { Some((segment.file.name, segment.disk_bytes)) } else { None }
     }
 }
 
 impl SeqRange {
-    /// Numbers that nobody has any more.
+    /// A lost range.
     pub(crate) fn lost(from: u64, end: u64, reason: DropReason) -> Self {
         let counts = Counts::of((None, Some(reason)), end - from);
         Self { from, end, counts, location: Location::Lost }
@@ -104,7 +106,7 @@ impl SeqRange {
         matches!(self.location, Location::Lost)
     }
 
-    /// Takes over the numbers right after its own. There may be settled ones in between.
+    /// Appends the next range. Settled numbers may lie in between.
     fn extend(&mut self, next: &Self) {
         self.from = if self.is_settled() { next.from } else { self.from };
         self.counts.merge(&next.counts);
@@ -123,7 +125,7 @@ impl SeqRange {
         if let Location::File(segment) = &mut self.location { Some(segment) } else { None }
     }
 
-    /// What to read to get all from `seq` on.
+    /// Returns what to read for the records from `seq` on.
     pub(crate) fn extent(&self, seq: u64) -> Option<Extent> {
         let file = self.segment()?.file.clone();
         Some(Extent { file, from_seq: seq, known_end: self.end, limit: self.end })
@@ -138,13 +140,13 @@ impl Lane {
         Self { cursor, salt, segments, on_disk, written, taken, next_seq, read_seq, ..Self::default() }
     }
 
-    /// Without a directory: numbers count from 1 until there is one.
+    /// A lane without a directory. Its numbers start at 1 and are provisional.
     pub(crate) fn in_memory() -> Self {
         Self::new(Cursor { next_seq: 1, ..Cursor::default() }, 0, VecDeque::new())
     }
 
-    /// What is written to the cursor. What is lost before the first file is released there: otherwise the next
-    /// opening could not say why it is not there.
+    /// Returns the cursor to write. It releases lost ranges before the first file and keeps their counts; otherwise the
+    /// next opening could only call them missing.
     pub(crate) fn checkpoint(&self, is_finishing: bool) -> Cursor {
         let mut checkpoint = self.cursor.clone();
         (checkpoint.released_through, checkpoint.unreported) =
@@ -154,15 +156,16 @@ impl Lane {
             checkpoint.unreported.merge(&lost.counts);
             checkpoint.dropped.merge(&lost.counts);
         }
-        // Numbers in memory may be lost with it and then be given anew, under another epoch: reported as missing
-        // they would include some that were acknowledged. What cannot be written at the end is told as missing.
+        // A crash loses numbers in memory, and the next epoch assigns them again. If the cursor covered them, the next
+        // opening would report them as missing, even those that were acknowledged. An orderly end covers them: what
+        // could not be written is then missing.
         let next_seq = if is_finishing { self.next_seq } else { self.on_disk };
         checkpoint.next_seq = next_seq.max(checkpoint.released_through + 1);
         checkpoint.clean = is_finishing && self.ring.is_empty();
         checkpoint
     }
 
-    /// What every step must leave true.
+    /// Asserts the invariants that every step preserves.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let mut next = self.cursor.reported_through + 1;
@@ -197,7 +200,7 @@ impl Lane {
         dropped
     }
 
-    /// Computed from the files each time: a running sum would drift some day.
+    /// Computed from the files each time, since a running sum could drift.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let segments = self.segments.iter().filter_map(SeqRange::segment).map(|segment| segment.disk_bytes);
         segments.chain(self.garbage.iter().map(|(_, disk_bytes)| *disk_bytes)).sum()
@@ -211,12 +214,12 @@ impl Lane {
         self.segments.iter_mut().chain(&mut self.ring).find(|range| seq < range.end)
     }
 
-    /// The oldest file that holds something.
+    /// Returns the oldest file with numbers that are not settled.
     pub(crate) fn oldest(&self) -> Option<&SeqRange> {
         self.segments.iter().find(|range| range.segment().is_some() && !range.is_settled())
     }
 
-    /// DropCounts what the oldest file holds; how many records that were. Nothing is written to it any more.
+    /// Drops the records of the oldest file. Returns how many there were. The file must not be active.
     pub(crate) fn evict(&mut self, reason: DropReason) -> u64 {
         let oldest = self.segments.iter_mut().find(|range| !range.is_lost() && !range.is_settled());
         let Some(oldest) = oldest else { return 0 };
@@ -228,7 +231,7 @@ impl Lane {
         evicted
     }
 
-    /// Lets go of files that are settled, and keeps what is lost in a row in one range, however long nobody
+    /// Marks settled files for removal, and merges adjacent lost ranges, so that their number stays small even if nobody
     /// consumes.
     pub(crate) fn sweep(&mut self) {
         let is_done = |range: &SeqRange| range.is_settled() && !range.is_active();
@@ -244,7 +247,7 @@ impl Lane {
         }
     }
 
-    /// A new segment, which is written to from now on.
+    /// Adds a new active segment.
     pub(crate) fn begin(&mut self, file: SegmentFile, disk_bytes: u64) {
         let from = file.identity.first_seq;
         let segment = Segment { file, disk_bytes, is_active: true };
@@ -252,8 +255,7 @@ impl Lane {
         self.segments.push_back(SeqRange { from, end: from, counts: Counts::default(), location });
     }
 
-    /// What is written is as safe as it is going to be, and leaves memory. The active segment holds frames up to
-    /// `len`.
+    /// Moves written records from memory to the active segment, which holds frames up to `len`.
     pub(crate) fn free_written(&mut self, len: u64) {
         let Some(active) = self.segments.back_mut() else { return };
         while let Some(range) = self.ring.pop_front_if(|front| front.end <= self.written) {
@@ -266,7 +268,7 @@ impl Lane {
         }
     }
 
-    /// The active segment takes no more; what it occupies from now on, if that has changed.
+    /// Ends the active segment. `disk_bytes` is its disk space, if that has changed.
     pub(crate) fn close_active(&mut self, disk_bytes: Option<u64>) {
         if let Some(segment) = self.segments.back_mut().and_then(SeqRange::segment_mut) {
             segment.is_active = false;

@@ -1,5 +1,5 @@
-//! Mistakes that the crash simulation plants, to see that it would find them. In any other build each question
-//! is a constant `false`.
+//! Known bugs that the crash simulation plants, to prove that it would find them. In any other build
+//! [`is_planted`] is a constant `false`.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {

@@ -1,4 +1,4 @@
-//! What a caller decides: how much the buffer may hold, what happens when it is full, and how safe records are.
+//! The options of a buffer: its bounds, what happens when it is full, and when records are synced.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,72 +11,74 @@ use crate::kind::Kind;
 pub const BYTES_MAX_MIN: u64 = 64 << 10;
 /// Smallest segment: 4 KiB, one block.
 pub const SEGMENT_BYTES_MIN: u64 = BLOCK_BYTES;
-/// No record can be larger than this, whatever the configuration says: 16 MiB. It bounds the memory that
-/// a damaged or foreign file can make us use.
+/// Largest value of [`BufferOptions::record_bytes_max`]: 16 MiB. Bounds the memory that reading a damaged or foreign
+/// file can take.
 pub const RECORD_BYTES_LIMIT: u64 = 16 << 20;
-/// Classes that there can be.
+/// Largest number of classes.
 pub const CLASSES_MAX: usize = 8;
 
 const SEGMENT_BYTES_DEFAULT: (u64, u64) = (512 << 10, 16 << 20);
 const RECORD_BYTES_DEFAULT: u64 = 1 << 20;
 const RING_BYTES_DEFAULT: usize = 4 << 20;
 const MEMORY_BLOCK_BYTES: (usize, usize) = (1 << 10, 64 << 10);
-/// What a segment needs besides frames: header, trailer, and the lines of a few kinds.
+/// Room for the parts of a segment that are no frames: header, trailer, and the counts of a few kinds.
 const SEGMENT_OVERHEAD_BYTES: u64 = (SEGMENT_HEADER_BYTES + TRAILER_BYTES + 16 * 16) as u64;
-/// Disk use is counted in blocks of this size, which is how file systems give it out.
+/// Disk use is counted in blocks of this size, since file systems allocate in blocks.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Longer than any process lives, and short enough to be added to a moment.
+/// Longer than any process lives, and short enough to be added to an `Instant` without overflow.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The room that a file of this length takes.
+/// Rounds the length of a file up to whole blocks.
 pub(crate) fn blocks(len: u64) -> u64 {
     len.next_multiple_of(BLOCK_BYTES)
 }
 
-/// How a buffer works. [`Buffer::open`](crate::Buffer::open) refuses contradictions. Three things want a
-/// decision: the cap, the memory, and the [policy](Self::policies) of each kind.
+/// Options of a buffer. [`Buffer::open`](crate::Buffer::open) refuses values that contradict each other.
+///
+/// Three options deserve a decision: [`bytes_max`](Self::bytes_max), [`ring_bytes`](Self::ring_bytes), and the
+/// [policy](Self::policies) of each kind. The defaults of the others suit most uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufferOptions {
-    /// Cap on the disk space of all files of the buffer, each counted in whole blocks of 4 KiB, with what is
-    /// reserved. At least [`BYTES_MAX_MIN`] a class; 64 MiB by default. For a volume with its own limit stay
-    /// below that limit. It may be lowered between two openings: the oldest records are then dropped.
+    /// Cap on the disk space of all files, in bytes. Each file counts in whole blocks of 4 KiB and with its
+    /// reservation. At least [`BYTES_MAX_MIN`] for each class; 64 MiB by default. Stay below the limit of a volume that
+    /// has one. If the cap is lower than at the last opening, opening drops the oldest records.
     pub bytes_max: u64,
-    /// Bound on the records in memory, which are those that are not yet on disk, or not yet synced; 4 MiB by default.
+    /// Bound on the bytes of records in memory: those not yet written, or not yet synced. 4 MiB by default.
     pub ring_bytes: usize,
-    /// The same as a number of records; no bound by default.
+    /// Bound on the number of records in memory. None by default.
     pub ring_records: u64,
-    /// What happens when there is no room, by kind.
+    /// Policies by kind.
     pub policies: BTreeMap<Kind, KindPolicy>,
-    /// The policy of all other kinds; drop oldest, class 0 by default.
+    /// Policy of kinds that [`policies`](Self::policies) does not list. Drop oldest, class 0 by default.
     pub default_policy: KindPolicy,
-    /// When records are made to survive a power cut; every 100 ms at most by default.
+    /// When records are synced. Every 100 ms at most by default.
     pub commit: Commit,
-    /// Length at which a segment ends and the next begins. Space is freed by whole segments, so this is also
-    /// how much one eviction drops. From [`SEGMENT_BYTES_MIN`] to half the cap; by default an eighth of it, from
-    /// 512 KiB to 16 MiB.
+    /// Length at which a segment is sealed and the next one begins. Space is freed by whole segments, so one eviction
+    /// drops this much. From [`SEGMENT_BYTES_MIN`] to half the cap; by default an eighth of the cap, from 512 KiB to
+    /// 16 MiB.
     pub segment_bytes: u64,
-    /// Longest record. It must fit in a segment and in half the ring. By default 1 MiB or what fits, at most
-    /// [`RECORD_BYTES_LIMIT`].
+    /// Longest payload of a record. It must fit in a segment and in half of [`ring_bytes`](Self::ring_bytes). By default
+    /// 1 MiB or what fits; at most [`RECORD_BYTES_LIMIT`].
     pub record_bytes_max: usize,
-    /// What to do at open when another process holds the directory, or it cannot be used.
+    /// What opening does if another process holds the directory, or the directory cannot be used.
     pub on_unavailable: OnUnavailable,
-    /// How many batches may be out at once; 1 by default. They are acknowledged in order.
+    /// How many batches may be out at once. 1 by default. Batches are settled in order.
     pub batches_max: usize,
-    /// New segments are made only where the file system keeps this part of its space free; 12 by default, since a
-    /// kubelet starts to evict pods below 10. 0 turns it off.
+    /// Share of the file system that stays free: below it, no new segment is created. 12 by default, because a kubelet
+    /// starts to evict pods below 10. 0 turns the check off.
     pub free_percent_min: u8,
 }
 
-/// What happens to a kind when there is no room, and how much it matters.
+/// What happens to the records of a kind when there is no room, and how important they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "two decisions, written down by every caller")]
 pub struct KindPolicy {
-    /// What a push of this kind does when there is no room.
+    /// What a push does when there is no room.
     pub when_full: WhenFull,
-    /// 0 matters most. Each class has its own numbers, segments and order; lower classes are dropped first,
-    /// higher ones are delivered first.
+    /// Priority class; 0 is the highest. Each class has its own sequence numbers, segments and order. Lower classes are
+    /// dropped first, higher classes are delivered first.
     pub class: u8,
 }
 
@@ -84,9 +86,9 @@ pub struct KindPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The oldest records go, of the lowest class first and never of a class that matters more.
+    /// The push drops the oldest records, from the lowest class first, and never from a class above its own.
     DropOldest,
-    /// The push is refused; [`push_wait`](crate::Producer::push_wait) waits for room.
+    /// The push is refused. [`push_wait`](crate::Producer::push_wait) waits for room.
     Refuse,
 }
 
@@ -94,31 +96,33 @@ pub enum WhenFull {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Commit {
-    /// Written as soon as possible, never synced: [`Durability::Process`](crate::Durability::Process) is all there is.
+    /// Records are written as soon as possible and never synced. They reach
+    /// [`Durability::Process`](crate::Durability::Process) and no more.
     Never,
-    /// After a quiet time at once, then as soon as this many records wait, this much time has passed, or somebody
-    /// [flushes](crate::Producer::flush). Records stay in memory until then, so that a failed sync loses nothing.
+    /// Records are synced in groups. The first group after a quiet time is synced at once. After that a sync is due when
+    /// `records_max` records wait, `interval` has passed, or somebody calls [`flush`](crate::Producer::flush). Records stay
+    /// in memory until they are synced, so a failed sync loses nothing.
     Group {
-        /// So many records make a commit due.
+        /// Number of waiting records that makes a sync due.
         records_max: u32,
-        /// So much time after the last commit makes one due.
+        /// Time since the last sync that makes the next one due.
         interval: Duration,
     },
 }
 
-/// What to do at open when the directory cannot be used.
+/// What opening does if the directory cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnUnavailable {
     /// Opening fails.
     Fail,
-    /// Records are kept in memory, and the directory is tried again until it can be used. A process that waits
-    /// for its predecessor to end cannot deadlock with it.
+    /// Opening succeeds. Records are kept in memory, and the directory is tried again until it can be used. A process
+    /// can so start while its predecessor still holds the directory.
     MemoryOnly,
 }
 
 impl BufferOptions {
-    /// The defaults for a cap of `bytes_max`.
+    /// Returns the default options for a cap of `bytes_max`.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
         let (least, most) = SEGMENT_BYTES_DEFAULT;
@@ -149,7 +153,7 @@ impl BufferOptions {
         policies.map(|policy| usize::from(policy.class) + 1).max().unwrap_or(1)
     }
 
-    /// Bytes and records at which a block in memory is closed.
+    /// Returns the bytes and records at which a block in memory is closed.
     pub(crate) fn block(&self) -> (usize, u64) {
         let (least, most) = MEMORY_BLOCK_BYTES;
         let part_of_segment = usize::try_from(self.segment_bytes / 8).unwrap_or(most);
@@ -157,7 +161,7 @@ impl BufferOptions {
         (bytes, self.group_records().min(self.ring_records / 16).max(1))
     }
 
-    /// How many records may be written and not synced.
+    /// Returns how many records may be written and not yet synced.
     pub(crate) fn group_records(&self) -> u64 {
         match self.commit {
             Commit::Never => u64::MAX,
@@ -165,7 +169,7 @@ impl BufferOptions {
         }
     }
 
-    /// How long records and books may wait to be synced and written.
+    /// Returns how long records may wait for a sync, and a changed cursor for a write.
     pub(crate) fn interval(&self) -> Duration {
         match self.commit {
             Commit::Never => Duration::from_millis(100),
@@ -181,7 +185,7 @@ impl BufferOptions {
         let classes = self.classes() as u64;
         within("class", classes - 1, 0, CLASSES_MAX as u64 - 1)?;
         within("bytes_max", self.bytes_max, classes * BYTES_MAX_MIN, i64::MAX as u64)?;
-        // Two full segments of each class always fit, so that making room never has to empty the queue.
+        // Two full segments of each class always fit, so making room never empties the queue.
         let half = (self.bytes_max / classes - CURSOR_BYTES as u64) / 2;
         within("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, half - half % BLOCK_BYTES)?;
         within("ring_bytes", self.ring_bytes as u64, 4096, isize::MAX as u64)?;

@@ -1,4 +1,4 @@
-//! The end that puts records in.
+//! The producer's end: pushes, durability, counts and health.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::queue::Queue;
 use crate::queue::QueueHandle;
 use crate::stats::{Stats, StorageHealth};
 
-/// Puts records in, and watches. Cheap to clone; any number of threads and tasks may use it.
+/// Pushes records and watches the buffer. Cheap to clone; any number of threads and tasks may use it.
 ///
-/// No call waits for the disk, except the futures, which wait for what their names say. Dropping a future
-/// leaves the buffer as if the call had not begun or had finished.
+/// Only futures wait, and [`close`](Self::close). Dropping a future leaves the buffer as if the call had not begun or
+/// had finished.
 #[derive(Clone, Debug)]
 pub struct Producer {
     pub(crate) handle: Arc<QueueHandle>,
@@ -25,13 +25,13 @@ impl Producer {
         Self { handle }
     }
 
-    /// Accepts a record into memory, from where it goes to the disk within moments. Never waits: without room it
-    /// does what the kind's [`KindPolicy`](crate::KindPolicy) says.
+    /// Accepts a record into memory. The worker writes it soon after. Never waits: if there is no room, the kind's
+    /// [`KindPolicy`](crate::KindPolicy) decides.
     ///
-    /// The answer promises [`Durability::Memory`] and no more. See [`push_durable`](Self::push_durable) and
-    /// [`flush`](Self::flush).
+    /// The record has [`Durability::Memory`] when this returns. [`push_durable`](Self::push_durable) and
+    /// [`flush`](Self::flush) wait for more.
     pub fn push(&self, kind: Kind, bytes: &[u8]) -> PushOutcome {
-        // The long part without the lock.
+        // The checksum takes longest, so it is computed outside the lock.
         let crc = crc32c::crc32c(bytes);
         self.handle.shared.update(|queue| match queue.push(kind, bytes, crc) {
             Ok(seq) => queue.push_outcome(seq),
@@ -39,20 +39,20 @@ impl Producer {
         })
     }
 
-    /// Accepts a record, waiting for room if there is none; its number.
+    /// Accepts a record, and waits for room if there is none. Returns the record's number.
     ///
     /// # Errors
-    /// [`Error::Refused`] when waiting does not help: the record is too long, or the buffer is closed.
+    /// [`Error::Refused`] if waiting does not help: the record is too long, or the buffer is closed.
     pub async fn push_wait(&self, kind: Kind, bytes: &[u8]) -> Result<u64, Error> {
         self.push_durable(kind, bytes, Durability::Memory).await
     }
 
-    /// Accepts a record, waiting for room, and returns its number once it is that safe. It goes with its group, and
-    /// waits for that as long as [`Commit`](crate::Commit) says; [`flush`](Self::flush) does not.
+    /// Accepts a record like [`push_wait`](Self::push_wait), and returns its number once it is that durable. The record
+    /// is synced with its group, which [`Commit`](crate::Commit) may delay; [`flush`](Self::flush) does not wait for that.
     ///
     /// # Errors
-    /// As [`push_wait`](Self::push_wait). [`Error::NotDurable`] while the storage cannot be used: the record is
-    /// accepted and stays in memory. [`Error::Dropped`] if it had to go from there.
+    /// The errors of [`push_wait`](Self::push_wait). [`Error::NotDurable`] while the storage cannot be used: the record
+    /// is accepted and stays in memory. [`Error::Dropped`] if it was dropped from memory.
     pub async fn push_durable(&self, kind: Kind, bytes: &[u8], level: Durability) -> Result<u64, Error> {
         let crc = crc32c::crc32c(bytes);
         let mut pushed = None;
@@ -72,15 +72,15 @@ impl Producer {
         self.handle.shared.wait(step).await
     }
 
-    /// Waits until every record accepted before this call is that safe, or dropped and counted. For
-    /// [`Durability::Power`] it makes a commit due.
+    /// Waits until every record accepted before this call is that durable, or was dropped and counted. For
+    /// [`Durability::Power`] it makes a sync due at once.
     ///
     /// # Errors
     /// [`Error::NotDurable`] while the storage cannot be used.
     pub async fn flush(&self, level: Durability) -> Result<(), Error> {
         let mut asked = None;
         let step = |queue: &mut Queue, _| {
-            // A directory that was found since then gives all that is in memory new numbers.
+            // When the directory becomes available, records in memory get new numbers.
             let (had_store, last) = asked.get_or_insert_with(|| (queue.has_store, queue.flush(level)));
             if *had_store != queue.has_store {
                 (*had_store, *last) = (queue.has_store, queue.flush(level));
@@ -96,8 +96,8 @@ impl Producer {
         self.handle.shared.wait(step).await
     }
 
-    /// How safe a record of this kind is by now. `None` for a number that was not given, and for a record that was
-    /// dropped from memory as long as its gap is there.
+    /// Returns how durable a record of this kind is by now. `None` for a number that was not assigned, and for a record
+    /// that was dropped from memory, until the consumer has settled its gap.
     #[must_use]
     pub fn durability(&self, kind: Kind, seq: u64) -> Option<Durability> {
         self.handle.shared.update(|queue| {
@@ -106,33 +106,34 @@ impl Producer {
         })
     }
 
-    /// A random number that the directory keeps for its life; 0 while there is none.
+    /// Returns the random id of the directory, which never changes; 0 while there is no directory.
     #[must_use]
     pub fn id(&self) -> u128 {
         self.handle.shared.update(|queue| queue.lanes[0].cursor.buffer_id)
     }
 
-    /// The books at one moment.
+    /// Returns a consistent snapshot of all counts.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.update(|queue| queue.stats())
     }
 
-    /// How the storage does at this moment.
+    /// Returns the current health of the storage.
     #[must_use]
     pub fn health(&self) -> StorageHealth {
         self.handle.shared.update(|queue| queue.health)
     }
 
-    /// Waits until the health is another than the one given, and returns it.
+    /// Waits until the health differs from `seen`, and returns it.
     pub async fn health_changed(&self, seen: StorageHealth) -> StorageHealth {
         self.handle.shared.wait(|queue, _| (queue.health != seen).then_some(queue.health)).await
     }
 
-    /// Takes no more records, writes and syncs what is in memory, and lets go of the directory. Blocks until that
-    /// is done, at most for `deadline`, also when the disk hangs; one that fails is tried again until then. Whether the
-    /// directory is free, and the last books: what is still `in_memory` in them could not be written, and the next
-    /// opening tells it as missing. So it does with what is acknowledged later.
+    /// Refuses further records, writes and syncs the records in memory, and releases the directory. Blocks until that is
+    /// done, for at most `deadline`, even if the disk hangs. A disk that fails is tried again until then.
+    ///
+    /// Returns whether the directory is released, and the final counts. Records that these still count as `in_memory`
+    /// could not be written; the next opening reports them as missing, even if they are acknowledged after this call.
     pub fn close(&self, deadline: Duration) -> (bool, Stats) {
         let shared = &self.handle.shared;
         shared.update(|queue| {

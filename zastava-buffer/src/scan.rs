@@ -1,5 +1,5 @@
-//! Reads the frames of one segment, whatever is in it: every number in its range comes out once, as
-//! a record or as lost. Damage is skipped by looking for the next intact header.
+//! Reads one segment, whatever its bytes are. Every number of its range is returned once, in a record or in a gap. Damage
+//! is skipped by a search for the next intact header.
 
 use std::io;
 use std::ops::Range;
@@ -14,63 +14,65 @@ use crate::format::{
 };
 use crate::store::Store;
 
-/// Read at a time, more only for a longer record.
+/// Bytes read at a time; more only for a longer record.
 pub(crate) const WINDOW_BYTES: usize = 64 << 10;
 
 const PAGE_BYTES: usize = 4096;
-/// A page is given up after so many failures, a second apart at the end, if the rest of the file can be read.
+/// After this many failed reads a page counts as damaged, if the start of the file can be read. The last reads are a
+/// second apart.
 const FAILURES_OF_PAGE: u32 = 3;
-/// And after so many if nothing can.
+/// After this many failed reads a page counts as damaged, even if nothing of the file can be read.
 const FAILURES_OF_STORE: u32 = 300;
 
-/// A segment that there is.
+/// A segment file.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFile {
     pub(crate) name: String,
-    /// As the header says, or the name where the header is damaged. Somebody may have renamed it.
+    /// From the header, or from the file name if the header is damaged. The file may have been renamed.
     pub(crate) identity: SegmentName,
-    /// Where frames end, as far as they are there for good.
+    /// The end of the frames that count.
     pub(crate) len: u64,
 }
 
-/// What is to be read of a segment.
+/// The part of a segment to read.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
     pub(crate) file: SegmentFile,
-    /// Numbers below were settled earlier: they are passed over.
+    /// Numbers below this are settled and skipped.
     pub(crate) from_seq: u64,
-    /// Numbers below were certainly given in this segment; those not found are lost.
+    /// Numbers below this were certainly assigned in this segment. Those that are not found are lost.
     pub(crate) known_end: u64,
-    /// Frames from here on are void: a later segment has these numbers.
+    /// Frames from this number on are void: a later segment has these numbers.
     pub(crate) limit: u64,
 }
 
-/// An iterator over a segment.
+/// Reads the frames of a segment one after another.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    /// More may be written by the time somebody reads on, and more settled.
+    /// Updated before reading on, since more may be written and settled by then.
     pub(crate) extent: Extent,
-    /// Where it stands, and the number that comes next.
+    /// Offset of the next frame.
     offset: u64,
+    /// Number of the next frame.
     pub(crate) seq: u64,
     /// The segment ends in part of a frame; known once `next` has returned `None`.
     pub(crate) torn_tail: bool,
-    /// A range of the file in memory, and where it begins.
+    /// A window of the file in memory, and its offset.
     held: Bytes,
     held_from: u64,
-    /// So often reading has failed here.
+    /// How often reading has failed at this offset.
     failures: u32,
 }
 
 impl Frames {
-    /// Where reading has failed so often already, pages that cannot be read count as damage in the end, instead of
-    /// being an error.
+    /// `failures` is the number of failed reads so far. After enough of them, pages that cannot be read count as damage
+    /// instead of being an error.
     pub(crate) fn new(extent: Extent, failures: u32) -> Self {
         let (offset, seq) = (SEGMENT_HEADER_BYTES as u64, extent.file.identity.first_seq);
         Self { extent, offset, seq, torn_tail: false, held: Bytes::new(), held_from: 0, failures }
     }
 
-    /// What comes next and was not settled earlier, or `None` at the end of the segment.
+    /// Returns the next entry that is not settled, or `None` at the end of the segment.
     pub(crate) fn next(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
         while let Some(found) = self.step(store)? {
             let from = self.extent.from_seq;
@@ -86,7 +88,7 @@ impl Frames {
         Ok(None)
     }
 
-    /// Moves over one frame or one range of damage.
+    /// Reads one frame, or skips one stretch of damage.
     fn step(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
         let SegmentName { salt, epoch, .. } = self.extent.file.identity;
         let (start, seq) = (self.offset + FRAME_HEADER_BYTES as u64, self.seq);
@@ -110,17 +112,17 @@ impl Frames {
         if intact && header.is_record() {
             return Ok(Some(Entry::Record(Record { seq, epoch, kind, bytes: payload, attempt: 1 })));
         }
-        let told = if intact && header.is_gap() { gap_counts(&header, &payload) } else { None };
+        let stored = if intact && header.is_gap() { gap_counts(&header, &payload) } else { None };
         let key = match (header.is_record(), header.is_gap()) {
             (true, _) => (Some(kind), Some(DropReason::Corrupt)),
             (_, true) => (None, Some(DropReason::Corrupt)),
             _ => (Some(kind), Some(DropReason::UnreadableVersion)),
         };
-        let lost = told.unwrap_or_else(|| Counts::of(key, u64::from(header.span)));
+        let lost = stored.unwrap_or_else(|| Counts::of(key, u64::from(header.span)));
         Ok(Some(Entry::gap(seq, lost)))
     }
 
-    /// Finds the next header whose number can be right.
+    /// Searches the next intact header with a possible number.
     fn resynchronise(&mut self, store: &mut dyn Store) -> io::Result<Option<Entry>> {
         let mut offset = self.offset + 1;
         while let Some(candidate) = self.find_magic(store, offset)? {
@@ -130,7 +132,7 @@ impl Frames {
             match FrameHeader::decode(bytes, self.extent.file.identity.salt) {
                 Some(header) if header.seq >= self.seq && header.end_seq() <= self.extent.limit => {
                     self.offset = candidate;
-                    // Nothing is lost when all that was skipped are bytes between two frames.
+                    // The skipped bytes stand for no record if the numbers continue.
                     let lost = self.lost_up_to(header.seq, DropReason::Corrupt);
                     return if lost.is_some() { Ok(lost) } else { self.step(store) };
                 }
@@ -140,8 +142,8 @@ impl Frames {
         Ok(self.end(true))
     }
 
-    /// The rest of the file holds no frame. Numbers that must have been here are lost; if none is
-    /// known, bytes that are no torn frame stand for one record at least.
+    /// Ends the segment: its remaining bytes hold no frame. Numbers that were assigned here are lost. If none is known,
+    /// damaged bytes stand for at least one record.
     fn end(&mut self, damaged: bool) -> Option<Entry> {
         let has_rest = self.offset < self.extent.file.len;
         self.offset = self.extent.file.len.max(self.offset);
@@ -160,7 +162,7 @@ impl Frames {
         (end > first).then(|| Entry::gap(first, Counts::of((None, Some(reason)), end - first)))
     }
 
-    /// Where `held` has the `wanted` bytes from `offset`, or fewer where the file ends.
+    /// Loads `wanted` bytes from `offset`, fewer at the end of the file. Returns where `held` has them.
     fn load(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<Range<usize>> {
         let left = self.extent.file.len.saturating_sub(offset);
         let wanted = left.min(wanted as u64);
@@ -176,19 +178,19 @@ impl Frames {
     }
 
     fn fill(&mut self, store: &mut dyn Store, offset: u64, wanted: usize) -> io::Result<()> {
-        // After a failed read nothing is held, so that the next call reads again.
+        // A failed read must leave `held` empty, so that the next call reads again.
         self.held_from = offset;
-        // Memory that nobody holds a slice of serves again, unless a long record made it large.
+        // Reuses the memory if no record refers to it, unless a long record made it large.
         let held = std::mem::take(&mut self.held).try_into_mut().ok();
         let mut buffer = held.filter(|held| held.capacity() <= WINDOW_BYTES).unwrap_or_default();
         buffer.resize(wanted, 0);
         let name = &self.extent.file.name;
         let read = match store.read(name, offset, &mut buffer) {
-            // A file that is gone has no bytes; its numbers are lost, and are counted like any others.
+            // The records of a file that is gone are lost and counted, as at the end of a file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) if self.failures >= FAILURES_OF_PAGE => {
-                // A bad sector costs a page. If nothing of the file can be read it is not that, but trouble that
-                // may pass: for long nothing is given up for it.
+                // A bad sector costs a page. If nothing of the file can be read, the problem is another one and may
+                // pass, so reading is retried much longer.
                 if self.failures < FAILURES_OF_STORE && store.read(name, 0, &mut [0]).is_err() {
                     return Err(error);
                 }
@@ -206,8 +208,8 @@ impl Frames {
         Ok(())
     }
 
-    /// Where a frame may begin, from `offset` on. Searches all that is held before it reads on, so that a file
-    /// full of such places is still read once only.
+    /// Returns where the next frame may begin, from `offset` on. Searches the whole window before it reads on, so that
+    /// each byte of the file is read once, even if the file is full of magic numbers.
     fn find_magic(&mut self, store: &mut dyn Store, mut offset: u64) -> io::Result<Option<u64>> {
         const BYTES: usize = FRAME_MAGIC.len();
         loop {

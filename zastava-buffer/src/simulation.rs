@@ -1,6 +1,6 @@
-//! The whole buffer on a disk that can lose power, one step at a time in one thread.
+//! Tests of the whole buffer on a simulated disk that can lose power, one step at a time in one thread.
 //!
-//! What is random comes from a seed, so a failure is found again by its number: `ZASTAVA_BUFFER_SEED=17`.
+//! All randomness comes from a seed, so a failure is reproduced by its number: `ZASTAVA_BUFFER_SEED=17`.
 
 mod commit;
 mod corners;
@@ -25,13 +25,13 @@ use crate::producer::Producer;
 use crate::queue::QueueHandle;
 use crate::worker::{Next, Worker};
 
-/// What a run found, for whoever wants the figure.
+/// Prints the figures of a run.
 fn report(what: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{what}");
 }
 
-/// Small, fast, and the same everywhere.
+/// A small generator (xorshift) that gives the same numbers everywhere.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -59,31 +59,31 @@ impl Random {
     }
 }
 
-/// A buffer that is open, and what its user knows.
+/// An open buffer, and what its user knows.
 struct Session {
     pub(super) producer: Producer,
     pub(super) consumer: Consumer,
     worker: Worker,
     disk: SimDisk,
     now: Instant,
-    /// Records given in this session, by class and number.
+    /// Ids of the records pushed in this session, by class and number.
     given: BTreeMap<(u8, u64), u64>,
 }
 
-/// What must be true over all lives of a directory.
+/// What must be true over all sessions of a directory.
 #[derive(Default)]
 pub(super) struct Oracle {
     next_id: u64,
-    /// What each record holds, by its id.
+    /// Kind and payload of each record, by its id.
     pub(super) records: BTreeMap<u64, (Kind, Vec<u8>)>,
-    /// Class, number and id of records that were said to survive a power cut.
+    /// Class, number and id of records that were reported to survive a power cut.
     safe: BTreeSet<(u8, u64, u64)>,
-    /// Classes and numbers whose fate the consumer knows.
+    /// Classes and numbers that the consumer settled.
     pub(super) done: BTreeSet<(u8, u64)>,
-    /// Those of them that were safe when they were acknowledged. An unsynced one can be torn later, and its
-    /// acknowledgement with it.
+    /// Those of them that were durable when they were acknowledged. An unsynced record can be torn later, together with
+    /// its acknowledgement.
     done_safely: BTreeSet<(u8, u64)>,
-    /// Which record a name stands for.
+    /// The record that each (class, epoch, number) names.
     names: BTreeMap<(u8, u32, u64), u64>,
 }
 
@@ -103,7 +103,7 @@ pub(super) fn options(random: &mut Random) -> BufferOptions {
 }
 
 impl Session {
-    /// `None` if the disk failed while opening.
+    /// Opens the buffer. `None` if the disk failed.
     fn begin(disk: &SimDisk, options: &BufferOptions) -> Option<Self> {
         let store = disk.clone();
         let (worker, handle, _) =
@@ -134,12 +134,12 @@ impl Session {
         self.now += time;
     }
 
-    /// Whether a sleeping worker would go on sleeping.
+    /// Returns true if a sleeping worker would stay asleep.
     fn is_worker_idle(&self) -> bool {
         self.producer.is_worker_idle()
     }
 
-    /// Until the worker has nothing to do, whatever time that takes.
+    /// Steps until the worker has nothing to do, and lets time pass as needed.
     pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             match self.step() {
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Notes what is said to be safe now.
+    /// Notes the records that are reported to be durable now.
     pub(super) fn note_safe(&self, oracle: &mut Oracle) {
         for (&(class, seq), &id) in &self.given {
             let kind = oracle.records[&id].0;
@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    /// Takes a batch and checks it; acknowledges it or lets it go.
+    /// Takes a batch and checks it. Acknowledges it or drops it.
     pub(super) fn consume(&mut self, oracle: &mut Oracle, records_max: usize, ack: bool) -> bool {
         let Some(batch) = self.consumer.try_next_batch(records_max, 4000) else { return false };
         let class = batch.class();
@@ -197,7 +197,7 @@ impl Session {
         true
     }
 
-    /// Everything that is left comes out.
+    /// Takes and acknowledges everything that is left.
     pub(super) fn drain(&mut self, oracle: &mut Oracle) {
         for _ in 0..100_000 {
             if !self.consume(oracle, 50, true) {
@@ -210,7 +210,7 @@ impl Session {
         panic!("it never drains: {:?}", self.producer.stats());
     }
 
-    /// The orderly end.
+    /// Closes the buffer.
     pub(super) fn end(mut self) {
         self.producer.close(Duration::ZERO);
         while self.step() != Next::End {}
@@ -225,7 +225,7 @@ thread_local! {
     static CLASSES: std::cell::Cell<usize> = const { std::cell::Cell::new(1) };
 }
 
-/// Tells [`class`] what the scenario is about.
+/// Sets how many classes [`class`] knows of.
 pub(super) fn remember_classes(options: &BufferOptions) {
     CLASSES.set(options.classes());
 }
@@ -251,21 +251,21 @@ impl Oracle {
                 let covered =
                     |(of, seq): (u8, u64)| of == class && (gap.first_seq..=gap.last_seq).contains(&seq);
                 let safe = self.safe.iter().filter(|(of, seq, _)| covered((*of, *seq))).count() as u64;
-                assert!(safe <= fairly, "{safe} records were safe, and are told as lost: {gap:?}");
+                assert!(safe <= fairly, "{safe} records were safe, and are reported as lost: {gap:?}");
                 let done = self.done_safely.iter().filter(|number| covered(**number)).count() as u64;
-                assert!(done <= fairly, "{done} records were done with, and are told as lost: {gap:?}");
+                assert!(done <= fairly, "{done} records were done with, and are reported as lost: {gap:?}");
                 self.safe.retain(|(of, seq, _)| !covered((*of, *seq)));
             }
         }
     }
 
-    /// After everything came out.
+    /// Checks that every durable record was delivered, once the buffer is drained.
     pub(super) fn check_nothing_missing(&self) {
         let missing = self.safe.iter().find(|(class, seq, _)| !self.done.contains(&(*class, *seq)));
         assert!(missing.is_none(), "{missing:?} was safe and never came");
     }
 
-    /// Numbers that were given and never became safe are given anew after a power cut.
+    /// Forgets numbers above the last ones: after a power cut, numbers of unsynced records are assigned again.
     pub(super) fn forget_numbers_above(&mut self, last: &BTreeMap<u8, u64>) {
         let is_given = |(class, seq): &(u8, u64)| last.get(class).is_some_and(|last| seq <= last);
         self.done.retain(is_given);

@@ -1,4 +1,4 @@
-//! The books, as others see them.
+//! What a buffer reports: counts, what opening found, and the health of the storage.
 
 use std::fmt;
 use std::io;
@@ -7,42 +7,42 @@ use std::time::Instant;
 use crate::counts::DropCounts;
 use crate::error::Error;
 
-/// One consistent snapshot. In each one
+/// A consistent snapshot of all counts. In every snapshot
 /// [`accepted`](Self::accepted) = [`acked`](Self::acked) + [`pending`](Self::pending) +
 /// [`dropped`](Self::dropped).
 ///
-/// The counts belong to the directory: they are stored with it and go on after a restart. Only
-/// [`refused`](Self::refused) belongs to this opening. If the cursor file is lost the counts begin
-/// anew with what is still in the directory. `Display` prints a table.
+/// The counts are stored in the directory and continue after a restart, except [`refused`](Self::refused), which counts
+/// since this opening. If the cursor file is lost, the counts start again from what is in the directory. `Display`
+/// prints a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Records that got a number.
+    /// Records that were accepted.
     pub accepted: u64,
-    /// Records that the consumer acknowledged before anything else happened to them.
+    /// Records that the consumer acknowledged before they were dropped.
     pub acked: u64,
-    /// Records waiting to be acknowledged.
+    /// Records that wait to be acknowledged.
     pub pending: u64,
-    /// Part of `pending` in memory: not yet written, or not yet synced.
+    /// The part of `pending` that is in memory: not yet written, or not yet synced.
     pub in_memory: u64,
-    /// Records accepted and lost. Damage counts as soon as it is known.
+    /// Records that were accepted and lost. Damage counts once it is found.
     pub dropped: DropCounts,
-    /// Part of `acked` from before this opening of the directory.
+    /// The part of `acked` from before this opening.
     pub acked_before: u64,
-    /// Part of `dropped` from before this opening, or found lost by it.
+    /// The part of `dropped` from before this opening, or that this opening found.
     pub dropped_before: DropCounts,
-    /// Pushes that were refused since this opening; never part of `accepted`.
+    /// Pushes refused since this opening. Not part of `accepted`.
     pub refused: DropCounts,
-    /// Disk space in use and reserved, in blocks of 4 KiB per file, with the files set aside.
+    /// Disk space of all files with their reservations, in blocks of 4 KiB, including the files set aside.
     pub disk_bytes: u64,
-    /// Part of `disk_bytes` that is set aside.
+    /// The part of `disk_bytes` that is set aside.
     pub set_aside_bytes: u64,
-    /// Memory in use for records, of at most [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes).
+    /// Memory used for records, at most [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes).
     pub ring_bytes: usize,
 }
 
 impl Stats {
-    /// Whether the law holds. It does.
+    /// Returns whether `accepted = acked + pending + dropped`. It always holds; tests assert it.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         self.accepted == self.acked + self.pending + self.dropped.total()
@@ -64,62 +64,62 @@ impl fmt::Display for Stats {
     }
 }
 
-/// What was found when the directory was opened.
+/// What opening found in the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenReport {
-    /// Why the buffer works in memory only, if it does.
+    /// Why the buffer works in memory only; `None` if it does not.
     pub unavailable: Option<StorageProblem>,
-    /// Records found and not yet acknowledged, after any eviction by this opening.
+    /// Records that wait to be acknowledged, after any eviction by this opening.
     pub pending: u64,
-    /// Records found lost beyond what was acknowledged: damaged, missing or of a newer version.
+    /// Unacknowledged records that this opening found lost: damaged, missing, or of a newer version.
     pub lost: u64,
-    /// Records dropped by this opening because the cap had been lowered.
+    /// Records that this opening dropped because the cap is lower than what the directory held.
     pub evicted: u64,
-    /// The last end was not orderly. Records accepted in the last moments, at most
-    /// [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes) of them, may have been lost without a trace.
+    /// True if the buffer was not closed. The last records that were accepted, at most
+    /// [`BufferOptions::ring_bytes`](crate::BufferOptions::ring_bytes), may then be lost without being counted.
     pub unclean: bool,
-    /// The newest segment ends in an unfinished record. Normal after a crash; it is not counted as lost.
+    /// True if the newest segment ends in an unfinished record. This is normal after a crash and not counted as lost.
     pub torn_tail: bool,
-    /// Segments whose header was damaged. Their records are read with the help of the file name.
+    /// Segments with a damaged header. Their records are still read, since the file name repeats the header.
     pub damaged_headers: u64,
-    /// Segments of another directory, by what their headers say. They are left alone.
+    /// Segments whose header names another buffer. They are left alone.
     pub foreign_files: u64,
-    /// Files set aside, also by earlier openings.
+    /// Files that are set aside, including those of earlier openings.
     pub set_aside_files: u64,
-    /// How the cursor file was found; of the worst class.
+    /// The condition of the cursor files; the worst one of all classes.
     pub cursor: CursorCondition,
 }
 
-/// How the cursor file was found.
+/// The condition in which opening found a cursor file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CursorCondition {
     /// The directory is new.
     #[default]
     Fresh,
-    /// Read without complaint.
+    /// The file is whole.
     Intact,
-    /// One of the two slots is damaged. The last acknowledgements may be forgotten, so their
-    /// records come again.
+    /// One of the two slots is damaged. The last acknowledgements may be lost, and their records are then delivered
+    /// again.
     OneSlotDamaged,
-    /// Missing, unreadable or of a newer version. Everything in the directory comes again, and the
-    /// counts begin anew.
+    /// The file is missing, unreadable or of a newer version. All records in the directory are delivered again, and the
+    /// counts start again.
     Lost,
 }
 
-/// How the storage does.
+/// The health of the storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageHealth {
     /// Records reach the disk.
     #[default]
     Ok,
-    /// Records stay in memory; the storage is tried again, first after 50 ms, at the latest every second.
+    /// Records stay in memory. The storage is tried again after 50 ms at first, and at least once a second.
     Degraded {
-        /// What is wrong.
+        /// The problem.
         cause: StorageProblem,
-        /// Since when.
+        /// When the problem began.
         since: Instant,
     },
 }
@@ -128,15 +128,15 @@ pub enum StorageHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageProblem {
-    /// No space, quota or file size left.
+    /// The disk, the quota or the file size limit is full.
     NoSpace,
-    /// The file system or the directory cannot be written.
+    /// The file system or the directory is not writable.
     ReadOnly,
-    /// Another process holds the directory.
+    /// Another buffer holds the directory.
     Locked,
-    /// Somebody removed or replaced the directory, or a file in it, while it was open. Opening it anew helps.
+    /// The directory or a file in it was removed or replaced while it was open. Open the buffer again.
     Gone,
-    /// Anything else.
+    /// Any other error.
     Io,
 }
 

@@ -1,4 +1,6 @@
-//! The seam below the queue: a few named byte sequences.
+//! The storage below the queue: a few named files.
+//!
+//! docs/design/buffer.md: why there is one seam below the queue.
 
 mod disk;
 
@@ -8,72 +10,74 @@ pub(crate) use disk::is_below_floor;
 use std::fmt;
 use std::io;
 
-/// Where a buffer keeps its bytes: a flat set of named files, as a directory has them.
+/// Where a buffer keeps its bytes: a flat set of named files, like a directory.
 ///
-/// One thread calls, one call at a time; a call may take as long as it needs. Frames, checksums, recovery,
-/// eviction and accounting are the buffer's own and the same for every store, so a store may lose or damage
-/// what it was not asked to [`sync`](Self::sync): the buffer finds out and counts it. It must not invent:
-/// a call that fails may have done its work or part of it, and nothing else.
+/// One thread makes all calls, one at a time. A call may block as long as it needs. Frames, checksums, recovery, eviction
+/// and accounting belong to the buffer and are the same for every store. So a store may lose or damage bytes that it was
+/// not asked to [`sync`](Self::sync): the buffer detects and counts that. A call that fails may have done all or part of
+/// its work, but nothing else.
 ///
-/// [`testkit::conformance`](crate::testkit::conformance) tells the author of a store whether it is right.
+/// The feature `testkit` has `testkit::conformance`, which checks a store against this contract.
 pub trait Store: Send + fmt::Debug {
-    /// Every file, in any order.
+    /// Lists all files, in any order.
     ///
     /// # Errors
-    /// Whatever the storage says.
+    /// The error of the storage.
     fn list(&mut self) -> io::Result<Vec<StoredFile>>;
 
-    /// Makes an empty file, with room set aside for this many bytes where that is possible. The name is
-    /// new; names have at most 64 bytes, all of them ASCII letters, digits, `-` and `.`.
+    /// Creates an empty file and reserves this many bytes for it if the storage can. A name has at most 64 bytes: ASCII
+    /// letters, digits, `-` and `.`.
     ///
     /// # Errors
-    /// [`StorageFull`](io::ErrorKind::StorageFull) when there is no room, [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+    /// [`StorageFull`](io::ErrorKind::StorageFull) if there is no room, [`AlreadyExists`](io::ErrorKind::AlreadyExists) if
+    /// the name is taken.
     fn create(&mut self, name: &str, reserve_bytes: u64) -> io::Result<()>;
 
-    /// Writes at an offset that is not beyond the end, replacing what is there.
+    /// Writes at an offset that is not beyond the end of the file, over the bytes that are there.
     ///
     /// # Errors
-    /// Part of the bytes may have been written.
+    /// The error of the storage. Part of the bytes may have been written.
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Fills the buffer from the offset, or as much of it as there is; how much that was.
+    /// Reads from the offset until the buffer is full or the file ends. Returns the number of bytes read.
     ///
     /// # Errors
-    /// [`NotFound`](io::ErrorKind::NotFound) when somebody removed the file.
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file.
     fn read(&mut self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Cuts the file to this length and gives back the room set aside.
+    /// Cuts the file to this length and releases its reservation.
     ///
     /// # Errors
-    /// The length may have changed or not.
+    /// The error of the storage. The length may have changed.
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
 
-    /// Makes what was written to the file survive a power cut; not yet its name, if that is new.
+    /// Makes the bytes of the file survive a power cut. The name of a new file needs [`sync_names`](Self::sync_names).
     ///
     /// # Errors
-    /// Everything written since the last success is in doubt. It is not asked again for this file.
+    /// The error of the storage. All bytes since the last successful call are in doubt. The buffer does not sync this file
+    /// again.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
-    /// Makes the names of all files created so far survive a power cut.
+    /// Makes the names of all files survive a power cut.
     ///
     /// # Errors
-    /// Those created since the last success are in doubt.
+    /// The error of the storage. Names created since the last successful call are in doubt.
     fn sync_names(&mut self) -> io::Result<()>;
 
-    /// Removes the file, or moves it away for good to where an operator finds it.
+    /// Removes the file, or moves it for good to where an operator finds it.
     ///
     /// # Errors
-    /// The file may be gone or not.
+    /// The error of the storage. The file may be gone.
     fn remove(&mut self, name: &str, removal: Removal) -> io::Result<()>;
 }
 
-/// How a file goes.
+/// How a file is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Removal {
-    /// All it held is settled.
+    /// Delete the file. All its records are settled.
     Delete,
-    /// It is not understood, so it is kept, and counts towards the cap.
+    /// Keep the file where the buffer no longer looks. It was written by a newer version, and counts towards the cap.
     SetAside,
 }
 
@@ -81,10 +85,10 @@ pub enum Removal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "every store builds it")]
 pub struct StoredFile {
-    /// Its name, as given to [`create`](Store::create).
+    /// The name that [`create`](Store::create) was given.
     pub name: String,
-    /// Its length.
+    /// The length of the file in bytes.
     pub len: u64,
-    /// True for a file that was [set aside](Removal::SetAside).
+    /// True if the file was [set aside](Removal::SetAside).
     pub aside: bool,
 }

@@ -1,6 +1,4 @@
-//! Tells the author of a [`Store`] whether it is right.
-//!
-//! Everything here panics with a sentence about what is wrong. Run it in a test:
+//! Checks a [`Store`] against its contract. The checks panic with a message about what is wrong. Run them in a test:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,10 +25,10 @@ use crate::kind::Kind;
 use crate::options::{BufferOptions, Commit, WhenFull};
 use crate::store::{Removal, Store, StoredFile};
 
-/// Runs all checks. `make` makes an empty place and returns what opens it, each time anew.
+/// Runs all checks. `make` creates an empty store and returns a function that opens it, each time again.
 ///
 /// # Panics
-/// When the store is not right.
+/// If the store breaks its contract.
 pub fn conformance<S, O>(mut make: impl FnMut() -> O)
 where
     S: Store + 'static,
@@ -59,7 +57,7 @@ fn find(store: &mut dyn Store, name: &str) -> Option<StoredFile> {
     store.list().expect("lists").into_iter().find(|file| file.name == name)
 }
 
-/// Bytes come back as they were written, also after opening anew.
+/// Bytes are read as they were written, also after the store is opened again.
 fn files<S: Store>(opener: &mut impl FnMut() -> Result<S, Error>) {
     let mut store = open(opener);
     store.create("a", 1 << 16).expect("creates");
@@ -105,7 +103,7 @@ fn names<S: Store>(opener: &mut impl FnMut() -> Result<S, Error>) {
     assert_eq!(kind(store.read("b", 0, &mut [0])), Err(io::ErrorKind::NotFound), "not under its old name");
 }
 
-/// A whole life: what goes in comes out, once, over several openings, and the books balance.
+/// Over several openings, each record comes out once, and the counts balance.
 fn queue<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + 'static, commit: Commit) {
     let opener = std::sync::Arc::new(std::sync::Mutex::new(opener));
     let mut options = BufferOptions::new(1 << 20);
@@ -142,7 +140,7 @@ fn queue<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + '
     }
 }
 
-/// The cap holds and what goes is counted.
+/// The cap holds, and evicted records are counted.
 fn eviction<S: Store + 'static>(opener: impl FnMut() -> Result<S, Error> + Send + 'static) {
     let mut options = BufferOptions::new(64 << 10);
     (options.segment_bytes, options.record_bytes_max) = (4 << 10, 1000);

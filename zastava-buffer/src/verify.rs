@@ -1,4 +1,4 @@
-//! Looking at a buffer that is not open, without changing anything.
+//! Checks a directory that is not open, without changing it.
 
 use std::io;
 
@@ -10,29 +10,29 @@ use crate::scan::Frames;
 use crate::store::Store;
 use crate::worker::{locate, read_extent};
 
-/// What the segments hold, acknowledged or not.
+/// What the segments hold, including acknowledged records whose segments are still there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Segments read.
+    /// Segments that were read.
     pub segments: u64,
-    /// Segments that only a newer version can read, or that were set aside.
+    /// Segments that only a newer version can read, and files that are set aside.
     pub unreadable_segments: u64,
-    /// Segments whose header is damaged.
+    /// Segments with a damaged header.
     pub damaged_headers: u64,
-    /// Records whose bytes are as they were pushed.
+    /// Intact records.
     pub records: u64,
-    /// Bytes of these records.
+    /// Payload bytes of the intact records.
     pub bytes: u64,
-    /// Numbers for which there is no intact record.
+    /// Records that are lost, by kind and reason.
     pub lost: DropCounts,
 }
 
-/// Reads every segment to its end and checks every checksum. For an operator's question whether a directory is
-/// whole; opening needs none of it. Run it on a buffer that nobody has open.
+/// Reads every segment and checks every checksum. Answers an operator's question whether a directory is intact; opening
+/// a buffer does not need it. Do not run it on a directory that is open.
 ///
 /// # Errors
-/// Whatever the storage says. Damage is not an error.
+/// The error of the storage. Damage is not an error.
 pub fn verify(store: &mut dyn Store) -> io::Result<VerifyReport> {
     let mut verified = VerifyReport::default();
     let files = store.list()?;
@@ -63,7 +63,7 @@ impl VerifyReport {
                 self.records += 1;
                 self.bytes += record.bytes.len() as u64;
             }
-            // A gap that was written as such is as it should be.
+            // Gap frames that were written for records dropped from memory are no damage.
             Entry::Gap(gap) => {
                 let damage = gap.counts.iter().filter(|(_, reason, _)| *reason != DropReason::MemoryFull);
                 damage.for_each(|(kind, reason, count)| self.lost.0.add((kind, Some(reason)), count));

@@ -1,6 +1,8 @@
-//! The one that does I/O: writes what is in memory, syncs it, reads ahead for the consumer, frees what is
-//! settled. A step takes what to do from the shared state, does it without the lock, and reports back. Time
-//! is an argument, so that tests can step through it.
+//! The worker does all I/O: it writes records from memory, syncs them, reads ahead for the consumer, and removes settled
+//! segments.
+//!
+//! A step takes its work from the queue, does the I/O without the lock, and reports the result. Time is an argument, so
+//! that tests can step through it.
 
 mod read;
 mod recover;
@@ -29,7 +31,7 @@ use crate::store::{Removal, Store};
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// Opens the store, again and again until it can be opened.
+/// Opens the store. Called again until it succeeds.
 pub(crate) type Opener = Box<dyn FnMut() -> Result<Box<dyn Store>, Error> + Send>;
 
 pub(crate) struct Worker {
@@ -38,29 +40,31 @@ pub(crate) struct Worker {
     opener: Opener,
     store: Option<Box<dyn Store>>,
     lane_ios: Vec<LaneIo>,
-    /// Of all that changes files. Reading goes on meanwhile: a full disk can be drained.
+    /// The back-off of everything that changes files. Reading continues, so that a full disk can be drained.
+    ///
+    /// docs/design/buffer.md: why one failed call stops all writing for a while, but no reading.
     retry: Retry,
     is_finishing: bool,
 }
 
-/// What the worker knows of a lane and nobody else has to.
+/// The files of one lane, as far as only the worker needs to know them.
 #[derive(Debug, Default)]
 pub(crate) struct LaneIo {
     active: Option<ActiveSegment>,
-    /// Segments made by this opening.
+    /// Segments created by this opening.
     serial: u32,
-    /// Of the cursor: its latest generation, and the slot that the next one goes to.
+    /// The cursor's latest generation, and the slot that is written next.
     generation: u64,
     slot: u64,
     save_at: Option<Instant>,
     sync_at: Option<Instant>,
     reader: Option<Frames>,
-    /// The last segment in which damage was met, and what its gaps of unknown kind held.
+    /// The last segment with damage, and the gaps in it whose kinds had to be worked out.
     surveyed: (String, Vec<Gap>),
     read_retry: Retry,
 }
 
-/// Waiting longer after each failure, up to a second.
+/// Back-off after failures: 50 ms, doubled by each failure up to a second.
 #[derive(Debug, Default)]
 struct Retry {
     failures: u32,
@@ -85,7 +89,7 @@ pub(crate) enum Next {
 }
 
 impl Worker {
-    /// Opens the store if it can be opened now, and says what was found.
+    /// Creates the worker and tries to open the store.
     pub(crate) fn new(shared: Arc<SharedQueue>, opener: Opener) -> (Self, Result<OpenReport, Error>) {
         let (store, lane_ios, retry) = (None, Vec::new(), Retry::default());
         let options = shared.update(|queue| Arc::clone(&queue.options));
@@ -95,7 +99,7 @@ impl Worker {
     }
 
     pub(crate) fn run(mut self) {
-        // Also when a store panics: nobody waits for what will not come.
+        // Ends the queue even if the store panics, so that nobody waits for ever.
         let _end = EndGuard(Arc::clone(&self.shared));
         loop {
             match self.step(Instant::now()) {
@@ -104,7 +108,7 @@ impl Worker {
                 Next::End => break,
             }
         }
-        // The lock goes before whoever closes goes on.
+        // Releases the lock of the directory before `close` returns.
         self.store = None;
     }
 
@@ -124,7 +128,7 @@ impl Worker {
             return Next::Step;
         }
         if is_closing {
-            // What failed may go well before the time is over.
+            // A failed write may succeed before the deadline.
             let is_open = self.store.is_some() && self.shared.update(|queue| queue.stats().in_memory > 0);
             if let (true, Some(at), Some(by)) = (is_open, self.retry.at, close_by.filter(|by| now < *by)) {
                 return Next::Wait(Some(at.min(by)));
@@ -135,11 +139,11 @@ impl Worker {
         if is_idle { Next::Wait(self.wake_at(now)) } else { Next::Step }
     }
 
-    /// Everything that changes files, as far as it is due; whether there was anything.
+    /// Does everything that is due and changes files. Returns true if there was anything.
     fn change(&mut self, now: Instant) -> bool {
         if self.store.is_none() {
             match self.open() {
-                // What comes now has failures of its own to count, and whoever waits is told first.
+                // Failures from now on count from zero. Waiters are woken before anything else is tried.
                 Ok(_) => self.retry = Retry::default(),
                 Err(error) => self.retry.failed(StorageProblem::of_open(&error), now),
             }
@@ -165,7 +169,7 @@ impl Worker {
     fn store(&mut self) -> &mut dyn Store {
         match &mut self.store {
             Some(store) => store.as_mut(),
-            // `step` opens it before anything else.
+            // `change` opens the store before anything else, and nothing is read before that.
             None => unreachable!("no store"),
         }
     }
@@ -184,7 +188,7 @@ impl Worker {
         Ok(report)
     }
 
-    /// When there is something to do although nobody asks.
+    /// Returns when the worker has to wake up by itself.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
         let (unsynced, unsaved) = self.shared.update(|queue| {
             let any = |is: fn(&Lane) -> bool| queue.lanes.iter().any(is);
@@ -195,16 +199,15 @@ impl Worker {
                 (lane_io.sync_at.filter(|_| unsynced), lane_io.save_at.filter(|_| unsaved));
             [sync_at, save_at, lane_io.read_retry.at]
         };
-        // What is due already was tried in this step.
+        // Work that is already due was tried in this step.
         let all = self.lane_ios.iter().flat_map(of_lane_io).chain([self.retry.at]).flatten();
         all.filter(|at| *at > now).min()
     }
 
-    /// Removes the files of what is settled; whether there were any. The cursor goes first and is synced: otherwise
-    /// a power cut could bring back the cursor but not the files, and acknowledged records would be reported as
-    /// missing.
+    /// Removes settled files. Returns true if there were any. The cursor is synced first: otherwise a power cut could
+    /// restore an old cursor but not the files, and acknowledged records would be reported as missing.
     fn free(&mut self, class: usize) -> io::Result<bool> {
-        // What is settled from here on is not in these books.
+        // Taken before the cursor is saved, which may not cover files that are settled later.
         let files: Vec<_> = self.lane(class, |lane| lane.garbage.iter().cloned().collect());
         if files.is_empty() && !self.is_finishing {
             return Ok(false);
@@ -220,7 +223,7 @@ impl Worker {
         freed
     }
 
-    /// An acknowledgement needs no sync; losing it only repeats records.
+    /// Saves the cursor if it is due, without a sync: a lost acknowledgement only repeats records.
     fn save_due(&mut self, class: usize, now: Instant) -> io::Result<bool> {
         let is_due = is_due(self.lane_ios[class].save_at, now) && self.lane(class, |lane| lane.is_dirty);
         if is_due {
@@ -244,11 +247,11 @@ impl Worker {
         saved
     }
 
-    /// The orderly end: footers, so that the next opening is quick, and exact books.
+    /// Ends orderly: writes footers, so that the next opening is quick, and exact cursors.
     fn finish(&mut self) {
         self.is_finishing = true;
         for class in 0..self.lane_ios.len() {
-            // Whatever fails here leaves what a crash would leave.
+            // A failure here leaves the same files as a crash.
             let _ = self.seal(class);
             let _ = self.free(class);
         }
@@ -256,7 +259,7 @@ impl Worker {
 }
 
 impl LaneIo {
-    /// Writes the books to the slot that does not hold the last synced ones.
+    /// Writes the cursor to the slot that does not hold the last synced one.
     fn save(
         &mut self,
         store: &mut dyn Store,
@@ -277,7 +280,7 @@ impl LaneIo {
     }
 }
 
-/// The end of the thread, however it comes.
+/// Marks the queue as ended when the thread ends, even by a panic.
 struct EndGuard(Arc<SharedQueue>);
 
 impl Drop for EndGuard {
@@ -289,13 +292,13 @@ impl Drop for EndGuard {
             }
             queue.wake_waiters();
             queue.wake_consumer();
-            // Before the wakers, which are foreign code and may panic.
+            // Notified before the wakers run, which are foreign code and may panic.
             self.0.ended.notify_all();
         });
     }
 }
 
-/// Whether what was put off until then may be done.
+/// Returns true if there is nothing to wait for.
 fn is_due(at: Option<Instant>, now: Instant) -> bool {
     at.is_none_or(|at| now >= at)
 }

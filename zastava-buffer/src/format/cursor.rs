@@ -1,4 +1,4 @@
-//! What is settled: one file with two slots, written in turn, so that one of them is always whole.
+//! The cursor: what is settled. One file has two slots, written in turn, so that one of them is always whole.
 
 use super::{LINE_BYTES, SEQ_MAX, VERSION, field, put, put_line};
 use crate::counts::Counts;
@@ -12,59 +12,59 @@ pub(crate) const CURSOR_BYTES: usize = 2 * SLOT_BYTES;
 const MAGIC: [u8; 8] = *b"\xFFZBUFCU\xFE";
 const HEAD_BYTES: usize = 104;
 const LINES_MAX: usize = (SLOT_BYTES - HEAD_BYTES) / LINE_BYTES;
-/// Marks of lines: part of the totals, or of the gap that the consumer has not heard of.
+/// Marks of lines: part of the totals, or of the drops that were not yet reported to the consumer.
 const TOTAL: u8 = 0;
 const UNREPORTED: u8 = 1;
 const CLEAN: u8 = 1;
 
 layout! {
-    /// Everything up to `released_through` is settled and in these totals; everything after it is in
-    /// the segments. So the books can be derived at any time, and no record is counted twice.
+    /// Numbers up to `released_through` are settled and in these totals. Later numbers are in the segments. So all counts
+    /// can be computed at any time, and no record is counted twice.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Cursor {
         16: generation: u64,
         24: buffer_id: u128,
-        /// The latest epoch that may have been used.
+        /// The latest epoch that may be in use.
         40: epoch: u32,
-        /// The next number at the time of writing. The segments may know of higher ones.
+        /// The next number on disk at the time of writing. Segments may hold higher ones.
         48: next_seq: u64,
-        /// All records up to here are acknowledged, dropped or unaccounted.
+        /// Numbers up to this one are acknowledged, dropped or unaccounted.
         56: released_through: u64,
-        /// The consumer knows the fate of all records up to here. Those from here to `released_through` were
-        /// evicted, and a gap tells it so.
+        /// Numbers up to this one were settled by the consumer. Those from here to `released_through` were dropped, and a
+        /// gap has yet to report them.
         64: reported_through: u64,
-        /// Numbers of unknown fate, because a cursor was lost. They count as never accepted.
+        /// Numbers whose outcome is unknown, because a cursor was lost. They count as never accepted.
         72: unaccounted: u64,
-        /// Records accepted and settled while there was no directory, so without a number here.
+        /// Records that were settled while there was no directory, so they have no number in it.
         80: unnumbered: u64,
         88: acked: u64,
         ..
-        /// Written by an orderly end: `next_seq` is exact.
+        /// True if an orderly end wrote it. Then `next_seq` is exact.
         clean: bool,
         dropped: Counts,
-        /// The part of `dropped` that the consumer has not heard of.
+        /// The part of `dropped` that was not yet reported to the consumer.
         unreported: Counts,
     }
 }
 
-/// What a cursor file turned out to be.
+/// The result of decoding a cursor file.
 #[derive(Debug)]
 pub(crate) struct CursorFound {
     pub(crate) cursor: Option<Cursor>,
     pub(crate) condition: CursorCondition,
-    /// Where the newest slot is.
+    /// The slot that holds the newest cursor.
     pub(crate) slot: u64,
-    /// No slot can be read, and one says that it is of a newer version.
+    /// True if no slot is readable and one is of a newer version.
     pub(crate) is_newer: bool,
 }
 
 impl Cursor {
-    /// Where a slot begins. Slots are written so that the last synced one stays whole.
+    /// Returns the offset of a slot. Slots alternate, so that the last synced one stays whole.
     pub(crate) fn offset(slot: u64) -> u64 {
         if is_planted(Mutation::OneCursorSlot) { 0 } else { slot % 2 * SLOT_BYTES as u64 }
     }
 
-    /// The slot without its unused rest, which readers ignore.
+    /// Encodes a slot without its unused rest, which readers ignore.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES];
         for (mark, drops) in [(TOTAL, &self.dropped), (UNREPORTED, &self.unreported)] {
@@ -82,7 +82,7 @@ impl Cursor {
         bytes
     }
 
-    /// What a cursor file holds.
+    /// Decodes a cursor file.
     pub(crate) fn decode(file: &[u8]) -> CursorFound {
         use CursorCondition::{Fresh, Intact, Lost, OneSlotDamaged};
         let mut slots = file.chunks(SLOT_BYTES).take(2).map(Slot::decode);
@@ -91,7 +91,7 @@ impl Cursor {
         let (cursor, condition, slot) = match (first, second) {
             (Slot::Intact(a), Slot::Intact(b)) if a.generation < b.generation => (Some(b), Intact, 1),
             (Slot::Intact(cursor), Slot::Intact(_)) => (Some(cursor), Intact, 0),
-            // A new file has one slot that was never written.
+            // In a new file, the second slot was never written.
             (Slot::Intact(cursor), Slot::Blank) if cursor.generation == 1 => (Some(cursor), Intact, 0),
             (Slot::Intact(cursor), _) => (Some(cursor), OneSlotDamaged, 0),
             (_, Slot::Intact(cursor)) => (Some(cursor), OneSlotDamaged, 1),
@@ -101,7 +101,7 @@ impl Cursor {
         CursorFound { is_newer: is_newer && cursor.is_none(), cursor, condition, slot }
     }
 
-    /// The promise that [`Stats`](crate::Stats) rests on.
+    /// Returns whether the counts add up, which [`Stats`](crate::Stats) relies on.
     pub(crate) fn is_balanced(&self) -> bool {
         self.dropped.live() + self.unreported.live() == 0
             && self.unaccounted + self.acked + self.dropped.total() == self.released_through + self.unnumbered
@@ -155,7 +155,7 @@ impl Slot {
     }
 }
 
-/// Over the whole used part except the checksum's own four bytes.
+/// Computes the checksum of the used part without the checksum's own four bytes.
 fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
 }

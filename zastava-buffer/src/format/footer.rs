@@ -1,10 +1,10 @@
-//! What a segment holds, at its end: written when it is full, so that opening need not read it, and a
-//! destroyed range can be counted by kind.
+//! The footer of a sealed segment: the counts of its records. With it, opening need not read the segment, and damaged
+//! records can be counted by kind.
 
 use super::{LINE_BYTES, counts_of_lines, field, is_sealed, put, put_line, seal};
 use crate::counts::Counts;
 
-/// The fixed part, which ends the file. The lines stand before it.
+/// The fixed part at the end of the file. The lines precede it.
 pub(crate) const TRAILER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"\xFFZBUFFT\xFE";
 const LINES_MAX: usize = 1024;
@@ -13,7 +13,7 @@ const LINES_MAX: usize = 1024;
 pub(crate) struct Footer {
     /// One above the last number in the segment.
     pub(crate) end_seq: u64,
-    /// Every number from the segment's first to its last.
+    /// Counts of all numbers in the segment.
     pub(crate) counts: Counts,
 }
 
@@ -34,14 +34,14 @@ impl Footer {
         bytes
     }
 
-    /// How long the footer is that ends with this trailer; `None` if it is no trailer.
+    /// Returns the length of the footer that ends with this trailer. `None` if it is no trailer.
     pub(crate) fn len_of(trailer: &[u8]) -> Option<usize> {
         let trailer: &[u8; TRAILER_BYTES] = trailer.try_into().ok()?;
         let lines = u32::from_le_bytes(field(trailer, 16)) as usize;
         (trailer[..8] == MAGIC && lines <= LINES_MAX).then_some(lines * LINE_BYTES + TRAILER_BYTES)
     }
 
-    /// `bytes` is as long as [`len_of`](Self::len_of) says, or what there is of it.
+    /// Decodes a footer of the length that [`len_of`](Self::len_of) returned, or what the file has of it.
     pub(crate) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
         let (lines, trailer) = bytes.split_last_chunk::<TRAILER_BYTES>()?;
         let end_seq = u64::from_le_bytes(field(trailer, 8));

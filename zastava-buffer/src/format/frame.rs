@@ -1,5 +1,5 @@
-//! One record in a segment: a header of 32 bytes, then the payload. A gap frame stands for numbers that were
-//! given and dropped before they reached the disk.
+//! A frame of a segment: a header of 32 bytes, then the payload. A gap frame stands for records that were dropped before
+//! they reached the disk.
 
 use super::{SEQ_MAX, counts_of_lines, is_sealed, put, put_line, seal};
 use crate::counts::Counts;
@@ -8,34 +8,35 @@ use crate::options::RECORD_BYTES_LIMIT;
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 32;
 
-/// 0xFF and 0xFE occur in no UTF-8 text, so no text payload can look like the start of a frame.
+/// 0xFF and 0xFE do not occur in UTF-8, so no text payload looks like the start of a frame.
 pub(crate) const FRAME_MAGIC: [u8; 4] = [0xFF, b'Z', 0xFE, b'F'];
 
 const FLAG_GAP: u8 = 1;
 
 layout! {
-    /// Header and payload have checksums of their own: a damaged payload can still be skipped exactly
-    /// and counted by kind.
+    /// Header and payload have separate checksums, so a damaged payload can be skipped exactly and counted by kind.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct FrameHeader {
         4: payload_bytes: u32,
         8: seq: u64,
         16: kind: u8,
         17: flags: u8,
-        /// How many numbers the frame stands for; 1 unless it is a gap.
+        /// How many numbers the frame stands for. 1 unless it is a gap.
         20: span: u32,
         24: payload_crc: u32,
     }
 }
 
 impl FrameHeader {
-    /// The header for a payload whose length the caller has checked.
+    /// Creates the header of a record. The caller has checked the length of the payload.
     pub(crate) fn new(seq: u64, kind: Kind, payload_bytes: usize, payload_crc: u32) -> Self {
         Self { payload_bytes: payload_bytes as u32, seq, kind: kind.0, flags: 0, span: 1, payload_crc }
     }
 
-    /// The checksum starts from the salt of the opening, so that a copy of a frame inside a payload, or
-    /// stale bytes of another opening, do not pass for a frame of this one.
+    /// Encodes the header. The checksum starts from the salt of the opening, so that neither a copy of a frame inside a
+    /// payload nor stale bytes of another opening pass as a frame.
+    ///
+    /// docs/design/buffer.md: why an opening has one salt, and not each segment.
     pub(crate) fn encode(&self, salt: u32) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         put(&mut bytes, 0, &FRAME_MAGIC);
@@ -44,7 +45,7 @@ impl FrameHeader {
         bytes
     }
 
-    /// `None` when these bytes are not an intact header of a frame with this salt.
+    /// Decodes a header. `None` if the bytes are not an intact header with this salt.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEADER_BYTES], salt: u32) -> Option<Self> {
         if bytes[..4] != FRAME_MAGIC || !is_sealed(bytes, salt) {
             return None;
@@ -56,7 +57,7 @@ impl FrameHeader {
         possible.then_some(header)
     }
 
-    /// Without a look at the checksum: for bytes that never left our memory.
+    /// Decodes a header without checking it, for bytes that never left our memory.
     pub(crate) fn decode_own(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
         Self::of_fields(bytes)
     }
@@ -84,7 +85,7 @@ impl FrameHeader {
     }
 }
 
-/// A frame that says which of the numbers from `seq` on were dropped, and why.
+/// Encodes a gap frame for the dropped records from `seq` on.
 pub(crate) fn encode_gap(seq: u64, counts: &Counts, salt: u32) -> Vec<u8> {
     let mut payload = Vec::new();
     counts.iter().for_each(|(key, count)| put_line(&mut payload, key, 0, count));
@@ -96,7 +97,7 @@ pub(crate) fn encode_gap(seq: u64, counts: &Counts, salt: u32) -> Vec<u8> {
     frame
 }
 
-/// What an intact gap frame tells; `None` if it does not add up.
+/// Returns the counts of an intact gap frame. `None` if they do not add up.
 pub(crate) fn gap_counts(header: &FrameHeader, payload: &[u8]) -> Option<Counts> {
     let counts = counts_of_lines(payload);
     (counts.live() == 0 && counts.total() == u64::from(header.span)).then_some(counts)

@@ -1,4 +1,4 @@
-//! What a segment says of itself, twice: in its name and in its header of 64 bytes.
+//! The identity of a segment, which is both in its file name and in its header of 64 bytes.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use crate::options::CLASSES_MAX;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"\xFFZBUFSG\xFE";
-/// Leaves room to count on.
+/// Half of the range, so that later epochs do not overflow.
 const EPOCH_MAX: u32 = u32::MAX / 2;
 
 layout! {
-    /// `<class>-<epoch>-<serial>-<first seq>-<salt>.seg`, in hexadecimal of fixed width: names sort in the order
-    /// in which the segments were written. The name repeats what is needed to read the frames, so a damaged
-    /// header costs nothing. The serial grows with each segment of an opening, so no name is used twice.
+    /// `<class>-<epoch>-<serial>-<first seq>-<salt>.seg`, in hexadecimal of fixed width. Names sort in the order in which
+    /// the segments were written. The name has everything that is needed to read the frames, so a damaged header loses
+    /// nothing. The serial counts the segments of an opening, so no name is used twice.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub(crate) struct SegmentName {
         10: class: u8,
@@ -26,7 +26,7 @@ layout! {
 }
 
 impl SegmentName {
-    /// `None` for a file that is not ours.
+    /// Parses a file name. `None` if it is not the name of a segment.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".seg")?.split('-');
         let mut hexadecimal = || u64::from_str_radix(parts.next()?, 16).ok();
@@ -37,11 +37,11 @@ impl SegmentName {
             first_seq: hexadecimal()?,
             salt: u32::try_from(hexadecimal()?).ok()?,
         };
-        // Printing it again refuses signs, capitals and odd widths, which the number parser allows.
+        // The number parser accepts signs, capitals and other widths. Formatting the result again refuses them.
         (parsed.is_possible() && parsed.to_string() == name).then_some(parsed)
     }
 
-    /// Bounds on what names and headers may claim, so that counting on from them cannot overflow.
+    /// Bounds the values of names and headers, so that counting on from them cannot overflow.
     fn is_possible(&self) -> bool {
         (1..=SEQ_MAX).contains(&self.first_seq)
             && (1..=EPOCH_MAX).contains(&self.epoch)
@@ -56,16 +56,16 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// What the first 64 bytes of a segment turned out to be.
+/// The result of decoding the first 64 bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentHeader {
     Current {
         name: SegmentName,
         buffer_id: u128,
     },
-    /// Intact, but of a newer version or with a feature that must be understood.
+    /// The header is intact, but of a newer version or with an unknown feature that must be understood.
     Newer,
-    /// Short or damaged: the name has to do.
+    /// The header is short or damaged. The file name is used instead.
     Damaged,
 }
 
@@ -80,13 +80,13 @@ impl SegmentHeader {
         bytes
     }
 
-    /// `bytes` is the start of the file, which may be shorter than a header.
+    /// Decodes the start of a file, which may be shorter than a header.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else { return Self::Damaged };
         if bytes[..8] != MAGIC || !is_sealed(bytes, 0) {
             return Self::Damaged;
         }
-        // Of the features, those at 12 may be ignored; those at 16 must be understood, and version 1 has none.
+        // Unknown features at 12 may be ignored. Those at 16 must be understood, and version 1 has none.
         let must_understand = u32::from_le_bytes(field(bytes, 16));
         if u16::from_le_bytes(field(bytes, 8)) != VERSION || must_understand != 0 {
             return Self::Newer;

@@ -1,4 +1,4 @@
-//! Records in memory: blocks of frames as they will stand on disk, and gaps where blocks had to go.
+//! Records in memory: blocks of frames, encoded as on disk, and gaps where blocks were dropped.
 
 use std::ops::Range;
 
@@ -12,25 +12,26 @@ use crate::format::{FRAME_HEADER_BYTES, FrameHeader, encode_gap};
 use crate::kind::Kind;
 use crate::options::BufferOptions;
 
+/// Records in memory, as a block of encoded frames.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// Its first number, settled or not.
+    /// The first number of the block, settled or not.
     first: u64,
-    /// Its frames, as long as more may come.
+    /// The frames while more can be added.
     open: Vec<u8>,
-    /// Its frames from then on.
+    /// The frames once the block is closed.
     closed: Bytes,
-    /// It holds a record that may push out others.
+    /// True if it holds a record that may drop others.
     evicts: bool,
 }
 
-/// What the worker writes.
+/// A closed block or an encoded gap, ready to be written.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: Bytes,
-    /// Every number in it.
+    /// Counts of all its numbers.
     pub(crate) counts: Counts,
 }
 
@@ -39,7 +40,7 @@ impl Block {
         self.open.len() + self.closed.len()
     }
 
-    /// The frames, which do not change any more.
+    /// Closes the block and returns its frames.
     fn close(&mut self) -> Bytes {
         if self.closed.is_empty() {
             if self.open.capacity() > self.open.len() * 2 {
@@ -50,7 +51,7 @@ impl Block {
         self.closed.clone()
     }
 
-    /// Its records from `seq` on.
+    /// Returns the records from `seq` on.
     pub(super) fn entries(&mut self, seq: u64, epoch: u32) -> Vec<Entry> {
         let block = self.close();
         let entries = frames(&block).filter(|(header, _)| header.seq >= seq);
@@ -61,7 +62,7 @@ impl Block {
     }
 }
 
-/// The frames of a block that never left our memory.
+/// Decodes the frames of a block. It never left our memory, so checksums are not checked.
 fn frames(block: &Bytes) -> impl Iterator<Item = (FrameHeader, Bytes)> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -81,7 +82,7 @@ impl SeqRange {
         self.block().map_or(self.from, |block| block.first)
     }
 
-    /// A block as it is, a gap without what of it is settled.
+    /// Encodes the range: a block whole, a gap without its settled numbers.
     fn chunk(&mut self, salt: u32) -> Chunk {
         let (first, end, mut counts) = (self.first(), self.end, Counts::default());
         let bytes = if let Location::Memory(block) = &mut self.location {
@@ -97,7 +98,7 @@ impl SeqRange {
 }
 
 impl Lane {
-    /// The record gets its number and a place in memory, for which there is room.
+    /// Adds a record. The caller has made room for it.
     pub(crate) fn push(
         &mut self,
         kind: Kind,
@@ -114,7 +115,7 @@ impl Lane {
             is_short && range.block().is_some_and(fits)
         };
         if !self.ring.back().is_some_and(has_room) {
-            // As long as the last one, so that small records in a slow stream do not cost a whole block each.
+            // Sized by the last block, so that a slow stream of small records does not allocate a whole block for each.
             let capacity = self.block_hint.next_power_of_two().min(block_bytes).max(frame_bytes);
             let (open, closed) = (Vec::with_capacity(capacity), Bytes::new());
             let location = Location::Memory(Block { first: seq, open, closed, evicts });
@@ -132,8 +133,7 @@ impl Lane {
         seq
     }
 
-    /// What was accepted without a directory goes into one that was found now: under new numbers, and without what
-    /// is settled.
+    /// Takes over the unsettled records that were accepted before the directory was available, under new numbers.
     pub(crate) fn adopt(&mut self, memory: Self, options: &BufferOptions) {
         self.cursor.acked += memory.cursor.acked;
         self.cursor.dropped.merge(&memory.cursor.dropped);
@@ -154,13 +154,13 @@ impl Lane {
         }
     }
 
-    /// How much memory each block takes, and for how many records.
+    /// Returns the bytes and records of each block.
     pub(crate) fn block_sizes(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         let blocks = self.ring.iter().filter_map(|range| Some((range.end, range.block()?)));
         blocks.map(|(end, block)| (block.len(), end - block.first))
     }
 
-    /// How safe the record is, or `None` if there is none or it was dropped from memory.
+    /// Returns how durable the record is. `None` if there is no such record or it was dropped from memory.
     pub(crate) fn durability(&self, seq: u64, once_on_disk: Durability) -> Option<Durability> {
         if seq == 0 || seq >= self.next_seq {
             return None;
@@ -172,7 +172,7 @@ impl Lane {
         }
     }
 
-    /// Gives up the oldest block if it is settled and nobody has written it.
+    /// Frees the oldest block if it is settled and the worker has not taken it.
     pub(crate) fn forget_settled(&mut self) -> bool {
         let forgotten = self.ring.pop_front_if(|front| front.is_settled() && front.end > self.taken);
         if let Some(SeqRange { end, .. }) = forgotten {
@@ -181,11 +181,12 @@ impl Lane {
         forgotten.is_some()
     }
 
-    /// DropCounts the oldest block that the worker is not busy with: its numbers, and how many records were pending.
+    /// Drops the oldest block that the worker has not taken. Returns its numbers and how many of its records were
+    /// pending.
     pub(crate) fn drop_from_ring(&mut self) -> Option<(Range<u64>, u64)> {
         let is_at_rest = |range: &SeqRange| range.end > self.taken;
         let at = self.ring.iter().position(|range| is_at_rest(range) && !range.is_lost())?;
-        // One gap as long as it fits in a frame.
+        // Adjacent gaps are merged as long as the result fits in one frame.
         let fits = |gap: &SeqRange| gap.is_lost() && self.ring[at].end - gap.from < u64::from(u32::MAX);
         let merges = at > 0 && is_at_rest(&self.ring[at - 1]) && fits(&self.ring[at - 1]);
         let range = &mut self.ring[at];
@@ -198,11 +199,11 @@ impl Lane {
         Some((numbers, dropped))
     }
 
-    /// The oldest block or gap that is not written, and whether it may push out others; none if the group that is
-    /// written is full, or the disk.
+    /// Takes the oldest block or gap that is not written. The flag says whether it may evict others. `None` if the
+    /// current group is full, or the disk is.
     pub(crate) fn next_chunk(&mut self, group_records: u64) -> Option<(Chunk, bool)> {
         let taken = self.taken;
-        // The consumer knows of these already.
+        // The consumer has settled these gaps, so they need not be written.
         self.ring.retain(|range| !(range.is_lost() && range.is_settled() && range.end > taken));
         let evicts_any = |range: &SeqRange| range.block().is_some_and(|block| block.evicts);
         let evicts = self.ring.iter().any(|range| range.end > taken && evicts_any(range));
@@ -214,7 +215,7 @@ impl Lane {
         Some((chunk, evicts))
     }
 
-    /// What the worker took is in the active segment, or else nowhere.
+    /// Notes whether the chunk that the worker took was written.
     pub(crate) fn chunk_done(&mut self, is_written: bool) {
         if is_written {
             self.written = self.taken;
@@ -224,12 +225,12 @@ impl Lane {
         self.is_full = !is_written;
     }
 
-    /// What was written and is still in memory has to be written again.
+    /// Marks written records that are still in memory as not written.
     pub(crate) fn write_again(&mut self) {
         (self.written, self.taken) = (self.on_disk, self.on_disk);
     }
 
-    /// Somebody waits until what is in memory is that safe; its last number.
+    /// Notes that a flush waits for this durability. Returns the last number that it waits for.
     pub(crate) fn flush(&mut self, level: Durability) -> u64 {
         if level == Durability::Power {
             self.flush = self.next_seq;
@@ -241,7 +242,7 @@ impl Lane {
         self.on_disk < self.flush
     }
 
-    /// Numbers written and not synced.
+    /// Returns how many numbers are written and not synced.
     pub(crate) fn unsynced(&self) -> u64 {
         self.written - self.on_disk
     }

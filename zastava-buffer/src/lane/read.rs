@@ -1,4 +1,4 @@
-//! The consumer's half: what comes next, where it has to be read from, and what was taken.
+//! Delivery: which entries come next, where to read them, and which batches are out.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ pub(super) struct OutstandingBatch {
     id: u64,
     entries: Arc<[Entry]>,
     acked_through: u64,
-    /// So many of the entries.
+    /// Number of entries that are settled.
     settled: usize,
 }
 
 impl Lane {
-    /// Whether there is anything for the consumer that is not with it already.
+    /// Returns true if there is an entry that is not settled and not out.
     pub(crate) fn has_entries(&self) -> bool {
         self.read_seq < self.next_seq
     }
@@ -27,7 +27,7 @@ impl Lane {
         self.out.len()
     }
 
-    /// The next entries as batch `id`, or none if there are none yet: then the worker is told to read them.
+    /// Takes the next entries as batch `id`. If none are in memory, asks the worker to read and returns `None`.
     pub(crate) fn next_batch(&mut self, id: u64, records: usize, bytes_max: usize) -> Option<Arc<[Entry]>> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while entries.len() < records
@@ -55,13 +55,13 @@ impl Lane {
         Some(entries)
     }
 
-    /// The entry that comes next, if no worker is needed for it.
+    /// Returns the next entry if it is in memory.
     fn peek(&mut self) -> Option<&Entry> {
         let (seq, epoch) = (self.read_seq, self.cursor.epoch);
         let mut ranges = self.segments.iter_mut().chain(&mut self.ring);
         let range = ranges.find(|range| seq < range.end)?;
         match &mut range.location {
-            // The first of it are out, and settle what is lost here: what is left is known after that.
+            // The first numbers of this range are out as records. Only when they are settled is it known what is lost.
             Location::Lost if range.from < seq => return None,
             Location::Lost if self.ahead.is_empty() => {
                 self.ahead.push_front(Entry::gap(range.from, range.counts.clone()));
@@ -72,23 +72,23 @@ impl Lane {
         self.ahead.front()
     }
 
-    /// What was read ahead from here on was dropped since.
+    /// Discards entries that were read ahead, from `seq` on: their records were dropped.
     pub(super) fn forget_ahead(&mut self, seq: u64) {
         while self.ahead.pop_back_if(|entry| entry.last_seq() >= seq).is_some() {}
     }
 
-    /// The number after those that are read ahead.
+    /// Returns the number after the last entry that was read ahead.
     fn ahead_end(&self) -> u64 {
         self.ahead.back().map_or(self.read_seq, |last| last.last_seq() + 1)
     }
 
-    /// What the worker should read next.
+    /// Returns what the worker should read next.
     pub(crate) fn read_job(&self) -> Option<Extent> {
         let seq = self.ahead_end();
         self.range_at(seq)?.extent(seq)
     }
 
-    /// The worker has read these, from `seq` on.
+    /// Adds entries that the worker read from `seq` on.
     pub(crate) fn read(&mut self, seq: u64, entries: Vec<Entry>) {
         if seq == self.ahead_end() {
             self.ahead.extend(entries);
@@ -96,7 +96,7 @@ impl Lane {
         }
     }
 
-    /// The batch is acknowledged through this number. How many records that settled.
+    /// Acknowledges batch `id` through this number. Returns how many records that settled.
     pub(crate) fn ack(&mut self, id: u64, through: u64) -> u64 {
         let before = self.cursor.acked;
         let Some(batch) = self.out.iter_mut().find(|batch| batch.id == id) else { return 0 };
@@ -116,7 +116,7 @@ impl Lane {
         self.cursor.acked - before
     }
 
-    /// The consumer knows the fate of this entry. It may have been dropped on its way, and is counted as such then.
+    /// Settles an entry. A record that was dropped while it was out counts as dropped.
     fn settle(&mut self, entry: &Entry) {
         let last = entry.last_seq();
         let Some(range) = self.range_at_mut(last) else { return };
@@ -137,7 +137,7 @@ impl Lane {
         self.is_dirty = true;
     }
 
-    /// The batch comes again, from the first entry that is not settled; and so do later ones.
+    /// Puts the unsettled entries of the batch back, and those of later batches.
     pub(crate) fn requeue(&mut self, id: u64) {
         let Some(at) = self.out.iter().position(|batch| batch.id == id) else { return };
         for batch in self.out.drain(at..).rev() {

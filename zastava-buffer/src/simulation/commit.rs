@@ -1,4 +1,4 @@
-//! When what is written is synced.
+//! Tests of when written records are synced.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

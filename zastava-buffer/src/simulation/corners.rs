@@ -1,4 +1,4 @@
-//! Corners that a random session rarely comes to.
+//! Tests of corner cases that random sessions rarely reach.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::options::{BufferOptions, KindPolicy, WhenFull};
 use crate::worker::Next;
 
-/// One class, seven records of 500 bytes in memory, a commit whenever there is something.
+/// One class, room for seven records of 500 bytes in memory, and a commit for each record.
 fn settings() -> BufferOptions {
     let mut settings = options(&mut Random::new(4));
     settings.policies.clear();
@@ -30,7 +30,7 @@ fn what_was_dropped_from_memory_is_never_called_safe() {
     let mut context = Context::from_waker(Waker::noop());
     assert!(durable.as_mut().poll(&mut context).is_pending());
     (0..20).for_each(|_| assert!(producer.push(Kind(0), &[8; 500]).seq().is_some()));
-    // The consumer hears of the gap first, and then nothing tells any more that there was a record.
+    // The consumer settles the gap first. After that the lane no longer knows that the record was dropped.
     session.consumer.try_next_batch(1, 1000).expect("the gap").ack();
     session.settle();
     let polled = durable.as_mut().poll(&mut context);
@@ -89,7 +89,7 @@ fn what_was_settled_in_memory_is_not_missing_after_a_power_cut() {
         session.drain(&mut oracle);
         (0..7).for_each(|_| session.push(&mut oracle, Kind(0), 500));
         while session.consume(&mut oracle, 50, true) {}
-        // These take the place of the ones before, which nobody ever writes. The books are not due yet.
+        // These replace the records before, which are never written. The cursor is not due yet.
         (0..7).for_each(|_| session.push(&mut oracle, Kind(0), 500));
         session.step();
         session.note_safe(&mut oracle);
@@ -106,7 +106,7 @@ fn what_was_settled_in_memory_is_not_missing_after_a_power_cut() {
 fn what_failed_before_there_was_a_directory_does_not_count_afterwards() {
     let (disk, mut settings) = (SimDisk::new(), settings());
     settings.on_unavailable = crate::OnUnavailable::MemoryOnly;
-    // Room for the cursor, not for a segment.
+    // Room for the cursor, but not for a segment.
     disk.limit(Some(8 << 10));
     disk.fail(0..6, Fault::Kind(std::io::ErrorKind::Other));
     let mut session = Session::begin(&disk, &settings).expect("opens");

@@ -1,4 +1,4 @@
-//! Power cuts at random moments, with at most one I/O error each; and mistakes that have to be found by them.
+//! Power cuts at random times, with at most one I/O error each, and planted bugs that they must find.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,10 +10,10 @@ use crate::kind::Kind;
 use crate::mutation::{Mutation, is_any_planted, plant};
 
 const CRASHES_A_SEED: u64 = 3;
-/// A mistake that hides for so long counts as not found.
+/// A planted bug that this many seeds do not find counts as not found.
 const SEEDS_MAX: u64 = 5_000;
 
-/// A directory over a few lives, each ended by a power cut or, now and then, by `kill -9`.
+/// Runs a few sessions on one directory, each ended by a power cut or, less often, by `kill -9`.
 fn run(seed: u64) {
     let mut random = Random::new(seed);
     let options = options(&mut random);
@@ -47,7 +47,7 @@ fn fault(random: &mut Random) -> Fault {
 }
 
 fn live(session: &mut Session, oracle: &mut Oracle, random: &mut Random, bytes_max: u64) {
-    // With many kinds the books are longer than a sector.
+    // With many kinds the cursor is longer than a sector.
     let kinds = if random.chance(50) { 3 } else { 60 };
     for _ in 0..400 {
         match random.below(10) {
@@ -73,7 +73,7 @@ fn live(session: &mut Session, oracle: &mut Oracle, random: &mut Random, bytes_m
     }
 }
 
-/// Opens what was left and looks at all of it, or at a part if there is more to come.
+/// Opens what was left and checks all of it, or a part of it.
 fn check(disk: &SimDisk, options: &crate::BufferOptions, oracle: &mut Oracle, random: &mut Random) {
     let mut session = Session::begin(disk, options).expect("a disk without faults opens");
     assert!(session.disk.bytes() <= options.bytes_max, "{}", session.disk.bytes());
@@ -110,7 +110,7 @@ fn no_safe_record_is_lost_by_any_power_cut() {
     super::report(&format!("{} power cuts, 0 violations", seeds * CRASHES_A_SEED));
 }
 
-/// The first seed that finds the mistake, and how many of the seeds up to 200 do.
+/// Returns the first seed that finds the planted bug, and prints how many of the first 200 seeds do.
 fn find(mutation: Mutation) -> Option<u64> {
     plant(Some(mutation));
     let is_found = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err();
@@ -122,7 +122,7 @@ fn find(mutation: Mutation) -> Option<u64> {
 }
 
 #[test]
-fn planted_mistakes_are_found() {
+fn planted_bugs_are_found() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !is_any_planted() {

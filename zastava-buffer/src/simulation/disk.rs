@@ -1,4 +1,5 @@
-//! A disk that can lose power. Unsynced writes may be there afterwards, or not, or in part; so may names.
+//! A disk that can lose power. Each unsynced write may survive, be lost, or survive in part. Unsynced names may survive
+//! or be lost.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::Random;
 use crate::store::{Removal, Store, StoredFile};
 
-/// Smaller than any real one, so that small structures are torn too.
+/// Smaller than any real sector, so that small structures are torn too.
 const SECTOR_BYTES: usize = 64;
 const PAGE_BYTES: usize = 4096;
 
@@ -17,12 +18,12 @@ pub(super) struct SimDisk(Arc<Mutex<DiskState>>);
 #[derive(Debug, Default)]
 struct DiskState {
     files: BTreeMap<String, File>,
-    /// Removed, but not yet for good.
+    /// Files whose removal is not synced.
     removed: BTreeMap<String, File>,
     calls: u64,
-    /// From this call on nothing happens any more.
+    /// From this call on, every call fails and does nothing.
     dies_at: Option<u64>,
-    /// Calls that fail, and how.
+    /// Which calls fail, and how.
     faults: Option<(std::ops::Range<u64>, Fault)>,
     bytes_max: Option<u64>,
     log: Vec<String>,
@@ -49,9 +50,9 @@ enum Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Kind(io::ErrorKind),
-    /// Half of a write is done.
+    /// Half of a write is done, and the call fails.
     Short,
-    /// The call is done and fails all the same.
+    /// The call is done, and fails.
     Late,
 }
 
@@ -137,7 +138,7 @@ impl SimDisk {
         self.lock().bytes_max = bytes_max;
     }
 
-    /// What is allocated, in blocks.
+    /// Returns the allocated bytes, in blocks.
     pub(super) fn bytes(&self) -> u64 {
         self.lock().bytes()
     }
@@ -146,7 +147,7 @@ impl SimDisk {
         std::mem::take(&mut self.lock().log)
     }
 
-    /// The disk as it is found when the power is back.
+    /// Returns the disk as it is after a power cut.
     pub(super) fn after_power_cut(&self, random: &mut Random) -> Self {
         let mut state = self.lock();
         let mut files = BTreeMap::new();
@@ -163,7 +164,7 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(DiskState { files, ..DiskState::default() })))
     }
 
-    /// The disk as it is found after `kill -9`: all that was written is there.
+    /// Returns the disk as it is after `kill -9`: all written bytes are there.
     pub(super) fn after_kill(&self) -> Self {
         let mut state = self.lock();
         let files = std::mem::take(&mut state.files);
@@ -180,7 +181,7 @@ impl DiskState {
             .sum()
     }
 
-    /// Whether the call is to fail, and whether it is done all the same.
+    /// Counts a call. Fails, or returns whether the call is done and then fails.
     fn call(&mut self, what: &str, name: &str) -> Result<bool, io::Error> {
         self.log.push(format!("{what} {name}"));
         self.calls += 1;

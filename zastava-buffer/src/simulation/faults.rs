@@ -1,4 +1,4 @@
-//! Every I/O call fails once, and then for a while.
+//! Every I/O call fails, once or for a while.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const FAULTS: [Fault; 7] = [
     Fault::Late,
 ];
 
-/// A few lines of what a buffer does, without eviction: whatever fails, every record comes.
+/// A short session without eviction. Whatever fails, every record is delivered.
 fn run(disk: &SimDisk) -> Option<u64> {
     let mut settings = options(&mut Random::new(4));
     settings.ring_bytes = 1 << 20;

@@ -1,4 +1,4 @@
-//! What only the simulation asks of a buffer.
+//! Views into a buffer that only the simulation needs.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A directory, by the system calls that the trait names. Nothing here decides.
+//! The store in a directory. Each method is a thin layer over system calls.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
@@ -12,25 +12,25 @@ use crate::error::Error;
 
 const LOCK: &str = "lock";
 const ASIDE: &str = "aside";
-/// Records may be confidential: nobody else reads them.
+/// Records may be confidential, so only the owner may read them.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// Enough for the file written, the file read and the cursor of a few classes.
+/// Enough for the segment written, the segment read and the cursor, of a few classes.
 const OPEN_FILES_MAX: usize = 8;
-/// Neither what a link leads to, nor a pipe that waits for its other end.
+/// Does not follow links, and does not block on a pipe.
 const OPEN_FLAGS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
-/// A directory that is ours as long as this lives.
+/// A [`Store`] in a directory, which it locks for as long as it lives.
 #[derive(Debug)]
 pub struct Disk {
     directory: PathBuf,
     free_percent_min: u8,
-    /// The latest last.
+    /// Open files, the most recently used last.
     open: Vec<(String, File)>,
     lock: File,
 }
 
-/// Explicitly, since a process that somebody forks at this moment holds a copy of the descriptor until it executes.
+/// Unlocks explicitly: a child process that is forked at this moment holds a copy of the descriptor until it executes.
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = self.lock.unlock();
@@ -38,11 +38,11 @@ impl Drop for Disk {
 }
 
 impl Disk {
-    /// Creates the directory if needed and locks it, or fails at once. New segments are refused where the
-    /// file system would be left with less than `free_percent_min` per cent free.
+    /// Creates the directory if needed and locks it. Fails at once if it is locked. [`create`](Store::create) refuses a
+    /// reservation that would leave less than `free_percent_min` per cent of the file system free.
     ///
     /// # Errors
-    /// [`Error::Locked`] with what the holder says of itself, or [`Error::Storage`].
+    /// [`Error::Locked`] or [`Error::Storage`].
     pub fn open(directory: impl AsRef<Path>, free_percent_min: u8) -> Result<Self, Error> {
         let directory = directory.as_ref().to_owned();
         create_durably(&directory).map_err(|source| Error::storage("create", &directory, source))?;
@@ -55,7 +55,7 @@ impl Disk {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // For people only; who holds the lock is the kernel's business.
+                // The text is for people only; the kernel decides who holds the lock.
                 let _ = lock.by_ref().take(64).read_to_string(&mut holder);
                 return Err(Error::Locked { path, holder: holder.trim().escape_debug().to_string() });
             }
@@ -67,7 +67,8 @@ impl Disk {
         Ok(Self { directory, free_percent_min, open: Vec::new(), lock })
     }
 
-    /// A call on an open file. One that failed is opened anew next time: it may be another by then.
+    /// Calls `call` with the open file. After a failed call the file is closed, since its name may lead to another file
+    /// by the next call.
     fn with<R>(&mut self, name: &str, call: impl FnOnce(&File) -> io::Result<R>) -> io::Result<R> {
         let path = self.directory.join(name);
         let file = match self.open.iter().position(|(open, _)| open == name) {
@@ -89,13 +90,13 @@ impl Disk {
         self.open.push((name.to_owned(), file));
     }
 
-    /// Whether the directory is still where its name leads.
+    /// Fails if the path no longer leads to the locked directory.
     fn check_lock(&self) -> io::Result<()> {
         let path = self.directory.join(LOCK);
         named(&path, || is_there(&path, &self.lock))
     }
 
-    /// What reserves nothing is small, and is never refused: a directory can be opened at any time.
+    /// Never refuses a file without a reservation. Those are small, and a full disk must not keep a buffer from opening.
     fn check_free(&self, reserve_bytes: u64) -> io::Result<()> {
         if self.free_percent_min == 0 || reserve_bytes == 0 {
             return Ok(());
@@ -107,9 +108,9 @@ impl Disk {
     }
 }
 
-/// Dropping a segment to write another would not help.
+/// The free space is below the floor. Evicting a segment to write another would not help.
 #[derive(Debug, thiserror::Error)]
-#[error("less of the file system is free than is to stay free")]
+#[error("free space of the file system is below the configured minimum")]
 struct BelowFloor;
 
 pub(crate) fn is_below_floor(error: &io::Error) -> bool {
@@ -189,14 +190,14 @@ impl Store for Disk {
     }
 }
 
-/// An operator has to know which file an error is about.
+/// Adds the path to the error, since an operator needs to know the file.
 fn named<R>(path: &Path, call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     call().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn set_aside(path: &Path, name: &str, aside: &Path) -> io::Result<()> {
     create_durably(aside)?;
-    // A cursor set aside twice must not replace the first one.
+    // A second cursor that is set aside must not replace the first one.
     let free = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
     let target = free.map(|name| aside.join(name)).find(|path| !path.exists());
     fs::rename(path, target.unwrap_or_else(|| aside.join(name)))?;
@@ -205,12 +206,12 @@ fn set_aside(path: &Path, name: &str, aside: &Path) -> io::Result<()> {
 
 fn open_regular(path: &Path) -> io::Result<File> {
     let open = |write| OpenOptions::new().read(true).write(write).custom_flags(OPEN_FLAGS).open(path);
-    // What cannot be written can still be read: a file system may have turned read-only.
+    // On a file system that turned read-only, files can still be read.
     let file = open(true).or_else(|_| open(false))?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
-/// One that somebody removed or replaced takes writes and syncs all the same, and nobody finds them.
+/// Fails if the path no longer leads to the open file. A removed file accepts writes and syncs, but nobody can find it.
 fn is_there(path: &Path, file: &File) -> io::Result<()> {
     let (held, found) = (file.metadata()?, fs::symlink_metadata(path)?);
     let is_same = (held.dev(), held.ino()) == (found.dev(), found.ino());
@@ -233,18 +234,18 @@ fn list(directory: &Path, aside: bool, found: &mut Vec<StoredFile>) -> io::Resul
 }
 
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    // fallocate(2) takes no length of nothing.
+    // fallocate(2) refuses a length of 0.
     if bytes == 0 {
         return Ok(());
     }
     match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
-        // Some file systems cannot. Then room runs out in the middle of a write, which is survived too.
+        // Without fallocate, space can run out in the middle of a write. The buffer survives that too.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A new directory survives a power cut only when its parent is synced, and so on upwards.
+/// Creates the directory and syncs its parent, without which a new directory does not survive a power cut.
 fn create_durably(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! From segments to the consumer, a range ahead of it.
+//! Reads segments ahead of the consumer, and works out the kinds of lost records.
 
 use std::io;
 use std::time::Instant;
@@ -11,18 +11,18 @@ use crate::lane::SeqRange;
 use crate::scan::{Extent, Frames};
 use crate::stats::StorageProblem;
 
-/// Payload and entries read in one step, at least one record.
+/// Bounds of one read step, which reads at least one entry.
 const BYTES_MAX: usize = 1 << 20;
 const ENTRIES_MAX: usize = 4096;
 
 impl Worker {
-    /// Reads for every class whose consumer waits; whether there was any.
+    /// Reads for every class that has to. Returns true if there was any.
     pub(super) fn read_all(&mut self, now: Instant) -> bool {
         let mut has_worked = false;
         for class in 0..self.lane_ios.len() {
             let job = self.lane(class, |lane| if lane.wants_read { lane.read_job() } else { None });
             let Some(extent) = job else {
-                // What could not be read may be gone since.
+                // The segment that could not be read may be gone by now.
                 self.lane_ios[class].read_retry = Retry::default();
                 continue;
             };
@@ -72,7 +72,7 @@ impl Worker {
         Ok(entries)
     }
 
-    /// Damage was met: from now on it is in the books, and by kind as far as that can be known.
+    /// Counts a gap that was found in a segment, by kind as far as the kinds can be worked out.
     fn identify(&mut self, class: usize, file: &str, gap: &mut Gap) -> io::Result<()> {
         let whole = self.lane(class, |lane| {
             let range = lane.range_at(gap.first_seq).filter(|range| range.from <= gap.first_seq)?;
@@ -85,7 +85,7 @@ impl Worker {
             let frames = Frames::new(extent, self.lane_ios[class].read_retry.failures);
             let (found, unknown) = self.survey(frames, &believed)?;
             let is_installed = self.lane(class, |lane| {
-                // It may have been settled further, or be gone, while it was read.
+                // The range may have been settled further, or be gone, since it was read.
                 let same = |range: &&mut SeqRange| range.from == from && range.counts == believed;
                 let range = lane.range_at_mut(gap.first_seq).filter(same);
                 let range = range.filter(|_| found.total() == believed.total());
@@ -102,13 +102,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads what is not settled of a segment: the kinds that the books believed to be there and that are not, were
-    /// in the gaps of unknown kind.
+    /// Reads the unsettled part of a segment. The kinds that are in `believed` but not in the segment were in the gaps of
+    /// unknown kind.
     fn survey(&mut self, mut frames: Frames, believed: &Counts) -> io::Result<(Counts, Vec<Gap>)> {
         let (mut all, mut unknown) = (Counts::default(), Vec::new());
         while let Some(entry) = frames.next(self.store())? {
             match entry {
-                // No intact header tells more.
+                // No intact header names a kind.
                 Entry::Gap(gap)
                     if gap.counts.iter().all(|(kind, reason, _)| {
                         kind.is_none() && matches!(reason, DropReason::Corrupt | DropReason::Missing)

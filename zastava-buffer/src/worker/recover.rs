@@ -1,4 +1,4 @@
-//! Opening: whatever is in the store becomes the lanes. Nothing old is written to; a new epoch begins.
+//! Recovers the lanes from the store. Old segments are never written to; a new epoch begins.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -25,11 +25,11 @@ pub(crate) struct Recovered {
     pub(crate) report: OpenReport,
 }
 
-/// A segment file before its frames are read.
+/// A segment file whose frames have not been read yet.
 pub(crate) struct Located {
-    /// Its length is that of all that is in it.
+    /// The file with its full length.
     pub(crate) file: SegmentFile,
-    /// Only a newer version can read it.
+    /// True if only a newer version can read it.
     pub(crate) is_newer: bool,
     pub(crate) is_damaged: bool,
     buffer_id: Option<u128>,
@@ -58,7 +58,8 @@ pub(crate) fn recover(store: &mut dyn Store, options: &BufferOptions) -> io::Res
 }
 
 impl Recovered {
-    /// Opening never waits for room: if the cap was lowered, the oldest of the lowest class go.
+    /// Evicts down to the cap, which may be lower than before, oldest and lowest class first. Saves the cursors of the new
+    /// epoch.
     fn fit_and_save(&mut self, store: &mut dyn Store, bytes_max: u64) -> io::Result<()> {
         let others = (self.lanes.len() * CURSOR_BYTES) as u64 + self.set_aside_bytes;
         let held = |lanes: &[Lane]| {
@@ -70,8 +71,8 @@ impl Recovered {
                 self.report.evicted += self.lanes[class].evict(DropReason::CapLowered);
             }
             let lane = &mut self.lanes[class];
-            // The epoch must be durable before a record can be delivered under it; and a directory that cannot
-            // be written to is found out now, not at the first push.
+            // The epoch must be durable before a record is delivered under it. This also finds a directory that is not
+            // writable now, and not at the first push.
             self.lane_ios[class].save(store, class, lane.checkpoint(false), true)?;
             for (file, _) in lane.garbage.drain(..) {
                 store.remove(&file, Removal::Delete)?;
@@ -82,7 +83,7 @@ impl Recovered {
     }
 }
 
-/// Every segment, by class and in the order in which they were written.
+/// Lists all segments by class, in the order in which they were written.
 pub(crate) fn locate(
     store: &mut dyn Store,
     files: &[StoredFile],
@@ -95,7 +96,7 @@ pub(crate) fn locate(
         let file = SegmentFile { name: name.clone(), identity, len: *len };
         let mut located = Located { file, is_newer: false, is_damaged: false, buffer_id: None };
         match SegmentHeader::decode(&header[..read]) {
-            // A header of another class would put its numbers where they do not belong.
+            // A header that names another class than the file name is not believed: its numbers belong to that class.
             SegmentHeader::Current { name, buffer_id } if name.class == class => {
                 (located.file.identity, located.buffer_id) = (name, Some(buffer_id));
             }
@@ -115,13 +116,13 @@ fn recover_lane(
     report: &mut OpenReport,
 ) -> io::Result<(Lane, LaneIo)> {
     let CursorFound { cursor, condition, slot, .. } = read_cursor(store, &cursor_name(class))?;
-    // What somebody put here out of another directory is left alone, as any other foreign file.
+    // Segments of another buffer are left alone, like any other foreign file.
     if let Some(Cursor { buffer_id, .. }) = &cursor {
         let found = located.len();
         located.retain(|located| located.buffer_id.is_none_or(|id| id == *buffer_id));
         report.foreign_files += (found - located.len()) as u64;
     }
-    // A directory with segments had a cursor.
+    // A directory with segments must have had a cursor.
     let is_new = condition == CursorCondition::Fresh && located.is_empty();
     let condition = if cursor.is_some() || is_new { condition } else { CursorCondition::Lost };
     let mut cursor = start_cursor(cursor, condition, &located);
@@ -134,14 +135,14 @@ fn recover_lane(
     for (at, segment) in located.iter().enumerate() {
         let successor = located.get(at + 1).map(|next| next.file.identity.first_seq);
         let first_seq = segment.file.identity.first_seq;
-        // Segments reach to their successor's first number, so only the first can leave a hole.
+        // A segment reaches to the first number of its successor, so only the first one can leave a hole.
         if first_seq > expected {
             segments.push_back(SeqRange::lost(expected, first_seq, DropReason::Missing));
             expected = first_seq;
         }
         let range = if segment.is_newer {
             store.remove(&segment.file.name, Removal::SetAside)?;
-            // At least the record that began the segment is known to be lost.
+            // At least the first record of the segment is lost.
             let end = successor.unwrap_or_else(|| cursor.next_seq.max(first_seq + 1)).max(expected);
             SeqRange::lost(expected, end, DropReason::UnreadableVersion)
         } else {
@@ -156,19 +157,19 @@ fn recover_lane(
         segments.push_back(SeqRange::lost(expected, cursor.next_seq, DropReason::Missing));
     }
     report.lost += segments.iter().map(|range| range.counts.drops().total()).sum::<u64>();
-    // What was released and not told is told now.
+    // Released numbers that were not reported become a lost range, which is reported now.
     let (from, end) = (cursor.reported_through + 1, cursor.released_through + 1);
     let counts = std::mem::take(&mut cursor.unreported);
     counts.iter().for_each(|(key, count)| drop(cursor.dropped.take(key, count)));
     segments.push_front(SeqRange { from, end, counts, location: Location::Lost });
-    // From here on there is more than the books say.
+    // The new epoch makes the cursor on disk out of date.
     cursor.epoch += u32::from(!is_planted(Mutation::ReuseEpoch));
     let mut lane = Lane::new(cursor, random() as u32, segments);
     lane.sweep();
     Ok((lane, lane_io))
 }
 
-/// What the books say.
+/// Reads the cursor file. Creates it if it is missing, and sets it aside if only a newer version can read it.
 fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
     let mut bytes = vec![0; CURSOR_BYTES];
     let mut read = match store.read(name, 0, &mut bytes) {
@@ -179,7 +180,7 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
         read => read?,
     };
     if read > 0 {
-        // A killed process may have left it unsynced, and the other slot is written next.
+        // A killed process may have left this slot unsynced. It must be durable before the other slot is written.
         store.sync(name)?;
     }
     let found = Cursor::decode(&bytes[..read]);
@@ -188,20 +189,20 @@ fn read_cursor(store: &mut dyn Store, name: &str) -> io::Result<CursorFound> {
         store.create(name, 0)?;
         read = 0;
     }
-    // Filled up to its length, so that later writes need no new space.
+    // Filled to its full length, so that later writes need no new space.
     if read < CURSOR_BYTES {
         store.write(name, read as u64, &vec![0; CURSOR_BYTES - read])?;
     }
     Ok(found)
 }
 
-/// The cursor to go on with: in step with what the segments say.
+/// Returns the cursor to continue with, reconciled with the segments.
 fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[Located]) -> Cursor {
     let known = || located.iter().rev().find_map(|located| located.buffer_id);
     let id = || known().unwrap_or_else(|| u128::from(random()) << 64 | u128::from(random()));
     let mut cursor = cursor.unwrap_or_else(|| Cursor { buffer_id: id(), next_seq: 1, ..Cursor::default() });
-    // Without the latest cursor nobody knows what became of the records before the oldest segment;
-    // most likely they were acknowledged, so they must not be reported as lost.
+    // Without the latest cursor it is unknown what became of the records before the oldest segment. Most likely they
+    // were acknowledged, so they must not be reported as lost.
     let oldest = located.iter().map(|located| located.file.identity.first_seq).min();
     let unknown = oldest.map_or(0, |oldest| (oldest - 1).saturating_sub(cursor.released_through));
     if condition != CursorCondition::Intact && unknown > 0 {
@@ -211,14 +212,15 @@ fn start_cursor(cursor: Option<Cursor>, condition: CursorCondition, located: &[L
         cursor.unreported = Counts::default();
         cursor.next_seq = cursor.next_seq.max(cursor.released_through + 1);
     }
-    // An end was the last one only if nothing was written after it.
+    // The end was orderly only if no later epoch wrote anything.
     let last_epoch = located.iter().map(|located| located.file.identity.epoch).max().unwrap_or(0);
     cursor.clean &= cursor.epoch >= last_epoch;
     cursor.epoch = cursor.epoch.max(last_epoch);
     cursor
 }
 
-/// By its footer, or by reading it if it has none or is settled in part; and whether it ends in part of a frame.
+/// Recovers a segment from its footer, or by reading it if it has none or is settled in part. The flag says whether it
+/// ends in a torn frame.
 fn recover_segment(
     store: &mut dyn Store,
     file: &SegmentFile,
@@ -228,11 +230,11 @@ fn recover_segment(
 ) -> io::Result<(SeqRange, bool)> {
     let (extent, footer) = read_extent(store, file, from, successor, cursor)?;
     if footer.is_none() {
-        // What was reserved and not used goes back. The segment is whole without this.
+        // Releases the unused reservation. The segment is whole even if this fails.
         let _ = store.truncate(&file.name, file.len);
     }
     if footer.is_none() || successor.is_none() {
-        // A killed process may have left it in the page cache. If it cannot be synced it can still be delivered.
+        // A killed process may have left it in the page cache only. If this fails it can still be delivered.
         let _ = store.sync(&file.name);
     }
     let segment = Segment { file: extent.file.clone(), disk_bytes: blocks(file.len), is_active: false };
@@ -252,7 +254,7 @@ fn recover_segment(
     Ok((SeqRange { from, end, counts, location: Location::File(segment) }, torn))
 }
 
-/// What a segment holds from a number on, as far as its name, its footer, its successor and the cursor tell.
+/// Returns which numbers a segment holds, by its name, its footer, its successor and the cursor.
 pub(crate) fn read_extent(
     store: &mut dyn Store,
     file: &SegmentFile,
@@ -272,13 +274,13 @@ pub(crate) fn read_extent(
     let footer_end = footer.as_ref().map(|footer| footer.end_seq);
     let exact = if cursor.clean { Some(cursor.next_seq.max(from_seq)) } else { footer_end };
     let limit = successor.or(exact).unwrap_or(u64::MAX);
-    // A removed file can come back with what was void in it, a footer beyond the exact end too.
+    // A power cut can bring back a removed file with void frames, or with a footer beyond the exact end.
     let known_end = successor.or(footer_end).unwrap_or(cursor.next_seq).min(limit);
     Ok((Extent { file: SegmentFile { len, ..file.clone() }, from_seq, known_end, limit }, footer))
 }
 
-/// An intact footer, and where it begins. Reads nothing else: a bad sector among the frames must not keep the buffer
-/// from opening.
+/// Returns an intact footer and its offset. Reads nothing else, so that a bad sector among the frames does not keep the
+/// buffer from opening.
 fn read_footer(store: &mut dyn Store, file: &SegmentFile) -> io::Result<Option<(Footer, u64)>> {
     let mut read_end = |bytes: usize| {
         let start = file.len.saturating_sub(bytes as u64).max(SEGMENT_HEADER_BYTES as u64);
@@ -292,8 +294,8 @@ fn read_footer(store: &mut dyn Store, file: &SegmentFile) -> io::Result<Option<(
     Ok(Footer::decode(&bytes, file.identity.salt).map(|footer| (footer, start)))
 }
 
-/// Numbers that differ between processes and calls. The standard library seeds its hash maps from the system;
-/// salts and identities need no more than that.
+/// Returns a number that differs between processes and calls. The standard library seeds its hash maps from the system;
+/// salts and buffer ids need no more.
 fn random() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -1,4 +1,4 @@
-//! From memory to segments.
+//! Writes records from memory to segments, and syncs them.
 
 use std::io;
 use std::time::Instant;
@@ -13,15 +13,15 @@ use crate::scan::SegmentFile;
 use crate::stats::StorageProblem;
 use crate::store::{Removal, is_below_floor};
 
-/// Written in one step.
+/// Bound of one write step.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// The segment that is written to.
+/// The segment that is being written.
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
-    /// Its length is that of all that is in it, synced or not.
+    /// The file with the length of everything written, synced or not.
     file: SegmentFile,
-    /// As it would be now.
+    /// The footer that the segment would get now.
     footer: Footer,
     is_name_synced: bool,
 }
@@ -49,7 +49,7 @@ impl Worker {
         Ok(bytes > 0)
     }
 
-    /// False if there is no room within the cap, and nothing that may go.
+    /// Appends the chunk. Returns false if there is no room within the cap and nothing may be evicted.
     fn append(&mut self, class: usize, chunk: &Chunk, evicts: bool) -> io::Result<bool> {
         let segment_bytes = self.options.segment_bytes;
         let needed = chunk.bytes.len() as u64 + Footer::bytes(&chunk.counts);
@@ -73,23 +73,24 @@ impl Worker {
         Ok(true)
     }
 
-    /// Ends the active segment and begins one.
+    /// Seals the active segment and begins the next one.
     fn roll(&mut self, class: usize, first_seq: u64, reserve: u64, evicts: bool) -> io::Result<bool> {
         self.seal(class)?;
         while self.shared.update(|queue| queue.disk_bytes()) + reserve > self.options.bytes_max {
             if !self.make_room(class, evicts)? {
-                // Room that nothing of ours takes is not made by waiting for the consumer.
+                // If no segment takes the room, waiting for the consumer does not help: this is an error.
                 let is_ours =
                     self.shared.update(|queue| queue.lanes.iter().any(|lane| lane.disk_bytes() > 0));
                 return if is_ours { Ok(false) } else { Err(io::ErrorKind::StorageFull.into()) };
             }
         }
-        // Numbers that are passed over were settled in memory: the books must say so before the log shows a hole.
+        // A hole before this segment was settled in memory. The cursor must cover it before the segment exists.
         if self.lane(class, |lane| lane.segments.back().is_none_or(|last| last.end != first_seq)) {
             self.save(class, true)?;
         }
         match self.begin(class, first_seq, reserve) {
-            // Others filled the disk. Once memory fills up too, our own oldest segment makes room for the newest records.
+            // Other files filled the disk. Our oldest segment is evicted only if memory fills up too.
+            // docs/design/buffer.md: when a full disk costs the backlog.
             Err(error) if StorageProblem::of(&error) == StorageProblem::NoSpace => {
                 let is_filling = self.shared.update(|queue| queue.is_ring_filling());
                 if !self.make_room(class, evicts && is_filling && !is_below_floor(&error))? {
@@ -102,7 +103,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// Removes what is settled, or else drops the oldest segment if that may be; false if nothing went.
+    /// Removes settled files. If there are none and `evicts` is set, evicts the oldest segment. Returns false if nothing
+    /// was removed.
     fn make_room(&mut self, class: usize, evicts: bool) -> io::Result<bool> {
         for class in 0..self.lane_ios.len() {
             if self.free(class)? {
@@ -120,11 +122,11 @@ impl Worker {
         let identity = SegmentName { class: class as u8, epoch, serial, first_seq, salt };
         let file = SegmentFile { name: identity.to_string(), identity, len: SEGMENT_HEADER_BYTES as u64 };
         if let Err(error) = self.store().create(&file.name, reserve) {
-            // It may be there all the same, and nobody would know of it.
+            // The file may exist all the same, and nothing else would remove it.
             let _ = self.store().remove(&file.name, Removal::Delete);
             return Err(error);
         }
-        // In the books before anything can fail, so that the file is removed then.
+        // The lane must know the file before a write can fail, so that the file is removed then.
         self.lane(class, |lane| lane.begin(file.clone(), reserve));
         let footer = Footer { end_seq: first_seq, counts: Counts::default() };
         self.lane_ios[class].active =
@@ -132,7 +134,7 @@ impl Worker {
         self.store().write(&file.name, 0, &SegmentHeader::encode(&identity, buffer_id))
     }
 
-    /// Removes the oldest segment of the lowest class; false if there is none.
+    /// Evicts the oldest segment of the lowest class. Returns false if there is none.
     fn evict(&mut self, class: usize) -> io::Result<bool> {
         while let Some((victim, is_dropped)) = self.shared.update(|queue| queue.evict(class)) {
             if is_dropped {
@@ -143,7 +145,7 @@ impl Worker {
         Ok(false)
     }
 
-    /// Syncs if that is due: at once after a quiet time, else when enough records or enough time have gathered.
+    /// Syncs the active segment if that is due: at once after a quiet time, otherwise after enough records or time.
     pub(super) fn commit(&mut self, class: usize, now: Instant) -> io::Result<bool> {
         let (unsynced, is_urgent) =
             self.shared.update(|queue| (queue.lanes[class].unsynced(), queue.is_urgent(class)));
@@ -164,8 +166,9 @@ impl Worker {
         };
         if !is_planted(Mutation::NoDataSync) {
             match store.sync(&active.file.name) {
-                // After a failed sync the kernel takes the pages for clean, so a second one would succeed and prove
-                // nothing (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+                // After a failed sync the kernel marks the pages as clean, so a second sync would succeed and prove nothing
+                // (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+                // docs/design/buffer.md: why records stay in memory until they are synced.
                 Err(_) if is_planted(Mutation::SyncAgainAfterFailure) => store.sync(&active.file.name)?,
                 synced => synced?,
             }
@@ -182,7 +185,7 @@ impl Worker {
         self.shared.update(|queue| queue.free_written(class, active.file.len));
     }
 
-    /// The active segment gets its footer and gives back what it does not need.
+    /// Seals the active segment: writes its footer and releases the rest of its reservation.
     pub(super) fn seal(&mut self, class: usize) -> io::Result<()> {
         let Some(active) = &self.lane_ios[class].active else { return Ok(()) };
         let footer = active.footer.encode(active.file.identity.salt);
@@ -198,8 +201,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A file in which something failed is not written to again, and what it holds beyond the last sync does not
-    /// count. The records are still in memory and go to a new one.
+    /// Abandons the active segment after a failure. It is cut back to its last sync and never written again. Its unsynced
+    /// records are still in memory and go to the next segment.
     fn abandon(&mut self, class: usize) {
         if let Some(active) = self.lane_ios[class].active.take() {
             let last_len = |lane: &mut Lane| Some(lane.segments.back()?.segment()?.file.len);
