@@ -18,7 +18,7 @@ fn open() -> (TempDir, Producer, Consumer) {
     (directory, producer, consumer)
 }
 
-/// Nobody drains, so this settles at the cap: the cost of dropping the oldest is in it.
+/// Nobody drains, so the buffer stays at its cap, and the time includes dropping the oldest records.
 fn push(c: &mut Criterion) {
     let mut group = c.benchmark_group("buffer_push_1_kib");
     group.throughput(Throughput::Bytes(RECORD_BYTES as u64));

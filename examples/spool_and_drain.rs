@@ -1,4 +1,4 @@
-//! Events that survive their process: append, crash, recover, drain.
+//! A spool that survives its process: push, crash, recover, drain.
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
 use std::process::{Command, abort};

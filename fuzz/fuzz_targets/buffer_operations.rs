@@ -1,5 +1,5 @@
-//! Each pair of bytes is something done to a buffer: whatever the order, the books balance, the cap holds, and what was
-//! pushed comes out or is told as lost. Every now and then a byte of a file is flipped between two openings.
+//! Each pair of bytes is an operation on a buffer. In any order the counts balance, the cap holds, and every record is
+//! delivered or reported as lost. Some operations flip a byte of a file between two openings.
 #![no_main]
 
 use std::time::Duration;

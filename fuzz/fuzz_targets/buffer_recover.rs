@@ -1,6 +1,7 @@
-//! Arbitrary bytes as segments and cursor of a buffer: it opens, drains to the end, goes on, and the books
-//! balance. The first byte says what the rest is; a second file may follow it.
-//! Run it, and `buffer_operations`, with `-- -detect_leaks=0`: a thread that is just ending looks like a leak.
+//! Arbitrary bytes as segments and cursor of a buffer. It opens, drains to the end and keeps working, and the counts
+//! balance. The first byte selects what the rest is; a second file may follow.
+//!
+//! Run this and `buffer_operations` with `-- -detect_leaks=0`: a thread that is ending looks like a leak.
 #![no_main]
 
 use std::time::Duration;

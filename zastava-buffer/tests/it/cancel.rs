@@ -1,4 +1,4 @@
-//! Futures that are dropped half-way, and those who wait in the right order of events.
+//! Futures that are dropped half-way, and who is woken when.
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,7 +20,7 @@ impl Wake for Count {
     }
 }
 
-/// Polls once and lets go.
+/// Polls the future once and drops it.
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     let future = pin!(future);
     future.poll(&mut Context::from_waker(Waker::noop()))

@@ -1,4 +1,4 @@
-//! Flipped bytes, cut files, missing files: at most the record that was hit is lost, and it is counted.
+//! Flipped bytes, cut files, missing files: only the records that were hit are lost, and they are counted.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::support::{
 
 const RECORDS: u64 = 300;
 
-/// Sealed segments, an unsealed one as after a crash, and a cursor in the middle of the first.
+/// A directory with sealed segments, an unsealed one as after a crash, and a cursor in the middle of the first.
 fn template() -> tempfile::TempDir {
     let directory = scratch();
     let (producer, mut consumer, _) = open(directory.path(), small());
@@ -30,7 +30,8 @@ fn template() -> tempfile::TempDir {
     killed
 }
 
-/// Opens, drains, goes on. What is lost, and whether an acknowledged record came again.
+/// Opens the directory, drains it and checks that it still works. Returns what was drained, and whether the cursor was
+/// damaged, so that acknowledged records may have been delivered again.
 fn survive(directory: &Path) -> (Drained, bool) {
     let (producer, mut consumer, report) = open(directory, small());
     let drained = drain(&mut consumer);

@@ -1,4 +1,4 @@
-//! A disk that is really full, and one that turns read-only: a small file system in memory. Needs root.
+//! A disk that is really full, and one that turns read-only: a small tmpfs. Needs root.
 
 use std::fs;
 use std::io::Write as _;

@@ -16,7 +16,7 @@ fn options() -> BufferOptions {
     roomy(64 << 20, 8192)
 }
 
-/// Not a test of its own: the process that is killed. It reports only what has returned.
+/// Not a test of its own but the process that is killed. It reports only pushes that have returned.
 #[test]
 fn child_that_is_killed() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };

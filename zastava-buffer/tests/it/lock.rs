@@ -1,4 +1,4 @@
-//! Two buffers and one directory, and a directory that somebody else has hands on.
+//! Two buffers on one directory, and a directory that others change while it is open.
 
 use std::fs;
 use std::path::Path;
@@ -81,7 +81,7 @@ fn dropping_every_end_writes_what_is_in_memory() {
     assert!(producer.close(Duration::from_secs(600)).0);
 }
 
-/// Whatever is written then, nobody would find.
+/// Records that are written after that could not be found by anybody.
 #[test]
 fn a_directory_that_is_gone_is_noticed() {
     for replace in [remove as fn(&Path), replace] {

@@ -1,4 +1,4 @@
-//! The buffer through its public door, on real directories.
+//! Tests of the buffer through its public interface, on real directories.
 
 mod cancel;
 mod damage;

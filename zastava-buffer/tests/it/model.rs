@@ -1,5 +1,5 @@
-//! Random lives of a directory, compared with a few counters: the law holds at every moment, the cap too, and what
-//! was accepted comes out or is told as lost.
+//! Random operations on a directory, compared with a few counters. The counts balance and the cap holds at every step,
+//! and every accepted record is delivered or reported as lost.
 
 use std::time::Duration;
 

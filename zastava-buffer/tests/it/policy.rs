@@ -1,4 +1,4 @@
-//! No room: on disk, in memory, by kind and class.
+//! What happens when there is no room: on disk and in memory, by kind and class.
 
 use zastava_buffer::{
     Buffer, BufferOptions, DropReason, Durability, Error, Kind, KindPolicy, PushOutcome, RefusalReason,

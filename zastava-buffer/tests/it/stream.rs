@@ -1,4 +1,4 @@
-//! What the consumer sees: batches, acknowledgements, repetition.
+//! What the consumer sees: batches, acknowledgements, redelivery.
 
 use zastava_buffer::{Durability, Entry, Kind, block_on};
 

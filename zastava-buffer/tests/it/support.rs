@@ -1,4 +1,4 @@
-//! What the tests share: scratch directories, records that tell their number, and what must hold always.
+//! Shared by the tests: scratch directories, records that name their number, and invariants.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use zastava_buffer::{
     Producer, Record, Removal, Stats, StorageHealth, Store, StoredFile, block_on,
 };
 
-/// A directory in memory where there is one: sweeps open thousands of buffers.
+/// A directory in memory if the machine has one, since sweeps open thousands of buffers.
 pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("scratch directory")
@@ -31,21 +31,21 @@ pub(crate) fn open(directory: &Path, options: BufferOptions) -> (Producer, Consu
     Buffer::open(directory, options).expect("the directory opens")
 }
 
-/// The same with more room.
+/// Like [`small`], with this much room.
 pub(crate) fn roomy(bytes_max: u64, segment_bytes: u64) -> BufferOptions {
     let mut options = small();
     (options.bytes_max, options.segment_bytes) = (bytes_max, segment_bytes);
     options
 }
 
-/// The same for a process that does not wait for its predecessor.
+/// Like [`small`], for a process that does not wait for its predecessor.
 pub(crate) fn patient() -> BufferOptions {
     let mut options = small();
     options.on_unavailable = OnUnavailable::MemoryOnly;
     options
 }
 
-/// A record that tells its number, so that no other can pass for it.
+/// A payload that names its number, so that no other can pass for it.
 pub(crate) fn payload(seq: u64) -> Vec<u8> {
     let text = format!("record {seq};");
     text.bytes().cycle().take(text.len() + seq as usize * 7 % 60).collect()
@@ -55,8 +55,8 @@ pub(crate) fn kind(seq: u64) -> Kind {
     Kind((seq % 3) as u8)
 }
 
-/// Waits until the storage does well. The writer may have been faster than the test: each wait is for a change from
-/// what was last seen.
+/// Waits until the storage is healthy. The writer may be faster than the test, so each wait is for a change from the
+/// health that was seen last.
 pub(crate) fn recovered(producer: &Producer) {
     let mut seen = producer.health();
     while seen != StorageHealth::Ok {
@@ -96,7 +96,7 @@ impl Drained {
         self.gaps.iter().map(Gap::records).sum()
     }
 
-    /// The right bytes in the right order.
+    /// Checks the bytes and the order of the records.
     pub(crate) fn assert_genuine(&self) {
         for record in &self.records {
             assert_eq!((record.kind, &record.bytes[..]), (kind(record.seq), &payload(record.seq)[..]));
@@ -105,7 +105,7 @@ impl Drained {
     }
 }
 
-/// Reads and acknowledges everything, in small batches. Every number comes exactly once.
+/// Reads and acknowledges everything in small batches. Checks that each number is delivered once.
 pub(crate) fn drain(consumer: &mut Consumer) -> Drained {
     let mut drained = Drained::default();
     let mut last_seq = None;
@@ -134,7 +134,7 @@ pub(crate) fn drain(consumer: &mut Consumer) -> Drained {
     drained
 }
 
-/// The files as the disk has them, against the cap.
+/// Checks the allocated blocks of all files against the cap.
 pub(crate) fn check_disk(directory: &Path, bytes_max: u64) {
     let sizes = files(directory).into_iter().filter_map(|path| fs::metadata(path).ok());
     let (bytes, allocated) =
@@ -159,7 +159,7 @@ pub(crate) fn segments(directory: &Path) -> Vec<PathBuf> {
     files(directory).into_iter().filter(|path| path.extension().is_some_and(|end| end == "seg")).collect()
 }
 
-/// The directory as a killed process would leave it.
+/// Copies the directory, as a killed process would leave it.
 pub(crate) fn copy(from: &Path) -> TempDir {
     let to = scratch();
     for path in files(from) {
@@ -170,24 +170,24 @@ pub(crate) fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// Past the test runner's capture, so that it is seen although the test passes.
+/// Prints past the test runner's capture, so that it is seen although the test passes.
 pub(crate) fn skip(why: &str) {
     use std::io::Write as _;
     let _ = writeln!(io::stderr(), "SKIP: {why}");
 }
 
-/// What a sweep found, for whoever wants the figure.
+/// Prints the figures of a sweep.
 pub(crate) fn report(what: &str) {
     use std::io::Write as _;
     let _ = writeln!(io::stdout(), "{what}");
 }
 
-/// A number of the environment, for longer runs.
+/// Reads a number from the environment, for longer runs.
 pub(crate) fn rounds(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A directory whose reads and writes somebody sees first.
+/// A directory with a hook before each read and write.
 #[derive(Debug)]
 pub(crate) struct Hooked {
     pub(crate) disk: Disk,

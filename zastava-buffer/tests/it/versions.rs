@@ -1,4 +1,4 @@
-//! Directories of other times: what was written by version 1 is read for ever, what is newer is set aside.
+//! Directories of other versions: version 1 is read for ever, newer versions are set aside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ fn a_damaged_directory_of_version_1_is_read() {
     close(&producer);
 }
 
-/// Version 2 of a header or slot, with a checksum that fits.
+/// Makes a header or slot claim version 2, with a valid checksum.
 fn make_newer(path: &Path, offset: usize, crc_at: usize, checked: usize) {
     let mut bytes = fs::read(path).expect("read");
     bytes[offset + 8] = 2;
@@ -118,7 +118,7 @@ fn a_newer_cursor_is_set_aside_and_records_come_again() {
     close(&producer);
 }
 
-/// Frames' headers and footers end with a checksum from the salt of the segment.
+/// Writes the checksum at the end of a frame header or footer, from the salt of the segment.
 fn seal(segment: &[u8], bytes: &mut [u8]) {
     let salt = u32::from_le_bytes(segment[20..24].try_into().expect("a header"));
     let (checked, rest) = bytes.split_at_mut(bytes.len() - 4);
