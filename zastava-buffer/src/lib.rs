@@ -87,7 +87,7 @@
 //! let (producer, _consumer, _) = Buffer::in_memory(options)?;
 //!
 //! while producer.push(AUDIT, &[0; 1000]).seq().is_some() {}
-//! let outcome = producer.push(AUDIT, b"one more");
+//! let outcome = producer.push(AUDIT, &[0; 1000]);
 //! assert_eq!(outcome, PushOutcome::Refused(RefusalReason::Full)); // `push_wait` would wait
 //! assert!(producer.stats().is_balanced());
 //! # Ok(())
