@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri, header};
 use tower::{Layer as _, Service as _};
 use zastava_authority::{Authority, AuthorizeLayer, Tokens, TransportOptions};
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_core::options::{AuthorityOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
 use zastava_sandbox::{Sandbox, SandboxOptions};
@@ -52,7 +52,7 @@ async fn main() -> Outcome<()> {
 
 /// Where tokens come from, out of the sandbox's own configuration.
 fn authority_options(sandbox: &Sandbox) -> Outcome<AuthorityOptions> {
-    let config = Config::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
+    let config = Configuration::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
     let (options, _) = config.read(|root| {
         root.skip("observer");
         root.skip("webhook");

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::Path;
 
 use zastava_authority::RuntimeCore;
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_core::contract::PolicyRequest;
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // An Authority and a Scanner to talk to; a real service has its own, and its own file.
     let directory = tempfile::tempdir()?;
     let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
-    let config = Config::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
+    let config = Configuration::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
 
     let ((options, backend), _) = config.read(|root| {
         root.skip("webhook");

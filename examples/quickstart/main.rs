@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use zastava_core::options::LoggingOptions;
-use zastava_core::program::{LineWriter, Shutdown, init_logging};
+use zastava_core::program::{LogWriter, Shutdown, init_logging};
 
 use crate::plane::Plane;
 use crate::view::Snapshot;
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(filter) = &arguments.log {
-        let logging = init_logging(&LoggingOptions::default(), filter, &LineWriter::stdout());
+        let logging = init_logging(&LoggingOptions::default(), filter, &LogWriter::stdout());
         logging.expect("nothing else logs in this process");
     }
     let runtime = tokio::runtime::Runtime::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use zastava_admission::WebhookOptions;
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
@@ -30,7 +30,7 @@ pub(crate) struct Plane(Arc<Inner>);
 
 struct Inner {
     sandbox: Sandbox,
-    config: Config,
+    config: Configuration,
     shutdown: Shutdown,
     /// The second one looks at processes where containerd runs nothing.
     observers: Mutex<Vec<Observer>>,
@@ -213,8 +213,9 @@ async fn told(run: impl Future<Output = Result<(), zastava_observer::Error>>) {
 }
 
 /// The sandbox's ready configuration, with free ports and a quick eye.
-fn configuration(sandbox: &Sandbox, arguments: &Arguments) -> Config {
-    let mut config = Config::from_yaml(&sandbox.configuration("quickstart"), Path::new("quickstart.yaml"));
+fn configuration(sandbox: &Sandbox, arguments: &Arguments) -> Configuration {
+    let mut config =
+        Configuration::from_yaml(&sandbox.configuration("quickstart"), Path::new("quickstart.yaml"));
     let origin = Origin::Flag("quickstart".to_owned());
     for (key, value) in [
         ("zastava.observer.engine", arguments.engine.as_str()),

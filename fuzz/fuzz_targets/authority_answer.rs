@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use libfuzzer_sys::fuzz_target;
 use zastava_authority::{Authority, DpopKey, Tokens};
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::options::AuthorityOptions;
 use zastava_core::telemetry::Telemetry;
 
 static OPTIONS: LazyLock<AuthorityOptions> = LazyLock::new(|| {
-    let mut config = Config::empty();
+    let mut config = Configuration::empty();
     let flag = Origin::Flag("fuzz".into());
     config.set("zastava.issuer", "https://a.test", &flag);
     config.set("zastava.requireMutualTls", "false", &flag);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use zastava_admission::{App, WebhookOptions};
 use zastava_core::program::{
-    Action, Called, ExitStatus, Health, HealthServer, LineWriter, OwnCommand, Program, Shutdown,
+    Action, CommandLine, ExitStatus, Health, HealthServer, LogWriter, OwnCommand, Program, Shutdown,
     init_logging, shutdown_on_signal,
 };
 use zastava_core::telemetry::Telemetry;
@@ -33,12 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitStatus, ExitStatus> {
-    let invocation = match PROGRAM.called(&[REVIEW])? {
-        Called::Shared(invocation) => invocation,
-        Called::Own { arguments, .. } => return ask::run(PROGRAM.name, REVIEW.name, arguments),
+    let invocation = match PROGRAM.command_line(&[REVIEW])? {
+        CommandLine::Shared(invocation) => invocation,
+        CommandLine::Own { arguments, .. } => return ask::run(PROGRAM.name, REVIEW.name, arguments),
     };
     let (options, action) = invocation.options(WebhookOptions::read)?;
-    let lines = LineWriter::stdout();
+    let lines = LogWriter::stdout();
     init_logging(&options.runtime.logging, &invocation.log_filter, &lines)
         .map_err(|_| ExitStatus::Failure)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -54,7 +54,7 @@ fn run() -> Result<ExitStatus, ExitStatus> {
     Ok(status)
 }
 
-async fn serve(options: WebhookOptions, lines: &LineWriter) -> Result<ExitStatus, AnyError> {
+async fn serve(options: WebhookOptions, lines: &LogWriter) -> Result<ExitStatus, AnyError> {
     let telemetry = Telemetry::new(&options.runtime, PROGRAM.version, PROGRAM.commit);
     lines.count_drops(&telemetry);
     let (health, shutdown, end) = (Health::new(), Shutdown::new(), Shutdown::new());

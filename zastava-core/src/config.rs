@@ -3,7 +3,7 @@
 //! A later layer wins over an earlier one: defaults, file, environment (`ZASTAVA__RUNTIME__TENANT`,
 //! two underscores between levels, any case), flags. Each part reads its own [`Section`] and says
 //! there what a key is called, what it may hold and what it is when nobody sets it. A fault does
-//! not stop the reading: [`Config::read`] returns the value, or every fault at once, each with its
+//! not stop the reading: [`Configuration::read`] returns the value, or every fault at once, each with its
 //! file and line, variable or flag. Keys that nobody asked for are faults too.
 
 mod fault;
@@ -14,5 +14,5 @@ mod yaml;
 
 pub use fault::{Fault, Faults, Origin, Problem};
 pub use section::{Section, Setting, Settings};
-pub use tree::Config;
+pub use tree::Configuration;
 pub use value::{ByteSize, SettingValue};

@@ -18,5 +18,5 @@ pub use event::{
     LoadedLibrary, NewBinary, Owner, Posture, Process, RuntimeEvent, RuntimeEventEnvelope, Workload,
     event_id,
 };
-pub use policy::{EventsAccepted, ImageResult, PolicyRequest, PolicyResponse, Problem, encode_batch};
+pub use policy::{EventsAccepted, ImageResult, PolicyRequest, PolicyResponse, ProblemDetails, encode_batch};
 pub use version::{SchemaVersion, SchemaVersionError};

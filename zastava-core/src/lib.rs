@@ -16,10 +16,10 @@
 //!
 //! ```
 //! # #[cfg(feature = "platform")] {
-//! use zastava_core::config::{Config, Origin};
+//! use zastava_core::config::{Configuration, Origin};
 //! use zastava_core::options::RuntimeOptions;
 //!
-//! let mut config = Config::empty();
+//! let mut config = Configuration::empty();
 //! config.set("zastava.runtime.tenant", "acme", &Origin::Flag("tenant".into()));
 //! let faults = config.read(|root| RuntimeOptions::read(&root.section("runtime"))).unwrap_err();
 //! assert!(faults.to_string().contains("zastava.runtime.authority.issuer: missing"));

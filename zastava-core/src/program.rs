@@ -6,7 +6,7 @@ mod health;
 mod log;
 mod shutdown;
 
-pub use command::{Action, Called, ExitStatus, Invocation, OwnCommand, Program};
+pub use command::{Action, CommandLine, ExitStatus, Invocation, OwnCommand, Program};
 pub use health::{Check, Health, HealthError, HealthServer};
-pub use log::{LineWriter, init_logging};
+pub use log::{LogWriter, init_logging};
 pub use shutdown::{Shutdown, shutdown_on_signal};

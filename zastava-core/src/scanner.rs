@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use tower::{Service as _, ServiceExt as _};
 
 use crate::clock::Timestamp;
-use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, Problem};
+use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, ProblemDetails};
 use crate::http_service::{BoxError, HttpService, NoToken};
 use crate::options::BackendOptions;
 use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
@@ -128,7 +128,7 @@ impl ScannerError {
     }
 
     fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        let problem: ProblemDetails = serde_json::from_slice(body).unwrap_or_default();
         let words = problem.detail.or(problem.title).unwrap_or_default();
         let words: String = words.chars().take(DETAIL_LENGTH_MAX).flat_map(char::escape_debug).collect();
         let detail = if words.is_empty() { words } else { format!(": {words}") };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use zastava_core::program::{
-    Action, ExitStatus, Health, HealthServer, LineWriter, Program, Shutdown, init_logging, shutdown_on_signal,
+    Action, ExitStatus, Health, HealthServer, LogWriter, Program, Shutdown, init_logging, shutdown_on_signal,
 };
 use zastava_core::telemetry::Telemetry;
 use zastava_observer::{App, ObserverOptions};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitStatus, ExitStatus> {
     let invocation = PROGRAM.invocation()?;
     let (options, action) = invocation.options(ObserverOptions::read)?;
-    let writer = LineWriter::stdout();
+    let writer = LogWriter::stdout();
     let ended = init_logging(&options.runtime.logging, &invocation.log_filter, &writer)
         .map_err(Failure::from)
         .and_then(|()| start(options, action, &writer));
@@ -42,7 +42,7 @@ fn run() -> Result<ExitStatus, ExitStatus> {
     Ok(status)
 }
 
-fn start(options: ObserverOptions, action: Action, writer: &LineWriter) -> Result<ExitStatus, Failure> {
+fn start(options: ObserverOptions, action: Action, writer: &LogWriter) -> Result<ExitStatus, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(async {
         match action {
@@ -54,7 +54,7 @@ fn start(options: ObserverOptions, action: Action, writer: &LineWriter) -> Resul
     ended
 }
 
-async fn serve(options: ObserverOptions, writer: &LineWriter) -> Result<ExitStatus, Failure> {
+async fn serve(options: ObserverOptions, writer: &LogWriter) -> Result<ExitStatus, Failure> {
     let telemetry = Telemetry::new(&options.runtime, PROGRAM.version, PROGRAM.commit);
     writer.count_drops(&telemetry);
     let (health, shutdown) = (Health::new(), Shutdown::new());

@@ -292,7 +292,7 @@ fn kind_name(kind: Option<EventKind>) -> &'static str {
 mod tests {
     use std::path::Path;
 
-    use zastava_core::config::Config as Settings;
+    use zastava_core::config::Configuration;
 
     use super::*;
 
@@ -302,7 +302,7 @@ mod tests {
              observer: {{eventBufferPath: {}, backend: {{baseAddress: \"https://s.example\"}}}}\n",
             directory.display()
         );
-        let config = Settings::from_yaml(&text, Path::new("test.yaml"));
+        let config = Configuration::from_yaml(&text, Path::new("test.yaml"));
         let (mut options, _) = config.read(ObserverOptions::read).unwrap_or_else(|faults| panic!("{faults}"));
         options.buffer.disk_bytes_max = 64 << 10;
         options.buffer.memory_events_max = memory_events_max;

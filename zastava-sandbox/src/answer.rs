@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde::Serialize;
-use zastava_core::contract::Problem;
+use zastava_core::contract::ProblemDetails;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -62,7 +62,7 @@ pub(crate) fn problem_with(
     detail: &str,
     mut members: serde_json::Map<String, serde_json::Value>,
 ) -> Answer {
-    let problem = Problem {
+    let problem = ProblemDetails {
         kind: Some(format!("https://stellaops.org/problems/{kind}")),
         title: status.canonical_reason().map(str::to_owned),
         status: Some(status.as_u16()),

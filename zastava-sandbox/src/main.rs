@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use zastava_core::options::LoggingOptions;
-use zastava_core::program::{ExitStatus, LineWriter, Shutdown, init_logging, shutdown_on_signal};
+use zastava_core::program::{ExitStatus, LogWriter, Shutdown, init_logging, shutdown_on_signal};
 use zastava_core::secret::Secret;
 use zastava_sandbox::{Policy, Sandbox, SandboxOptions, ServerIdentity};
 
@@ -73,7 +73,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), (ExitStatus, String)> {
-    let writer = LineWriter::stdout();
+    let writer = LogWriter::stdout();
     if let Some(filter) = &arguments.log {
         init_logging(&LoggingOptions::default(), filter, &writer).map_err(failure)?;
     }

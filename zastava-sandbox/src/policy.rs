@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_core::config::{Config, Faults, Section, SettingValue};
+use zastava_core::config::{Configuration, Faults, Section, SettingValue};
 use zastava_core::contract::{ImageResult, PolicyVerdict};
 use zastava_core::image::{Digest, ImageReference};
 
@@ -52,7 +52,7 @@ impl Policy {
     /// Every fault at once, each with its line.
     pub fn from_yaml(text: &str, path: &Path) -> Result<Self, Faults> {
         let read = |root: &Section<'_>| Self::read(&root.section("policy"));
-        Config::from_yaml(text, path).read(read).map(|(policy, _)| policy)
+        Configuration::from_yaml(text, path).read(read).map(|(policy, _)| policy)
     }
 
     fn read(section: &Section<'_>) -> Option<Self> {

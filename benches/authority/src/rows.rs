@@ -23,7 +23,7 @@ use zastava_authority::{
     Authority, Authorizer, DpopKey, OpTok, ProofRequest, TokenFuture, TokenSource, Tokens,
 };
 use zastava_core::clock::Timestamp;
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::options::AuthorityOptions;
 use zastava_core::secret::Secret;
@@ -117,7 +117,7 @@ fn attach(
         let status = if found { 200 } else { 404 };
         Ok::<_, BoxError>(Response::builder().status(status).body(Bytes::from(body))?)
     }));
-    let mut config = Config::empty();
+    let mut config = Configuration::empty();
     let flag = Origin::Flag("measure".into());
     config.set("zastava.issuer", "https://authority.internal", &flag);
     config.set("zastava.requireMutualTls", "false", &flag);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use zastava_admission::WebhookOptions;
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_observer::ObserverOptions;
 
 use crate::chart::{Chart, least};
@@ -60,7 +60,7 @@ fn program_takes(key: &str, value: &Value) -> bool {
         place = &mut place[word];
     }
     *place = value.clone();
-    let config = Config::from_yaml(&least.to_string(), Path::new("zastava.yaml"));
+    let config = Configuration::from_yaml(&least.to_string(), Path::new("zastava.yaml"));
     match key.starts_with("webhook.") {
         true => config.read(WebhookOptions::read).is_ok(),
         false => config.read(ObserverOptions::read).is_ok(),

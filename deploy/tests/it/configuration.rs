@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use zastava_admission::WebhookOptions;
-use zastava_core::config::{Config, Section, Settings};
+use zastava_core::config::{Configuration, Section, Settings};
 use zastava_observer::ObserverOptions;
 
 use crate::chart::{Chart, least, sandbox, variants};
@@ -13,7 +13,7 @@ use crate::tools::read;
 use crate::yaml;
 
 fn options<T>(text: &str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> (T, Settings) {
-    let config = Config::from_yaml(text, Path::new("zastava.yaml"));
+    let config = Configuration::from_yaml(text, Path::new("zastava.yaml"));
     config.read(read).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
 }
 

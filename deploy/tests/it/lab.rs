@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use zastava_admission::WebhookOptions;
 use zastava_authority::{DpopKey, RuntimeCore};
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::{PolicyRequest, PolicyVerdict};
 use zastava_core::telemetry::Telemetry;
 use zastava_sandbox::{Sandbox, SandboxOptions, ServerIdentity};
@@ -37,7 +37,7 @@ fn configured(
     sandbox: &Sandbox,
 ) -> WebhookOptions {
     let text = rendered.configuration("zastava-webhook");
-    let mut config = Config::from_yaml(&text, Path::new("zastava.yaml"));
+    let mut config = Configuration::from_yaml(&text, Path::new("zastava.yaml"));
     let file = |mount: &Path, name: &str| mount.join(name).display().to_string();
     let [mtls, dpop] = mounts;
     for (key, value) in [

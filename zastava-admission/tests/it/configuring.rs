@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use zastava_admission::{FailOpen, WebhookOptions};
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_core::options::Component;
 
 const LEAST: &str = "zastava:
@@ -15,7 +15,7 @@ const LEAST: &str = "zastava:
 ";
 
 fn read(text: &str) -> Result<WebhookOptions, String> {
-    let config = Config::from_yaml(text, Path::new("zastava.yaml"));
+    let config = Configuration::from_yaml(text, Path::new("zastava.yaml"));
     config.read(WebhookOptions::read).map(|(options, _)| options).map_err(|faults| faults.to_string())
 }
 
@@ -45,7 +45,7 @@ fn fail_open_namespace_is_a_name_or_a_name_with_an_end() {
 "
     );
     let (options, settings) =
-        Config::from_yaml(&text, Path::new("zastava.yaml")).read(WebhookOptions::read).unwrap();
+        Configuration::from_yaml(&text, Path::new("zastava.yaml")).read(WebhookOptions::read).unwrap();
     let shown = |key: &str| {
         let key = format!("zastava.webhook.admission.{key}");
         settings.iter().find(|setting| setting.key == key).map(|setting| setting.value.as_str())
@@ -122,12 +122,12 @@ fn what_is_no_namespace_is_in_no_list() {
 fn sample_is_valid_and_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/webhook.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let (sample, settings) = Config::from_yaml(&text, &path)
+    let (sample, settings) = Configuration::from_yaml(&text, &path)
         .read(WebhookOptions::read)
         .unwrap_or_else(|faults| panic!("{faults}"));
     // What stands in comments must be valid too.
     let uncommented = text.replace("      failOpenNamespaces: []\n", "").replace("#: ", "");
-    let whole = Config::from_yaml(&uncommented, &path)
+    let whole = Configuration::from_yaml(&uncommented, &path)
         .read(WebhookOptions::read)
         .unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(whole.0.admission.fail_open_namespaces.len(), 2);

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 use zastava_admission::{App, Error, WebhookOptions};
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_core::contract::{AdmissionDecisionEnvelope, Decision};
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::{CERTIFICATE_EXPIRY, Telemetry};
@@ -42,7 +42,7 @@ fn options(directory: &Path, more: &str) -> WebhookOptions {
 ",
         directory.display()
     );
-    let config = Config::from_yaml(&yaml, Path::new("test.yaml"));
+    let config = Configuration::from_yaml(&yaml, Path::new("test.yaml"));
     config.read(WebhookOptions::read).unwrap_or_else(|faults| panic!("{faults}")).0
 }
 

@@ -235,7 +235,7 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use zastava_core::clock::SystemClock;
-    use zastava_core::config::{Config, Origin};
+    use zastava_core::config::{Configuration, Origin};
     use zastava_core::http_service::BoxError;
 
     use super::*;
@@ -263,7 +263,7 @@ mod tests {
             *answer.status_mut() = http::StatusCode::NOT_FOUND;
             async { Ok::<_, BoxError>(answer) }
         }));
-        let mut config = Config::empty();
+        let mut config = Configuration::empty();
         for (name, value) in [("issuer", "https://authority.test"), ("requireMutualTls", "false")] {
             config.set(&format!("zastava.{name}"), value, &Origin::Flag("test".into()));
         }

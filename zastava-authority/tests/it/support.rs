@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 use zastava_authority::verify::ReceivedProof;
 use zastava_authority::{Authority, DpopKey, Tokens};
 use zastava_core::clock::{Clock, Timestamp};
-use zastava_core::config::{Config, Origin, Section};
+use zastava_core::config::{Configuration, Origin, Section};
 use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::options::AuthorityOptions;
 use zastava_core::telemetry::Telemetry;
@@ -160,7 +160,7 @@ static INTERESTED: LazyLock<[tracing::Dispatch; 2]> = LazyLock::new(|| {
 
 pub(crate) fn read<T>(settings: &[(&str, &str)], read: impl FnOnce(&Section<'_>) -> Option<T>) -> T {
     LazyLock::force(&INTERESTED);
-    let mut config = Config::empty();
+    let mut config = Configuration::empty();
     for (key, value) in settings {
         config.set(&format!("zastava.{key}"), value, &Origin::Flag("test".into()));
     }

@@ -12,7 +12,7 @@ const ENVIRONMENT_PREFIX: &str = "ZASTAVA__";
 
 /// All settings of a program, before any part has read its own.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct Configuration {
     root: Node,
     faults: Vec<Fault>,
     /// Nothing of the file could be read: every required key would look missing.
@@ -34,7 +34,7 @@ pub(super) enum Value {
     Map(Vec<(String, Node)>),
 }
 
-impl Config {
+impl Configuration {
     /// No settings at all.
     #[must_use]
     pub fn empty() -> Self {
@@ -47,7 +47,7 @@ impl Config {
 
     /// The settings of a YAML file's text; `path` is how faults call it.
     ///
-    /// Faults of the text are kept and reported by [`Config::read`] with all others.
+    /// Faults of the text are kept and reported by [`Configuration::read`] with all others.
     #[must_use]
     pub fn from_yaml(text: &str, path: &std::path::Path) -> Self {
         let mut config = Self::empty();

@@ -124,7 +124,7 @@ fn object_or_text<'de, D: Deserializer<'de>>(
 
 /// A problem document (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct ProblemDetails {
     /// What kind of problem, as a URI.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Config, Faults, Origin, Problem, Section};
+use crate::config::{Configuration, Faults, Origin, Problem, Section};
 
 /// Where the configuration is when nobody says.
 const CONFIG_PATH: &str = "/etc/zastava/zastava.yaml";
@@ -81,7 +81,7 @@ pub struct OwnCommand {
 /// What a command line asks for.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a program with own commands must handle both")]
-pub enum Called {
+pub enum CommandLine {
     /// One of the commands that all programs share.
     Shared(Invocation),
     /// One of the program's own.
@@ -96,7 +96,7 @@ pub enum Called {
 /// A command line that was understood, with its configuration merged and not yet read.
 #[derive(Debug)]
 pub struct Invocation {
-    config: Config,
+    config: Configuration,
     command: Option<Command>,
     /// Log directive, such as `info` or `zastava_observer=debug`.
     pub log_filter: String,
@@ -159,9 +159,9 @@ impl Program {
     /// # Errors
     /// The status to end with, after help, version or a usage error was printed.
     pub fn invocation(&self) -> Result<Invocation, ExitStatus> {
-        match self.called(&[])? {
-            Called::Shared(invocation) => Ok(invocation),
-            Called::Own { .. } => Err(ExitStatus::Usage),
+        match self.command_line(&[])? {
+            CommandLine::Shared(invocation) => Ok(invocation),
+            CommandLine::Own { .. } => Err(ExitStatus::Usage),
         }
     }
 
@@ -169,7 +169,7 @@ impl Program {
     ///
     /// # Errors
     /// As for [`Program::invocation`].
-    pub fn called(&self, own: &[OwnCommand]) -> Result<Called, ExitStatus> {
+    pub fn command_line(&self, own: &[OwnCommand]) -> Result<CommandLine, ExitStatus> {
         self.parse(own, std::env::args_os(), std::env::vars_os())
     }
 
@@ -178,7 +178,7 @@ impl Program {
         own: &[OwnCommand],
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Called, ExitStatus> {
+    ) -> Result<CommandLine, ExitStatus> {
         let version = format!("{} ({})", self.version, self.commit);
         let command = Arguments::command().name(self.name).about(self.about).version(version);
         let command = command.subcommands(own.iter().map(OwnCommand::declare));
@@ -187,7 +187,7 @@ impl Program {
             && let Some(own) = own.iter().find(|own| own.name == name)
         {
             let arguments = rest.get_many(REST).into_iter().flatten().cloned().collect();
-            return Ok(Called::Own { name: own.name, arguments });
+            return Ok(CommandLine::Own { name: own.name, arguments });
         }
         let arguments = Arguments::from_arg_matches(&found).map_err(refuse)?;
         let mut config = load(arguments.config.as_deref());
@@ -200,7 +200,7 @@ impl Program {
             config.set(key, value, &Origin::Flag("--set".to_owned()));
         }
         let invocation = Invocation { config, command: arguments.command, log_filter: arguments.log };
-        Ok(Called::Shared(invocation))
+        Ok(CommandLine::Shared(invocation))
     }
 }
 
@@ -245,12 +245,12 @@ impl Invocation {
     }
 }
 
-fn load(path: Option<&Path>) -> Config {
+fn load(path: Option<&Path>) -> Configuration {
     let (path, required) = (path.unwrap_or_else(|| Path::new(CONFIG_PATH)), path.is_some());
     match read_bounded(path) {
-        Ok(text) => Config::from_yaml(&text, path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Config::empty(),
-        Err(error) => Config::unreadable(path, &error),
+        Ok(text) => Configuration::from_yaml(&text, path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Configuration::empty(),
+        Err(error) => Configuration::unreadable(path, &error),
     }
 }
 

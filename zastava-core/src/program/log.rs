@@ -26,7 +26,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// Writes whole lines to standard output, never waiting. Cheap to clone.
 #[derive(Clone)]
-pub struct LineWriter {
+pub struct LogWriter {
     sender: SyncSender<Message>,
     dropped: Arc<Mutex<Option<Counter>>>,
 }
@@ -36,7 +36,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-impl LineWriter {
+impl LogWriter {
     /// A writer with its own thread.
     #[must_use]
     pub fn stdout() -> Self {
@@ -87,9 +87,9 @@ impl LineWriter {
     }
 }
 
-impl fmt::Debug for LineWriter {
+impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineWriter").finish_non_exhaustive()
+        f.debug_struct("LogWriter").finish_non_exhaustive()
     }
 }
 
@@ -117,7 +117,7 @@ fn write_lines(receiver: &Receiver<Message>) {
 pub fn init_logging(
     options: &LoggingOptions,
     filter: &str,
-    writer: &LineWriter,
+    writer: &LogWriter,
 ) -> Result<(), tracing_subscriber::util::TryInitError> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = JsonLines { options: options.clone(), writer: writer.clone() };
@@ -126,7 +126,7 @@ pub fn init_logging(
 
 struct JsonLines {
     options: LoggingOptions,
-    writer: LineWriter,
+    writer: LogWriter,
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_core::config::{Config, Origin, SettingValue};
+use zastava_core::config::{Configuration, Origin, SettingValue};
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::METRICS;
 
@@ -15,11 +15,11 @@ zastava:
       clientKeyPath: /tls/tls.key
 ";
 
-fn parse(text: &str) -> Config {
-    Config::from_yaml(text, Path::new("zastava.yaml"))
+fn parse(text: &str) -> Configuration {
+    Configuration::from_yaml(text, Path::new("zastava.yaml"))
 }
 
-fn read(config: &Config) -> Result<RuntimeOptions, Vec<String>> {
+fn read(config: &Configuration) -> Result<RuntimeOptions, Vec<String>> {
     let read = config.read(|root| RuntimeOptions::read(&root.section("runtime")));
     read.map(|(options, _)| options).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }

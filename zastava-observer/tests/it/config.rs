@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::KindStyle;
 use zastava_core::options::Component;
 use zastava_observer::{EngineChoice, ObserverOptions};
@@ -19,8 +19,8 @@ zastava:
       baseAddress: https://scanner.internal
 ";
 
-fn parse(text: &str) -> Config {
-    Config::from_yaml(text, Path::new("zastava.yaml"))
+fn parse(text: &str) -> Configuration {
+    Configuration::from_yaml(text, Path::new("zastava.yaml"))
 }
 
 #[track_caller]

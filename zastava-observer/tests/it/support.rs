@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use zastava_core::config::{Config, Origin};
+use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
@@ -65,7 +65,7 @@ impl Stage {
 }
 
 pub(crate) fn read(yaml: &str, settings: &[(&str, &str)]) -> ObserverOptions {
-    let mut config = Config::from_yaml(yaml, Path::new("zastava.yaml"));
+    let mut config = Configuration::from_yaml(yaml, Path::new("zastava.yaml"));
     for (key, value) in QUICK.iter().chain(settings) {
         config.set(key, value, &Origin::Flag("--set".to_owned()));
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use zastava_authority::RuntimeCore;
 use zastava_core::clock::SystemClock;
-use zastava_core::config::{Config, Section};
+use zastava_core::config::{Configuration, Section};
 use zastava_core::contract::{EventsAccepted, PolicyRequest, PolicyVerdict, encode_batch};
 use zastava_core::options::{BackendOptions, HealthOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
@@ -12,7 +12,7 @@ use zastava_sandbox::{Fault, FaultKind, Route};
 use crate::client::{Bench, event};
 
 fn read<T>(text: &str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> T {
-    match Config::from_yaml(text, Path::new("zastava.yaml")).read(read) {
+    match Configuration::from_yaml(text, Path::new("zastava.yaml")).read(read) {
         Ok((value, _)) => value,
         Err(faults) => panic!("{faults}"),
     }

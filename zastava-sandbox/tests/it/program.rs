@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use zastava_core::config::Config;
+use zastava_core::config::Configuration;
 use zastava_core::options::RuntimeOptions;
 
 struct Running {
@@ -58,7 +58,7 @@ fn the_program_writes_a_configuration_says_where_all_is_and_ends_when_told() {
         assert!(running.told.contains(&line), "{line}\nnot in\n{}", running.told);
     }
     let text = std::fs::read_to_string(&path).expect("reads");
-    let read = Config::from_yaml(&text, &path).read(|root| {
+    let read = Configuration::from_yaml(&text, &path).read(|root| {
         root.skip("observer");
         root.skip("webhook");
         RuntimeOptions::read(&root.section("runtime"))
