@@ -120,7 +120,7 @@ fn what_is_no_namespace_is_in_no_list() {
 /// The sample shows every key with its default, and nothing else.
 #[test]
 fn sample_is_valid_and_complete() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/webhook.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     let (sample, settings) = Configuration::from_yaml(&text, &path)
         .read(WebhookOptions::read)

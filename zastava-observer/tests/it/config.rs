@@ -95,7 +95,7 @@ fn what_is_not_built_is_refused_and_not_faked() {
 
 #[test]
 fn the_sample_file_is_valid_and_shows_the_defaults() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/observer.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample.yaml");
     let text = std::fs::read_to_string(&path).expect("the sample is there");
     let (_, sample) = parse(&text).read(ObserverOptions::read).unwrap_or_else(|faults| panic!("{faults}"));
     let (_, minimal) = parse(MINIMAL).read(ObserverOptions::read).expect("is valid");
