@@ -25,7 +25,7 @@ fn the_documented_words_are_the_declared_ones() {
 
 #[track_caller]
 fn check_section(heading: &str, wanted: Vec<String>) {
-    let page = include_str!("../../../docs/vocabulary.md");
+    let page = include_str!("../vocabulary.md");
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
