@@ -8,7 +8,7 @@
 use std::io::Write as _;
 
 use zastava_core::clock::Timestamp;
-use zastava_observer::{CollectOptions, Observed, ProcTree, ProcessReader, ProcessTarget, host_container};
+use zastava_observer::{CollectOptions, Node, ProcTree, ProcessInspector, ProcessTarget, host_workload};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pid = match std::env::args().nth(1) {
@@ -16,15 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => std::process::id(),
     };
     let tree = ProcTree::open("/proc")?;
-    let container = host_container(&tree, pid)?;
+    let workload = host_workload(&tree, pid)?;
     let boot_id = tree.boot_id().to_owned();
-    let observed = Observed { tenant: "example".to_owned(), node: "this-node".to_owned(), boot_id };
+    let node = Node { tenant: "example".to_owned(), name: "this-node".to_owned(), boot_id };
 
-    let reader = ProcessReader::new(tree, CollectOptions::default());
-    let target = ProcessTarget { pid, start_ticks: container.start_ticks, ..ProcessTarget::default() };
-    let captured = reader.capture(&target);
-    let at = container.started_at.unwrap_or_else(Timestamp::now);
-    let event = observed.start(&container, at, captured.as_ref());
+    let inspector = ProcessInspector::new(tree, CollectOptions::default());
+    let target = ProcessTarget { pid, start_ticks: workload.start_ticks, ..ProcessTarget::default() };
+    let inspected = inspector.inspect(&target);
+    let at = workload.started_at.unwrap_or_else(Timestamp::now);
+    let event = node.start_event(&workload, at, inspected.as_ref());
 
     serde_json::to_writer_pretty(std::io::stdout(), &event)?;
     writeln!(std::io::stdout())?;

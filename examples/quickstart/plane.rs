@@ -13,7 +13,7 @@ use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
-use zastava_observer::{Books, ObserverOptions};
+use zastava_observer::{Accounting, AccountingHandle, ObserverOptions};
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
 use crate::view::Snapshot;
@@ -44,7 +44,7 @@ struct Inner {
 }
 
 struct Observer {
-    books: Books,
+    accounting: AccountingHandle,
     health: Health,
     telemetry: Telemetry,
     task: JoinHandle<()>,
@@ -55,9 +55,9 @@ impl Observer {
         let telemetry = Telemetry::new(&options.runtime, env!("CARGO_PKG_VERSION"), "unknown");
         let health = Health::new();
         let app = zastava_observer::App::build(options, &telemetry, &health)?;
-        let books = app.books();
+        let accounting = app.accounting();
         let task = tokio::spawn(told(app.run(shutdown.clone())));
-        Ok(Self { books, health, telemetry, task })
+        Ok(Self { accounting, health, telemetry, task })
     }
 }
 
@@ -68,8 +68,8 @@ impl Plane {
         let config = configuration(&sandbox, arguments);
         let (mut options, _) = config.read(ObserverOptions::read)?;
         if let Some(socket) = &arguments.containerd {
-            options.runtimes.truncate(1);
-            options.runtimes.iter_mut().for_each(|runtime| runtime.socket.clone_from(socket));
+            options.endpoints.truncate(1);
+            options.endpoints.iter_mut().for_each(|endpoint| endpoint.socket.clone_from(socket));
         }
         let observer = Observer::start(options, shutdown)?;
 
@@ -143,9 +143,10 @@ impl Plane {
         self.0.sandbox.wait_until(|_, events| events.iter().any(has_build_id)).await;
         let mut seen = 0;
         loop {
-            let books: Vec<_> = self.observers().iter().map(|observer| observer.books.accounting()).collect();
-            let observed = books.iter().map(|books| books.observed).sum();
-            if observed == seen && books.iter().all(|books| books.buffered == 0) {
+            let all: Vec<Accounting> =
+                self.observers().iter().map(|observer| observer.accounting.current()).collect();
+            let observed = all.iter().map(|accounting| accounting.observed).sum();
+            if observed == seen && all.iter().all(|accounting| accounting.buffered == 0) {
                 return;
             }
             seen = observed;

@@ -1,174 +1,85 @@
-//! From facts to events. Pure: the same facts always make the same event, its id included.
+//! Inspections: what is read of a workload that started, when, and how much at a time.
+//!
+//! A *collector* reads one kind of fact and returns it with its evidence. [`process`] calls the
+//! collectors for one process; the [`Inspector`] decides when to look and limits how many inspections
+//! run at once.
 
-use std::error::Error as _;
+mod command_line;
+mod executable;
+mod files;
+mod libraries;
+mod oci_runtime;
+mod process;
 
-use zastava_core::clock::Timestamp;
-use zastava_core::contract::{
-    EventKind, KindStyle, LoadedLibrary, Process, RuntimeEvent, RuntimeEventEnvelope, event_id,
-};
-use zastava_core::vocabulary::{Annotation, Signal};
+use std::time::Duration;
 
-use crate::process::{CaptureError, ProcessFacts};
-use crate::runtime::{Container, evidence};
+use tokio::sync::Semaphore;
+use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
 
-/// Where events come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers say who they are")]
-pub struct Observed {
-    /// Whose node it is.
-    pub tenant: String,
-    /// The node's name.
-    pub node: String,
-    /// The kernel's random name for this boot: pids and start ticks mean nothing beyond it.
-    pub boot_id: String,
+pub(crate) use self::command_line::cap_arguments;
+pub use self::process::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
+use crate::blocking::blocking;
+use crate::workload::Workload;
+
+/// The most processes that are read at once.
+const INSPECTIONS_MAX: usize = 4;
+/// An engine may report a start before the OCI runtime executes the program, and nothing announces
+/// that it does. The process is read so often, with this pause in between.
+const STAGE_READS_MAX: usize = 50;
+const STAGE_PAUSE: Duration = Duration::from_millis(10);
+/// A program that has just started is still loading its libraries. It is read again after this pause.
+const LOADING_PAUSE: Duration = Duration::from_millis(50);
+
+/// Reads the main processes of workloads.
+#[derive(Debug)]
+pub(crate) struct Inspector {
+    processes: ProcessInspector,
+    permits: Semaphore,
+    inspections: Counter,
 }
 
-impl Observed {
-    /// A workload began to run. A process that could not be read is told with its reason.
-    #[must_use]
-    pub fn start(
-        &self,
-        container: &Container,
-        at: Timestamp,
-        captured: Result<&ProcessFacts, &CaptureError>,
-    ) -> RuntimeEvent {
-        let mut event = self.event(EventKind::ContainerStart, container, at);
-        let mut process = Process { pid: container.pid, ..Process::default() };
-        process.entrypoint.clone_from(&container.entrypoint);
-        match captured {
-            Ok(facts) => {
-                if process.entrypoint.is_empty() {
-                    process.entrypoint.clone_from(&facts.arguments);
-                }
-                process.build_id.clone_from(&facts.build_id);
-                event.loaded_libs.clone_from(&facts.libraries);
-                event.evidence.extend_from_slice(&facts.evidence);
-            }
-            Err(error) => event.evidence.push(evidence(Signal::Proc, with_cause(error))),
-        }
-        event.process = Some(process);
-        event
+impl Inspector {
+    pub(crate) fn new(processes: ProcessInspector, telemetry: &Telemetry) -> Self {
+        let permits = Semaphore::new(INSPECTIONS_MAX);
+        Self { processes, permits, inspections: telemetry.counter(OBSERVER_INSPECTIONS) }
     }
 
-    /// A workload ended.
-    #[must_use]
-    pub fn stop(&self, container: &Container, at: Timestamp, exit_status: Option<u32>) -> RuntimeEvent {
-        let mut event = self.event(EventKind::ContainerStop, container, at);
-        event.process = Some(Process { pid: container.pid, ..Process::default() });
-        if let Some(status) = exit_status {
-            event.annotate(Annotation::ExitStatus, status.to_string());
-        }
-        event
-    }
-
-    fn event(&self, kind: EventKind, container: &Container, at: Timestamp) -> RuntimeEvent {
-        // A run of a workload is its main process; ticks that came too late to be read are left out.
-        let ticks = container.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default();
-        let run = format!("{}/{}/{ticks}", self.boot_id, container.pid);
-        let id = event_id(&self.tenant, &self.node, &container.id, kind, &run);
-        let (runtime, workload) = (container.runtime.clone(), container.workload.clone());
-        let (tenant, node) = (self.tenant.clone(), self.node.clone());
-        let mut event = RuntimeEvent::new(id, at, kind, tenant, node, runtime, workload);
-        event.evidence.clone_from(&container.evidence);
-        event
-    }
-}
-
-fn with_cause(error: &CaptureError) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-/// The event's envelope as JSON of at most `bytes_max`. What a workload controls can be long: first
-/// libraries go, half of them at a time, then the entrypoint; the event says what was left out.
-///
-/// `None` when even that is too long, which only absurd names of the node or tenant can cause.
-pub(crate) fn encode(event: RuntimeEvent, style: KindStyle, bytes_max: usize) -> Option<Vec<u8>> {
-    let libraries = event.loaded_libs.len();
-    let mut envelope = RuntimeEventEnvelope::new(event);
-    loop {
-        // Text and numbers can always be written.
-        let json = envelope.encode(style).ok()?;
-        if json.len() <= bytes_max {
-            return Some(json);
-        }
-        let event = &mut envelope.event;
-        event.evidence.retain(|evidence| evidence.signal != Signal::EventSize);
-        if event.loaded_libs.is_empty() {
-            let process = event.process.as_mut().filter(|process| !process.entrypoint.is_empty())?;
-            process.entrypoint.clear();
-            event.evidence.push(evidence(Signal::EventSize, "libraries and entrypoint are left out"));
-        } else {
-            let kept: Vec<LoadedLibrary> = event.loaded_libs.drain(..event.loaded_libs.len() / 2).collect();
-            event.evidence.push(evidence(
-                Signal::EventSize,
-                format!("{} libraries are left out", libraries - kept.len()),
-            ));
-            event.loaded_libs = kept;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use zastava_core::contract::{EngineIdentity, Workload};
-    use zastava_core::vocabulary::{Engine, Platform};
-
-    fn container() -> Container {
-        Container {
-            key: "a".to_owned(),
-            id: "host://a".to_owned(),
-            pid: 7,
-            start_ticks: Some(99),
-            started_at: None,
-            cgroup: None,
-            runtime: EngineIdentity::new(Engine::Host),
-            workload: Workload::new(Platform::Vm),
-            entrypoint: Vec::new(),
-            evidence: Vec::new(),
-        }
-    }
-
-    fn observed(boot_id: &str) -> Observed {
-        Observed { tenant: "acme".to_owned(), node: "node-1".to_owned(), boot_id: boot_id.to_owned() }
-    }
-
-    #[test]
-    fn an_id_names_one_run_of_one_workload() {
-        let start = |boot: &str, container: &Container| {
-            observed(boot).start(container, Timestamp::UNIX_EPOCH, Err(&CaptureError::Ended)).event_id
+    /// Reads a workload that has just started.
+    pub(crate) async fn inspect(&self, workload: &Workload) -> Result<ProcessFacts, InspectError> {
+        let target = ProcessTarget {
+            pid: workload.pid,
+            start_ticks: workload.start_ticks,
+            cgroup: workload.cgroup.clone(),
         };
-        let id = start("b1", &container());
-        assert_eq!(
-            observed("b1").start(&container(), Timestamp::now(), Err(&CaptureError::Reused)).event_id,
-            id
-        );
-        assert_ne!(start("b2", &container()), id);
-        assert_ne!(start("b1", &Container { start_ticks: Some(100), ..container() }), id);
-        assert_ne!(start("b1", &Container { id: "host://b".to_owned(), ..container() }), id);
-        assert_ne!(observed("b1").stop(&container(), Timestamp::UNIX_EPOCH, None).event_id, id);
+        let found = self.read_when_started(&target).await;
+        let outcome = found.as_ref().map_or_else(InspectError::outcome, |_| "read");
+        self.inspections.add(&[outcome], 1);
+        found
     }
 
-    #[test]
-    fn a_process_that_could_not_be_read_has_its_reason_in_the_event() {
-        let event = observed("b").start(&container(), Timestamp::UNIX_EPOCH, Err(&CaptureError::Ended));
-        assert_eq!(event.process.as_ref().and_then(|process| process.build_id.as_ref()), None);
-        assert_eq!(event.evidence, [evidence(Signal::Proc, "the process ended before it could be read")]);
+    /// Reads again while the OCI runtime prepares the container, and while a young program loads its
+    /// libraries. If the process ends before it is read for the second time, the first read counts.
+    async fn read_when_started(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+        let mut reads = 1;
+        loop {
+            match self.read(target).await {
+                Err(InspectError::NotStarted) if reads < STAGE_READS_MAX => {
+                    reads += 1;
+                    tokio::time::sleep(STAGE_PAUSE).await;
+                }
+                Ok(facts) if self.processes.is_young(&facts, LOADING_PAUSE) => {
+                    tokio::time::sleep(LOADING_PAUSE).await;
+                    return self.read(target).await.or(Ok(facts));
+                }
+                found => return found,
+            }
+        }
     }
 
-    #[test]
-    fn a_long_event_loses_libraries_first_and_says_so() {
-        let mut event = observed("b").start(&container(), Timestamp::UNIX_EPOCH, Err(&CaptureError::Ended));
-        event.loaded_libs = (0..64)
-            .map(|n| LoadedLibrary { path: format!("/{n}{}", "x".repeat(100)), ..Default::default() })
-            .collect();
-        let json = encode(event.clone(), KindStyle::Pascal, 4096).expect("fits");
-        let read: RuntimeEventEnvelope = serde_json::from_slice(&json).expect("is an envelope");
-        assert_eq!(read.event.loaded_libs.len(), 16);
-        assert!(read.event.evidence.contains(&evidence(Signal::EventSize, "48 libraries are left out")));
-        assert!(encode(event, KindStyle::Pascal, 100).is_none());
+    async fn read(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
+        let (processes, target) = (self.processes.clone(), target.clone());
+        blocking(move || processes.inspect(&target)).await
     }
 }

@@ -11,7 +11,6 @@ use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 use zastava_core::program::Health;
 use zastava_core::telemetry::{Gauge, OBSERVER_MOUNT_UP, Telemetry};
-use zastava_core::vocabulary::Engine;
 
 use crate::options::{EngineChoice, ObserverOptions};
 
@@ -112,7 +111,7 @@ fn needed(options: &ObserverOptions) -> Vec<Mount> {
             "events wait in memory alone and are lost with the process",
         ),
     ];
-    if matches!(options.engine, EngineChoice::Auto | EngineChoice::Only(Engine::Containerd)) {
+    if matches!(options.engine, EngineChoice::Auto | EngineChoice::Containerd) {
         let sockets = options.containerd_sockets();
         mounts.push(mount("socket", sockets, readable, "containers are not seen"));
         let state = vec![options.runtime_state_path.clone()];

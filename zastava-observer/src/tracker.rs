@@ -1,27 +1,32 @@
-//! Who lives, who died: turns what a source saw into starts and stops, each told once.
+//! Turns the changes of workload sources into start and stop transitions. Each is emitted once.
 //!
-//! Pure: the caller makes an event of each [`Transition`], puts it into the queue, and only then
-//! lets the tracker know by [`Tracker::commit`]. A transition that was not committed is found again
-//! in the next snapshot.
+//! The tracker is pure. The caller makes an event of each [`Transition`], stores it, and only then
+//! calls [`Tracker::commit`]. The next list yields a transition again that was not committed
+//! (docs/design/observer.md: why a transition is committed after its event is stored).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod schedule;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use zastava_core::clock::Timestamp;
+use zastava_core::vocabulary::Engine;
 
-use crate::runtime::{Change, Container, same_ticks};
+pub(crate) use self::schedule::{Schedule, Ticket};
+use crate::workload::{Change, Workload, may_be_same_start};
 
-/// Workloads that are followed; more are counted and left out.
+/// The most workloads that are followed. Starts beyond it are counted and left out. Starts under way are
+/// not counted: the schedule bounds those.
 pub(crate) const LIVE_MAX: usize = 8192;
-/// Ended runs that are remembered, so that a late word does not start them again.
+/// The most ended runs that are remembered, so that a late report does not start one again.
 const ENDED_MAX: usize = 4096;
 
-/// A workload that began or ended.
+/// A workload started or stopped.
 #[derive(Clone, Debug)]
 pub(crate) struct Transition {
-    pub(crate) container: Container,
+    pub(crate) workload: Workload,
     pub(crate) at: Timestamp,
     pub(crate) step: Step,
-    /// Found by comparing lists and not told by the engine.
+    /// Derived from a list: the engine reported no event for it.
     pub(crate) reconciled: bool,
 }
 
@@ -31,114 +36,133 @@ pub(crate) enum Step {
     Stop { exit_status: Option<u32> },
 }
 
-/// The workloads that run, by [`Container::key`].
+/// The workloads that run.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    live: HashMap<String, Container>,
-    /// Key and pid of the last runs that ended, with their start ticks.
-    ended: HashMap<(String, u32), Option<u64>>,
-    ended_order: VecDeque<(String, u32)>,
+    /// By [`Workload::key`], apart for each engine: a list of one says nothing about another.
+    live: BTreeMap<Engine, HashMap<String, Workload>>,
+    /// The runs that ended last, with their start ticks.
+    ended: HashMap<Run, Option<u64>>,
+    ended_order: VecDeque<Run>,
     left_out: u64,
 }
 
+/// The engine, the workload's key and the pid of its main process.
+type Run = (Engine, String, u32);
+
 impl Tracker {
-    /// How many workloads run.
-    pub(crate) fn live(&self) -> usize {
-        self.live.len()
+    /// How many workloads run, for each engine that is followed.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Engine, usize)> + '_ {
+        self.live.iter().map(|(engine, live)| (*engine, live.len()))
     }
 
-    /// How often a workload was left out since too many run.
+    /// The number of starts that were left out because [`LIVE_MAX`] workloads run.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// What the change means, given who lives. Remembers nothing but what is left out.
+    /// The transitions that the change means. They take effect when they are committed.
     pub(crate) fn plan(&mut self, change: Change, now: Timestamp) -> Vec<Transition> {
-        let (wanted, transitions) = match change {
-            Change::Started(container) => (1, self.plan_start(*container, now, false)),
-            Change::Stopped { key, pid, at, exit_status } => {
-                let stopped = self.live.get(&key).filter(|container| container.pid == pid);
-                let stop = |container: &Container| Transition {
-                    container: container.clone(),
+        match change {
+            Change::Started(workload) => {
+                let transitions = self.plan_start(*workload, now, false);
+                self.keep_bound(transitions)
+            }
+            Change::Stopped { engine, key, pid, at, exit_status } => {
+                let live = self.find(engine, &key).filter(|workload| workload.pid == pid);
+                let stop = |workload: &Workload| Transition {
+                    workload: workload.clone(),
                     at,
                     step: Step::Stop { exit_status },
                     reconciled: false,
                 };
-                (0, stopped.map(stop).into_iter().collect())
+                live.map(stop).into_iter().collect()
             }
-            Change::Snapshot(containers) => (containers.len(), self.plan_snapshot(containers, now)),
-        };
-        self.keep_bound(wanted, transitions)
+            Change::Listed { engine, workloads } => {
+                self.live.entry(engine).or_default();
+                let transitions = self.plan_list(engine, workloads, now);
+                self.keep_bound(transitions)
+            }
+            Change::Unfollowed { engine } => {
+                self.live.remove(&engine);
+                Vec::new()
+            }
+        }
     }
 
-    /// A run that replaces another of the same workload ends that one.
-    fn plan_start(&self, container: Container, now: Timestamp, reconciled: bool) -> Vec<Transition> {
-        let known = self.live.get(&container.key);
-        if known.is_some_and(|known| known.same_run(&container)) || self.has_ended(&container) {
+    fn find(&self, engine: Engine, key: &str) -> Option<&Workload> {
+        self.live.get(&engine)?.get(key)
+    }
+
+    /// A new run of a workload also stops the run before it.
+    fn plan_start(&self, workload: Workload, now: Timestamp, reconciled: bool) -> Vec<Transition> {
+        let live = self.find(workload.engine, &workload.key);
+        if live.is_some_and(|live| live.is_same_run(&workload)) || self.has_ended(&workload) {
             return Vec::new();
         }
-        let replaced = known.map(|known| Self::found_gone(known, now));
-        let at = container.started_at.unwrap_or(now);
-        let start = Transition { container, at, step: Step::Start, reconciled };
+        let replaced = live.map(|live| Self::missing_from_list(live, now));
+        let at = workload.started_at.unwrap_or(now);
+        let start = Transition { workload, at, step: Step::Start, reconciled };
         replaced.into_iter().chain([start]).collect()
     }
 
-    fn plan_snapshot(&self, containers: Vec<Container>, now: Timestamp) -> Vec<Transition> {
-        let running: HashSet<&str> = containers.iter().map(|container| container.key.as_str()).collect();
-        let gone = self.live.values().filter(|container| !running.contains(container.key.as_str()));
-        let mut transitions: Vec<_> = gone.map(|container| Self::found_gone(container, now)).collect();
-        for container in containers {
-            transitions.extend(self.plan_start(container, now, true));
+    fn plan_list(&self, engine: Engine, workloads: Vec<Workload>, now: Timestamp) -> Vec<Transition> {
+        let running: HashSet<&str> = workloads.iter().map(|workload| workload.key.as_str()).collect();
+        let live = self.live.get(&engine).into_iter().flat_map(HashMap::values);
+        let gone = live.filter(|live| !running.contains(live.key.as_str()));
+        let mut transitions: Vec<_> = gone.map(|live| Self::missing_from_list(live, now)).collect();
+        for workload in workloads {
+            transitions.extend(self.plan_start(workload, now, true));
         }
         transitions
     }
 
-    fn found_gone(container: &Container, now: Timestamp) -> Transition {
+    fn missing_from_list(workload: &Workload, now: Timestamp) -> Transition {
         let step = Step::Stop { exit_status: None };
-        Transition { container: container.clone(), at: now, step, reconciled: true }
+        Transition { workload: workload.clone(), at: now, step, reconciled: true }
     }
 
-    /// Leaves out starts that would make the table larger than its bound.
-    fn keep_bound(&mut self, wanted: usize, mut transitions: Vec<Transition>) -> Vec<Transition> {
-        if self.live.len() + wanted <= LIVE_MAX {
-            return transitions;
-        }
-        let stops = transitions.iter().filter(|transition| transition.step != Step::Start).count();
-        let mut room = LIVE_MAX.saturating_sub(self.live.len() - stops);
-        let before = transitions.len();
+    /// Leaves out the starts that would take the table over its bound.
+    fn keep_bound(&mut self, mut transitions: Vec<Transition>) -> Vec<Transition> {
+        let is_start = |transition: &Transition| transition.step == Step::Start;
+        let stops = transitions.iter().filter(|transition| !is_start(transition)).count();
+        let live: usize = self.live.values().map(HashMap::len).sum();
+        let mut room = (LIVE_MAX + stops).saturating_sub(live);
+        let planned = transitions.len();
         transitions.retain(|transition| {
-            let fits = transition.step != Step::Start || room > 0;
-            if fits && transition.step == Step::Start {
-                room -= 1;
-            }
+            let fits = !is_start(transition) || room > 0;
+            room -= usize::from(fits && is_start(transition));
             fits
         });
-        self.left_out += (before - transitions.len()) as u64;
+        self.left_out += (planned - transitions.len()) as u64;
         transitions
     }
 
-    /// The transition's event is in the queue: it is true from now on.
+    /// Applies a transition whose event is stored.
     pub(crate) fn commit(&mut self, transition: &Transition) {
-        let container = &transition.container;
+        let workload = &transition.workload;
         match transition.step {
             Step::Start => {
-                self.live.insert(container.key.clone(), container.clone());
+                let of_engine = self.live.entry(workload.engine).or_default();
+                of_engine.insert(workload.key.clone(), workload.clone());
             }
             Step::Stop { .. } => {
-                self.live.remove(&container.key);
-                self.remember_ended(container);
+                if let Some(of_engine) = self.live.get_mut(&workload.engine) {
+                    of_engine.remove(&workload.key);
+                }
+                self.remember_ended(workload);
             }
         }
     }
 
-    fn has_ended(&self, container: &Container) -> bool {
-        let ended = self.ended.get(&(container.key.clone(), container.pid));
-        ended.is_some_and(|ticks| same_ticks(*ticks, container.start_ticks))
+    fn has_ended(&self, workload: &Workload) -> bool {
+        let ended = self.ended.get(&run(workload));
+        ended.is_some_and(|ticks| may_be_same_start(*ticks, workload.start_ticks))
     }
 
-    fn remember_ended(&mut self, container: &Container) {
-        let run = (container.key.clone(), container.pid);
-        if self.ended.insert(run.clone(), container.start_ticks).is_none() {
+    fn remember_ended(&mut self, workload: &Workload) {
+        let run = run(workload);
+        if self.ended.insert(run.clone(), workload.start_ticks).is_none() {
             self.ended_order.push_back(run);
         }
         if self.ended_order.len() > ENDED_MAX
@@ -149,97 +173,107 @@ impl Tracker {
     }
 }
 
+fn run(workload: &Workload) -> Run {
+    (workload.engine, workload.key.clone(), workload.pid)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use zastava_core::contract::{EngineIdentity, Workload};
-    use zastava_core::vocabulary::{Engine, Platform};
+    use crate::workload::tests::workload;
 
-    fn container(id: &str, pid: u32) -> Container {
-        Container {
-            key: id.to_owned(),
-            id: id.to_owned(),
-            pid,
-            start_ticks: Some(u64::from(pid)),
-            started_at: None,
-            cgroup: None,
-            runtime: EngineIdentity::new(Engine::Host),
-            workload: Workload::new(Platform::Vm),
-            entrypoint: Vec::new(),
-            evidence: Vec::new(),
-        }
+    pub(crate) fn started(key: &str, pid: u32) -> Change {
+        Change::Started(Box::new(workload(key, pid)))
     }
 
-    fn started(id: &str, pid: u32) -> Change {
-        Change::Started(Box::new(container(id, pid)))
+    pub(crate) fn stopped(key: &str, pid: u32) -> Change {
+        let (engine, key, at) = (Engine::Host, key.to_owned(), Timestamp::UNIX_EPOCH);
+        Change::Stopped { engine, key, pid, at, exit_status: Some(0) }
     }
 
-    fn stopped(id: &str, pid: u32) -> Change {
-        Change::Stopped { key: id.to_owned(), pid, at: Timestamp::UNIX_EPOCH, exit_status: Some(0) }
+    pub(crate) fn listed(engine: Engine, workloads: &[(&str, u32)]) -> Change {
+        let workloads = workloads.iter().map(|(key, pid)| Workload { engine, ..workload(key, *pid) });
+        Change::Listed { engine, workloads: workloads.collect() }
     }
 
-    fn snapshot(containers: &[(&str, u32)]) -> Change {
-        Change::Snapshot(containers.iter().map(|(id, pid)| container(id, *pid)).collect())
+    /// `+a1` is a start of `a` with the main process 1, `-a1` its stop.
+    pub(crate) fn text(transition: &Transition) -> String {
+        let sign = if transition.step == Step::Start { '+' } else { '-' };
+        format!("{sign}{}{}", transition.workload.key, transition.workload.pid)
     }
 
-    /// Plans and commits; `+a1` is a start of `a` as process 1, `-a1` its end.
+    /// Plans a change and commits all of it.
     fn apply(tracker: &mut Tracker, change: Change) -> Vec<String> {
         let transitions = tracker.plan(change, Timestamp::UNIX_EPOCH);
         transitions.iter().for_each(|transition| tracker.commit(transition));
-        transitions.iter().map(shown).collect()
-    }
-
-    fn shown(transition: &Transition) -> String {
-        let sign = if transition.step == Step::Start { '+' } else { '-' };
-        format!("{sign}{}{}", transition.container.id, transition.container.pid)
+        transitions.iter().map(text).collect()
     }
 
     #[track_caller]
     fn check(changes: Vec<Change>, wanted: &[&str]) {
         let mut tracker = Tracker::default();
-        let told: Vec<String> = changes.into_iter().flat_map(|change| apply(&mut tracker, change)).collect();
-        assert_eq!(told, wanted);
+        let emitted: Vec<String> =
+            changes.into_iter().flat_map(|change| apply(&mut tracker, change)).collect();
+        assert_eq!(emitted, wanted);
     }
 
     #[test]
-    fn every_start_and_stop_is_told_once() {
+    fn every_start_and_stop_is_emitted_once() {
         check(vec![started("a", 1), started("a", 1), stopped("a", 1), stopped("a", 1)], &["+a1", "-a1"]);
-        check(vec![snapshot(&[("a", 1)]), started("a", 1)], &["+a1"]);
-        check(vec![started("a", 1), snapshot(&[("a", 1)])], &["+a1"]);
+        check(vec![listed(Engine::Host, &[("a", 1)]), started("a", 1)], &["+a1"]);
+        check(vec![started("a", 1), listed(Engine::Host, &[("a", 1)])], &["+a1"]);
     }
 
     #[test]
-    fn a_snapshot_gives_the_starts_and_stops_of_the_gap() {
-        check(
-            vec![snapshot(&[("a", 1), ("b", 2)]), snapshot(&[("b", 2), ("c", 3)])],
-            &["+a1", "+b2", "-a1", "+c3"],
-        );
+    fn a_list_gives_the_starts_and_stops_of_the_gap() {
+        let before = listed(Engine::Host, &[("a", 1), ("b", 2)]);
+        let after = listed(Engine::Host, &[("b", 2), ("c", 3)]);
+        check(vec![before, after], &["+a1", "+b2", "-a1", "+c3"]);
     }
 
     #[test]
-    fn a_late_word_neither_starts_nor_ends_another_run() {
+    fn a_late_report_neither_starts_nor_stops_another_run() {
         check(vec![started("a", 1), stopped("a", 1), started("a", 1)], &["+a1", "-a1"]);
-        check(vec![started("a", 1), stopped("a", 1), snapshot(&[("a", 1)])], &["+a1", "-a1"]);
+        check(vec![started("a", 1), stopped("a", 1), listed(Engine::Host, &[("a", 1)])], &["+a1", "-a1"]);
         check(vec![started("a", 1), started("a", 2), stopped("a", 1)], &["+a1", "-a1", "+a2"]);
     }
 
     #[test]
-    fn what_was_not_committed_is_found_again() {
+    fn a_list_of_one_engine_says_nothing_about_another() {
+        let (host, containerd) = (Engine::Host, Engine::Containerd);
+        check(vec![listed(host, &[("a", 1)]), listed(containerd, &[("c", 2)])], &["+a1", "+c2"]);
+        check(vec![listed(host, &[("a", 1)]), listed(containerd, &[]), stopped("a", 1)], &["+a1", "-a1"]);
+    }
+
+    #[test]
+    fn an_engine_that_is_no_longer_followed_stops_nothing() {
+        let mut tracker = Tracker::default();
+        apply(&mut tracker, listed(Engine::Host, &[("a", 1)]));
+        apply(&mut tracker, listed(Engine::Containerd, &[("c", 2)]));
+        let handover = Change::Unfollowed { engine: Engine::Host };
+        assert!(apply(&mut tracker, handover).is_empty());
+        assert_eq!(tracker.live().collect::<Vec<_>>(), [(Engine::Containerd, 1)]);
+        // The workload was not taken for an ended one either.
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[("a", 1)])), ["+a1"]);
+    }
+
+    #[test]
+    fn a_transition_that_was_not_committed_is_emitted_again() {
         let mut tracker = Tracker::default();
         assert_eq!(tracker.plan(started("a", 1), Timestamp::UNIX_EPOCH).len(), 1);
-        assert_eq!(apply(&mut tracker, snapshot(&[("a", 1)])), ["+a1"]);
-        assert_eq!(tracker.plan(snapshot(&[]), Timestamp::UNIX_EPOCH).len(), 1);
-        assert_eq!(apply(&mut tracker, snapshot(&[])), ["-a1"]);
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[("a", 1)])), ["+a1"]);
+        assert_eq!(tracker.plan(listed(Engine::Host, &[]), Timestamp::UNIX_EPOCH).len(), 1);
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[])), ["-a1"]);
     }
 
     #[test]
     fn tables_stay_within_their_bounds() {
         let mut tracker = Tracker::default();
-        let many: Vec<Container> =
-            (0..LIVE_MAX as u32 + 10).map(|pid| container(&format!("c{pid}"), pid)).collect();
-        assert_eq!(apply(&mut tracker, Change::Snapshot(many.clone())).len(), LIVE_MAX);
-        assert_eq!((tracker.live(), tracker.left_out()), (LIVE_MAX, 10));
-        assert_eq!(apply(&mut tracker, snapshot(&[])).len(), LIVE_MAX);
+        let many = (0..LIVE_MAX as u32 + 10).map(|pid| workload(&format!("w{pid}"), pid)).collect();
+        let many = Change::Listed { engine: Engine::Host, workloads: many };
+        assert_eq!(apply(&mut tracker, many).len(), LIVE_MAX);
+        assert_eq!((tracker.live().next(), tracker.left_out()), (Some((Engine::Host, LIVE_MAX)), 10));
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[])).len(), LIVE_MAX);
         assert!(tracker.ended.len() <= ENDED_MAX && tracker.ended_order.len() == tracker.ended.len());
     }
 }

@@ -149,6 +149,11 @@ pub struct Gauge {
 }
 
 impl Gauge {
+    /// Removes the series of these label values.
+    pub fn remove(&self, values: &[&str]) {
+        self.family.remove(&labels(self.metric, values));
+    }
+
     /// Sets the series of these label values.
     pub fn set(&self, values: &[&str], value: f64) {
         self.family.get_or_create(&labels(self.metric, values)).set(value);

@@ -35,7 +35,7 @@ fn a_minimal_file_is_enough() {
     assert_eq!(options.runtime.component, Component::Observer);
     assert!(!options.node_name.is_empty());
     assert_eq!(options.engine, EngineChoice::Auto);
-    assert_eq!(options.runtimes[0].socket, Path::new("/var/run/containerd/containerd.sock"));
+    assert_eq!(options.endpoints[0].socket, Path::new("/var/run/containerd/containerd.sock"));
     assert_eq!(options.proc_root_path, Path::new("/proc"));
     assert_eq!(options.poll_interval, Duration::from_secs(2));
     let collect = &options.collect;

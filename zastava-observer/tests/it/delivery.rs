@@ -131,7 +131,7 @@ async fn an_outage_is_survived_on_disk() {
     for child in &children {
         running.event(EventKind::ContainerStart, child.pid()).await;
     }
-    let during = running.books.accounting();
+    let during = running.accounting.current();
     assert!(during.is_balanced() && during.buffered >= 3 && during.delivered == 0, "{during:?}");
 
     stage.sandbox.scanner_online().await.expect("the port is still ours");

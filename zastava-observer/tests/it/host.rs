@@ -3,13 +3,13 @@ use std::fs;
 use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::{Platform, Signal};
 use zastava_observer::{
-    CaptureError, CollectOptions, ProcTree, ProcessReader, ProcessTarget, host_container,
+    CollectOptions, InspectError, ProcTree, ProcessInspector, ProcessTarget, host_workload,
 };
 
 use crate::support::{Process, Running, Stage, readelf_build_id, sleep_path, within};
 
-fn reader(options: CollectOptions) -> ProcessReader {
-    ProcessReader::new(ProcTree::open("/proc").expect("this system has one"), options)
+fn inspector(options: CollectOptions) -> ProcessInspector {
+    ProcessInspector::new(ProcTree::open("/proc").expect("this system has one"), options)
 }
 
 fn target(pid: u32) -> ProcessTarget {
@@ -21,7 +21,7 @@ async fn a_new_command_is_seen_from_start_to_end() {
     let stage = Stage::start().await;
     let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
     // The observer itself is a workload of the node too, and is there from the first scan.
-    let own_group = host_container(&ProcTree::open("/proc").expect("is one"), std::process::id());
+    let own_group = host_workload(&ProcTree::open("/proc").expect("is one"), std::process::id());
     assert!(own_group.expect("this process runs").id.starts_with("host://"));
 
     let mut child = Process::sleep(sleep_path());
@@ -76,7 +76,7 @@ fn a_deleted_executable_still_has_its_build_id() {
     let wanted = readelf_build_id(&copy.to_string_lossy());
     let child = Process::sleep(&copy);
     fs::remove_file(&copy).expect("can be removed");
-    let facts = reader(CollectOptions::default()).capture(&target(child.pid())).expect("can be read");
+    let facts = inspector(CollectOptions::default()).inspect(&target(child.pid())).expect("can be read");
     let told = facts.evidence.iter().find(|evidence| evidence.signal == Signal::ProcExeDeleted);
     assert_eq!(told.expect("is told").value, copy.to_string_lossy());
     assert!(facts.libraries.iter().all(|library| !library.path.contains("payments")), "{facts:?}");
@@ -87,15 +87,15 @@ fn a_deleted_executable_still_has_its_build_id() {
 
 #[test]
 fn another_process_with_the_same_pid_is_refused() {
-    let reader = reader(CollectOptions::default());
-    let own = reader.capture(&target(std::process::id())).expect("can be read");
+    let inspector = inspector(CollectOptions::default());
+    let own = inspector.inspect(&target(std::process::id())).expect("can be read");
     let start_ticks = Some(own.start_ticks);
     let same = ProcessTarget { start_ticks, ..target(own.pid) };
-    reader.capture(&same).expect("is the same");
+    inspector.inspect(&same).expect("is the same");
     let other = ProcessTarget { start_ticks: Some(own.start_ticks + 1), ..target(own.pid) };
-    assert!(matches!(reader.capture(&other), Err(CaptureError::Reused)));
+    assert!(matches!(inspector.inspect(&other), Err(InspectError::Reused)));
     let elsewhere = ProcessTarget { cgroup: Some("no such workload".to_owned()), ..target(own.pid) };
-    assert!(matches!(reader.capture(&elsewhere), Err(CaptureError::OtherCgroup)));
+    assert!(matches!(inspector.inspect(&elsewhere), Err(InspectError::OtherCgroup)));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_process_that_ended_is_told_as_such() {
     let mut child = Process::sleep(sleep_path());
     let pid = child.pid();
     child.end();
-    assert!(matches!(reader(CollectOptions::default()).capture(&target(pid)), Err(CaptureError::Ended)));
+    assert!(matches!(inspector(CollectOptions::default()).inspect(&target(pid)), Err(InspectError::Ended)));
 }
 
 #[test]
@@ -112,14 +112,14 @@ fn limits_leave_facts_out_and_say_so() {
     options.hash_bytes_max = 1;
     options.entrypoint_arguments_max = 1;
     let child = Process::sleep(sleep_path());
-    let facts = reader(options.clone()).capture(&target(child.pid())).expect("can be read");
+    let facts = inspector(options.clone()).inspect(&target(child.pid())).expect("can be read");
     assert_eq!(facts.arguments, ["/bin/sleep"]);
     assert!(facts.libraries.iter().all(|library| library.sha256.is_none()));
     assert!(facts.evidence.iter().any(|evidence| evidence.value.contains("budget is used up")), "{facts:?}");
 
     // This process has loaded its libraries long ago.
     options.libraries_max = 1;
-    let facts = reader(options).capture(&target(std::process::id())).expect("can be read");
+    let facts = inspector(options).inspect(&target(std::process::id())).expect("can be read");
     assert_eq!(facts.libraries.len(), 1);
     assert!(facts.evidence.iter().any(|evidence| evidence.value.contains("left out")), "{facts:?}");
 }

@@ -12,7 +12,7 @@ use zastava_core::config::{Configuration, Origin};
 use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
-use zastava_observer::{Accounting, App, Books, Error, Events, ObserverOptions};
+use zastava_observer::{Accounting, AccountingHandle, App, Error, Events, ObserverOptions};
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
 /// No test waits longer; none comes near it unless something is broken.
@@ -78,7 +78,7 @@ pub(crate) fn read(yaml: &str, settings: &[(&str, &str)]) -> ObserverOptions {
 /// An observer in this process.
 pub(crate) struct Running {
     pub(crate) events: Events,
-    pub(crate) books: Books,
+    pub(crate) accounting: AccountingHandle,
     pub(crate) telemetry: Telemetry,
     shutdown: Shutdown,
     task: JoinHandle<Result<(), Error>>,
@@ -88,9 +88,9 @@ impl Running {
     pub(crate) fn start(options: ObserverOptions) -> Self {
         let telemetry = Telemetry::new(&options.runtime, "0.0.0", "test");
         let app = App::build(options, &telemetry, &Health::new()).expect("can be built");
-        let (events, books, shutdown) = (app.events(), app.books(), Shutdown::new());
+        let (events, accounting, shutdown) = (app.events(), app.accounting(), Shutdown::new());
         let task = tokio::spawn(app.run(shutdown.clone()));
-        Self { events, books, telemetry, shutdown, task }
+        Self { events, accounting, telemetry, shutdown, task }
     }
 
     /// The next event of that kind for that process.
@@ -106,11 +106,11 @@ impl Running {
         .await
     }
 
-    /// Ends the observer, which sends what it can, and returns its books.
+    /// Ends the observer, which sends what it can, and returns its accounting.
     pub(crate) async fn end(self) -> Accounting {
         self.shutdown.begin();
         within(self.task).await.expect("does not panic").expect("no part fails");
-        let accounting = self.books.accounting();
+        let accounting = self.accounting.current();
         assert!(accounting.is_balanced(), "{accounting:?}");
         accounting
     }

@@ -1,0 +1,69 @@
+//! The outbox in `/metrics`.
+
+use std::time::Duration;
+
+use zastava_core::contract::EventKind;
+use zastava_core::telemetry::{
+    BUFFER_BYTES, BUFFER_DEPTH, BUFFER_DROPS, BUFFER_OLDEST_SECONDS, Counter, EVENTS_DEAD_LETTERED,
+    EVENTS_DUPLICATE, Gauge, RUNTIME_EVENTS, Telemetry,
+};
+
+use super::stored::kind_name;
+use crate::options::ObserverOptions;
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    tenant: String,
+    component: String,
+    events: Counter,
+    duplicates: Counter,
+    dead_lettered: Counter,
+    drops: Counter,
+    depth: Gauge,
+    bytes: Gauge,
+    oldest_seconds: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn new(options: &ObserverOptions, telemetry: &Telemetry) -> Self {
+        let metrics = Self {
+            tenant: options.runtime.tenant.clone(),
+            component: options.runtime.component.to_string(),
+            events: telemetry.counter(RUNTIME_EVENTS),
+            duplicates: telemetry.counter(EVENTS_DUPLICATE),
+            dead_lettered: telemetry.counter(EVENTS_DEAD_LETTERED),
+            drops: telemetry.counter(BUFFER_DROPS),
+            depth: telemetry.gauge(BUFFER_DEPTH),
+            bytes: telemetry.gauge(BUFFER_BYTES),
+            oldest_seconds: telemetry.gauge(BUFFER_OLDEST_SECONDS),
+        };
+        // Series that alerts use exist before the first event, so that a rate over them has a start.
+        for kind in EventKind::ALL.map(|kind| kind_name(Some(kind))) {
+            metrics.events.add(&[&metrics.tenant, &metrics.component, kind], 0);
+            metrics.drops.add(&["evicted", kind], 0);
+        }
+        metrics
+    }
+
+    /// Scanner acknowledged events of these kinds.
+    pub(super) fn taken(&self, kinds: impl Iterator<Item = Option<EventKind>>, duplicate: u64) {
+        for kind in kinds {
+            self.events.add(&[&self.tenant, &self.component, kind_name(kind)], 1);
+        }
+        self.duplicates.add(&[], duplicate);
+    }
+
+    pub(super) fn dead_lettered(&self, count: u64) {
+        self.dead_lettered.add(&[], count);
+    }
+
+    pub(super) fn dropped(&self, reason: &str, kind: &str, count: u64) {
+        self.drops.add(&[reason, kind], count);
+    }
+
+    pub(super) fn waiting(&self, events: u64, disk_bytes: u64, oldest: Duration) {
+        self.depth.set(&[], events as f64);
+        self.bytes.set(&[], disk_bytes as f64);
+        self.oldest_seconds.set(&[], oldest.as_secs_f64());
+    }
+}

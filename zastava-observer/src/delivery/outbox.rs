@@ -1,0 +1,256 @@
+//! Events that wait for Scanner, with their accounting.
+//!
+//! Events go to the buffer on disk. While the disk fails, or an earlier process still holds it, they wait
+//! in memory, within a bound, and are sent from there. At every moment
+//! `observed = delivered + duplicate + buffered + dropped`.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use zastava_buffer::{
+    Buffer, BufferOptions, Consumer, Durability, Entry, OnUnavailable, OpenReport, Producer, PushOutcome,
+    RefusalReason, StorageHealth,
+};
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::{EventKind, EventsAccepted, KindStyle};
+use zastava_core::telemetry::{Telemetry, scope};
+
+use super::accounting::{Accounting, Counts};
+use super::metrics::Metrics;
+use super::stored::{StoredEvent, to_number};
+use crate::Error;
+use crate::options::{EventBufferOptions, ObserverOptions};
+
+/// Room for `{"batchId":"…","events":[…]}` and the commas between 256 events.
+pub(super) const BATCH_OVERHEAD_BYTES: usize = 512;
+/// The most memory for events that are not on disk, whatever their number.
+const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// The longest wait for the disk to take one event. After it the event is still in memory.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The longest wait for the disk at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// The oldest events, in order. Events that are not acknowledged before this is dropped are delivered
+/// again.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) events: Vec<StoredEvent>,
+    taken: zastava_buffer::Batch,
+}
+
+impl Batch {
+    /// The number up to which the first `count` events reach. All events reach to the end of the batch,
+    /// where records may follow that can no longer be read.
+    fn through(&self, count: usize) -> Option<u64> {
+        if count >= self.events.len() { Some(u64::MAX) } else { Some(self.events[count.checked_sub(1)?].seq) }
+    }
+}
+
+/// What became of sent events.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Taken(EventsAccepted),
+    DeadLettered,
+}
+
+/// The buffer and its accounting. Only [`Outbox::offer`] and [`Outbox::close`] wait for the disk.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    producer: Producer,
+    consumer: tokio::sync::Mutex<Consumer>,
+    inner: Mutex<Inner>,
+    reported: Mutex<Accounting>,
+    arrived: Notify,
+    event_bytes_max: usize,
+    kind_style: KindStyle,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Inner {
+    counts: Counts,
+    /// When the oldest event of the batch under way happened.
+    oldest: Option<Timestamp>,
+    health: StorageHealth,
+}
+
+impl Outbox {
+    pub(crate) fn open(options: &ObserverOptions, telemetry: &Telemetry) -> Result<Self, Error> {
+        let path = &options.buffer.path;
+        let config = buffer_config(&options.buffer);
+        let event_bytes_max =
+            config.record_bytes_max.min(options.publish.batch_bytes_max - BATCH_OVERHEAD_BYTES);
+        let opened = Buffer::open(path, config);
+        let (producer, consumer, report) =
+            opened.map_err(|source| Error::Buffer { path: path.clone(), source })?;
+        log_opened(path, &report);
+        let inner = Inner { counts: Counts::default(), oldest: None, health: producer.health() };
+        let outbox = Self {
+            producer,
+            consumer: tokio::sync::Mutex::new(consumer),
+            inner: Mutex::new(inner),
+            reported: Mutex::default(),
+            arrived: Notify::new(),
+            event_bytes_max,
+            kind_style: options.publish.kind_style,
+            metrics: Metrics::new(options, telemetry),
+        };
+        outbox.report();
+        Ok(outbox)
+    }
+
+    /// The longest event that can be stored and sent.
+    pub(crate) fn event_bytes_max(&self) -> usize {
+        self.event_bytes_max
+    }
+
+    /// How kinds are spelled in stored events.
+    pub(crate) fn kind_style(&self) -> KindStyle {
+        self.kind_style
+    }
+
+    /// Takes an event over and accounts for it. `None` stands for an event that is too long. Returns when
+    /// the event survives the end of this process, or the disk fails, or the wait was too long.
+    pub(crate) async fn offer(&self, kind: EventKind, json: Option<Vec<u8>>) {
+        self.push(kind, json.as_deref());
+        self.arrived.notify_one();
+        // `report` shows events that stay in memory.
+        let _ = tokio::time::timeout(STORE_WAIT_MAX, self.producer.flush(Durability::Process)).await;
+    }
+
+    fn push(&self, kind: EventKind, json: Option<&[u8]>) {
+        let mut inner = self.lock();
+        let admission = match json {
+            Some(json) => self.producer.push(to_number(kind), json),
+            None => PushOutcome::Refused(RefusalReason::TooLarge),
+        };
+        // The buffer counts what it dropped to make room.
+        if let PushOutcome::Refused(refusal) = admission {
+            let reason = if refusal == RefusalReason::TooLarge { "too_large" } else { "memory_full" };
+            inner.counts.refused(reason, kind);
+        }
+    }
+
+    /// Waits until an event was offered since the last wait.
+    pub(super) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// How many events wait.
+    pub(super) fn pending(&self) -> u64 {
+        self.producer.stats().pending
+    }
+
+    /// The oldest events: at most `events_max` with at most `bytes_max` bytes, but at least one. `None` if
+    /// nothing waits.
+    pub(super) async fn next_batch(&self, events_max: usize, bytes_max: usize) -> Option<Batch> {
+        let mut consumer = self.consumer.lock().await;
+        if consumer.is_drained() {
+            return None;
+        }
+        let taken = consumer.next_batch(events_max, bytes_max).await?;
+        let events = taken.entries().iter().filter_map(|entry| match entry {
+            Entry::Record(record) => Some(StoredEvent::of(record)),
+            _ => None,
+        });
+        let events: Vec<StoredEvent> = events.collect();
+        self.lock().oldest = events.first().and_then(StoredEvent::at);
+        Some(Batch { events, taken })
+    }
+
+    /// The first `count` events of the batch are done. `events` are the events of this outcome.
+    pub(super) fn acknowledge(&self, batch: &Batch, count: usize, events: &[StoredEvent], outcome: Outcome) {
+        let Some(through) = batch.through(count) else { return };
+        let mut inner = self.lock();
+        // Events that were dropped since the batch was taken count as lost and not as done.
+        let done = batch.taken.ack_through(through);
+        inner.oldest = None;
+        match outcome {
+            Outcome::Taken(answer) => {
+                let duplicate = answer.duplicates.min(done);
+                inner.counts.taken(done - duplicate, duplicate);
+                self.metrics.taken(events.iter().map(|event| event.kind), duplicate);
+            }
+            Outcome::DeadLettered => {
+                let kind = events.first().and_then(|event| event.kind);
+                inner.counts.dead_lettered(kind, done);
+                self.metrics.dead_lettered(done);
+            }
+        }
+    }
+
+    /// What became of every event.
+    pub(crate) fn accounting(&self) -> Accounting {
+        let inner = self.lock();
+        inner.counts.accounting(&self.producer.stats())
+    }
+
+    /// The accounting at the last [`report`](Self::report). Never waits.
+    pub(crate) fn reported(&self) -> Accounting {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Brings metrics and log up to date. Called about once a second.
+    pub(crate) fn report(&self) {
+        let mut inner = self.lock();
+        let (stats, health) = (self.producer.stats(), self.producer.health());
+        if health != inner.health {
+            inner.health = health;
+            match health {
+                StorageHealth::Degraded { cause, .. } => {
+                    tracing::warn!(?cause, "the event buffer cannot use its disk; events wait in memory");
+                }
+                _ => tracing::info!("the event buffer uses its disk again"),
+            }
+        }
+        let accounting = inner.counts.accounting(&stats);
+        let age = inner.oldest.map_or(Duration::ZERO, |oldest| Timestamp::now().saturating_since(oldest));
+        self.metrics.waiting(accounting.buffered, stats.disk_bytes, age);
+        for (reason, kind, count) in inner.counts.new_losses(&stats) {
+            self.metrics.dropped(&reason, kind, count);
+            tracing::warn!(scope = scope::BUFFER_DROPS, reason, kind, count, "events were dropped");
+        }
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = accounting;
+    }
+
+    /// Writes what is in memory and releases the directory. Blocks for a few seconds at most.
+    pub(crate) fn close(&self) {
+        let (is_done, stats) = self.producer.close(CLOSE_MAX);
+        if !is_done || stats.in_memory > 0 {
+            tracing::error!(events = stats.in_memory, "events in memory could not be written and are lost");
+        }
+        self.report();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn buffer_config(options: &EventBufferOptions) -> BufferOptions {
+    let mut config = BufferOptions::new(options.disk_bytes_max);
+    config.ring_bytes = MEMORY_BYTES_MAX;
+    config.ring_records = options.memory_events_max as u64;
+    config.on_unavailable = OnUnavailable::MemoryOnly;
+    // The buffer is small beside any node's disk, so it leaves only the last per cent to others.
+    config.free_percent_min = 1;
+    config
+}
+
+fn log_opened(path: &Path, report: &OpenReport) {
+    match &report.unavailable {
+        None => tracing::info!(
+            path = %path.display(), pending = report.pending, lost = report.lost, torn_tail = report.torn_tail,
+            set_aside_files = report.set_aside_files, foreign_files = report.foreign_files, "opened the event buffer"
+        ),
+        // `report` logs when the buffer uses its disk.
+        Some(cause) => tracing::warn!(
+            path = %path.display(), ?cause, "the event buffer cannot be opened yet; events wait in memory"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

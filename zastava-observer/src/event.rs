@@ -1,0 +1,139 @@
+//! Makes events of facts. Pure: equal facts give equal events, with equal ids.
+
+mod fit;
+
+use std::error::Error as _;
+
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, RuntimeEvent, event_id};
+use zastava_core::vocabulary::{Annotation, Engine, Signal};
+
+pub(crate) use self::fit::encode;
+use crate::inspect::{InspectError, ProcessFacts};
+use crate::tracker::{Step, Transition};
+use crate::workload::Workload;
+
+/// The node that events come from. Stands in every event and in its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers say which node they are")]
+pub struct Node {
+    /// The tenant that owns the node.
+    pub tenant: String,
+    /// The node's name.
+    pub name: String,
+    /// The kernel's random id of this boot. Pids and start ticks mean nothing beyond a boot.
+    pub boot_id: String,
+}
+
+impl Node {
+    /// The event of a workload that started. If its process was not inspected, the evidence holds the
+    /// reason.
+    #[must_use]
+    pub fn start_event(
+        &self,
+        workload: &Workload,
+        at: Timestamp,
+        inspected: Result<&ProcessFacts, &InspectError>,
+    ) -> RuntimeEvent {
+        let mut event = self.event(EventKind::ContainerStart, workload, at);
+        let mut process = Process { pid: workload.pid, ..Process::default() };
+        process.entrypoint.clone_from(&workload.entrypoint);
+        match inspected {
+            Ok(facts) => {
+                if process.entrypoint.is_empty() {
+                    process.entrypoint.clone_from(&facts.arguments);
+                }
+                process.build_id.clone_from(&facts.build_id);
+                event.loaded_libs.clone_from(&facts.libraries);
+                event.evidence.extend_from_slice(&facts.evidence);
+            }
+            Err(error) => event.evidence.push(Evidence::new(Signal::Proc, with_cause(error))),
+        }
+        event.process = Some(process);
+        event
+    }
+
+    /// The event of a workload that stopped.
+    #[must_use]
+    pub fn stop_event(&self, workload: &Workload, at: Timestamp, exit_status: Option<u32>) -> RuntimeEvent {
+        let mut event = self.event(EventKind::ContainerStop, workload, at);
+        event.process = Some(Process { pid: workload.pid, ..Process::default() });
+        if let Some(status) = exit_status {
+            event.annotate(Annotation::ExitStatus, status.to_string());
+        }
+        event
+    }
+
+    /// The event of a transition. A start comes with what its inspection found.
+    pub(crate) fn event_of(
+        &self,
+        transition: &Transition,
+        inspected: Option<Result<ProcessFacts, InspectError>>,
+    ) -> RuntimeEvent {
+        let Transition { workload, at, step, reconciled } = transition;
+        let mut event = match (step, &inspected) {
+            (Step::Stop { exit_status }, _) => self.stop_event(workload, *at, *exit_status),
+            (Step::Start, Some(found)) => self.start_event(workload, *at, found.as_ref()),
+            (Step::Start, None) => self.start_event(workload, *at, Err(&InspectError::Ended)),
+        };
+        // The host is only ever listed. Elsewhere a list means that the engine's own event is missing.
+        if *reconciled && workload.engine != Engine::Host {
+            event.annotate(Annotation::Reconciled, "true");
+        }
+        event
+    }
+
+    fn event(&self, kind: EventKind, workload: &Workload, at: Timestamp) -> RuntimeEvent {
+        // The main process identifies the run.
+        let ticks = workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default();
+        let run = format!("{}/{}/{ticks}", self.boot_id, workload.pid);
+        let id = event_id(&self.tenant, &self.name, &workload.id, kind, &run);
+        let mut engine = EngineIdentity::new(workload.engine);
+        engine.version.clone_from(&workload.engine_version);
+        let (tenant, node) = (self.tenant.clone(), self.name.clone());
+        let mut event = RuntimeEvent::new(id, at, kind, tenant, node, engine, workload.description.clone());
+        event.evidence.clone_from(&workload.evidence);
+        event
+    }
+}
+
+fn with_cause(error: &InspectError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    fn node(boot_id: &str) -> Node {
+        Node { tenant: "acme".to_owned(), name: "node-1".to_owned(), boot_id: boot_id.to_owned() }
+    }
+
+    #[test]
+    fn an_id_identifies_one_run_of_one_workload() {
+        let start = |boot: &str, workload: &Workload| {
+            node(boot).start_event(workload, Timestamp::UNIX_EPOCH, Err(&InspectError::Ended)).event_id
+        };
+        let known = workload("a", 7);
+        let id = start("b1", &known);
+        let later = node("b1").start_event(&known, Timestamp::now(), Err(&InspectError::Reused));
+        assert_eq!(later.event_id, id);
+        assert_ne!(start("b2", &known), id);
+        assert_ne!(start("b1", &Workload { start_ticks: Some(100), ..known.clone() }), id);
+        assert_ne!(start("b1", &workload("b", 7)), id);
+        assert_ne!(node("b1").stop_event(&known, Timestamp::UNIX_EPOCH, None).event_id, id);
+    }
+
+    #[test]
+    fn the_reason_why_a_process_was_not_read_is_evidence() {
+        let event =
+            node("b").start_event(&workload("a", 7), Timestamp::UNIX_EPOCH, Err(&InspectError::Ended));
+        assert_eq!(event.process.as_ref().and_then(|process| process.build_id.as_ref()), None);
+        let reason = Evidence::new(Signal::Proc, "the process ended before it could be read");
+        assert_eq!(event.evidence, [reason]);
+    }
+}

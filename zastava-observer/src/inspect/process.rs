@@ -1,0 +1,181 @@
+//! Inspects one process: calls each collector, and makes sure that all of them read the same process.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zastava_core::contract::{Evidence, LoadedLibrary};
+use zastava_core::vocabulary::Signal;
+
+use super::files::Files;
+use super::libraries::Libraries;
+use super::{command_line, executable, oci_runtime};
+use crate::options::CollectOptions;
+use crate::procfs::{ProcTree, ProcessDirectory, Stat, is_gone};
+
+/// Which process is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers say which process they mean")]
+pub struct ProcessTarget {
+    /// Its id in the tree's pid namespace.
+    pub pid: u32,
+    /// When it started. If it is known, another process with the same pid is refused.
+    pub start_ticks: Option<u64>,
+    /// What its cgroup path must contain, if that is known.
+    pub cgroup: Option<String>,
+}
+
+/// What was read of a process. `evidence` holds the reason of every fact that is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessFacts {
+    /// Its id in the tree's pid namespace.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Program and arguments: as many as the options allow, with secrets masked.
+    pub arguments: Vec<String>,
+    /// The GNU build-id of the executable, in lower-case hex.
+    pub build_id: Option<String>,
+    /// The shared objects that are mapped as code.
+    pub libraries: Vec<LoadedLibrary>,
+    /// Where the facts came from, and why others are missing.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Why a process was not inspected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// It ended before it could be read.
+    #[error("the process ended before it could be read")]
+    Ended,
+    /// The pid belongs to another process now.
+    #[error("the pid belongs to another process")]
+    Reused,
+    /// Its cgroup is not the workload's.
+    #[error("the process is not in the workload's cgroup")]
+    OtherCgroup,
+    /// The OCI runtime has not executed the workload's program yet.
+    #[error("the container engine has not started the program yet")]
+    NotStarted,
+    /// Its directory in `/proc` cannot be read.
+    #[error("the process cannot be read")]
+    Unreadable(#[source] io::Error),
+}
+
+impl InspectError {
+    pub(crate) fn from_io(error: io::Error) -> Self {
+        if is_gone(&error) { Self::Ended } else { Self::Unreadable(error) }
+    }
+
+    /// The value of the metric's label `outcome`.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Reused => "reused",
+            Self::OtherCgroup => "other_cgroup",
+            Self::NotStarted => "not_started",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+/// Inspects processes within the limits of [`CollectOptions`].
+///
+/// Cheap to clone; clones share what they know about files. Calls block: do not make them on an async
+/// thread.
+#[derive(Clone, Debug)]
+pub struct ProcessInspector {
+    tree: ProcTree,
+    options: CollectOptions,
+    files: Arc<Files>,
+}
+
+impl ProcessInspector {
+    /// An inspector that knows no file yet.
+    #[must_use]
+    pub fn new(tree: ProcTree, options: CollectOptions) -> Self {
+        Self { tree, options, files: Arc::default() }
+    }
+
+    /// Inspects the process.
+    ///
+    /// # Errors
+    /// If the process does not exist, is not the one that is meant, or became another one meanwhile.
+    pub fn inspect(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+        let process = self.tree.process(target.pid).map_err(InspectError::from_io)?;
+        let identity = Identity::read(&process)?;
+        identity.check(target)?;
+        let (arguments, mut evidence) = command_line::read(&process);
+        let path = process.link("exe");
+        if oci_runtime::is_stage(&arguments, path.as_deref().ok()) {
+            return Err(InspectError::NotStarted);
+        }
+        let executable = executable::collect(&process, path, &self.files);
+        evidence.extend(executable.evidence);
+        let mut libraries = Vec::new();
+        if self.options.loaded_libraries {
+            let collector = Libraries::new(&process, &self.options, &self.files);
+            let (found, found_evidence) = collector.collect(executable.version);
+            libraries = found;
+            evidence.extend(found_evidence);
+        }
+        evidence.extend(identity.check_again(&process)?);
+        Ok(ProcessFacts {
+            pid: identity.stat.pid,
+            start_ticks: identity.stat.start_ticks,
+            arguments: command_line::cap_arguments(arguments, self.options.entrypoint_arguments_max),
+            build_id: executable.build_id,
+            libraries,
+            evidence,
+        })
+    }
+
+    /// Whether the process was younger than `age` when this is called.
+    pub(crate) fn is_young(&self, facts: &ProcessFacts, age: Duration) -> bool {
+        let hertz = rustix::param::clock_ticks_per_second() as f64;
+        let ticks = (age.as_secs_f64() * hertz).ceil() as u64;
+        self.tree.now_ticks().is_ok_and(|now| now < facts.start_ticks.saturating_add(ticks))
+    }
+}
+
+/// Which process the directory belongs to, and which workload the process belongs to.
+struct Identity {
+    stat: Stat,
+    cgroup: Option<String>,
+}
+
+impl Identity {
+    fn read(process: &ProcessDirectory) -> Result<Self, InspectError> {
+        let stat = process.stat().map_err(InspectError::from_io)?;
+        let cgroup = process.cgroup().map_err(InspectError::from_io)?;
+        Ok(Self { stat, cgroup })
+    }
+
+    fn check(&self, target: &ProcessTarget) -> Result<(), InspectError> {
+        if self.stat.is_ended() {
+            return Err(InspectError::Ended);
+        }
+        if target.start_ticks.is_some_and(|ticks| ticks != self.stat.start_ticks) {
+            return Err(InspectError::Reused);
+        }
+        let is_inside = |wanted: &String| self.cgroup.as_ref().is_some_and(|path| path.contains(wanted));
+        if target.cgroup.as_ref().is_some_and(|wanted| !is_inside(wanted)) {
+            return Err(InspectError::OtherCgroup);
+        }
+        Ok(())
+    }
+
+    /// Everything was read through one directory, so it belongs to this process even if that ended
+    /// meanwhile. But the process may have moved to another workload.
+    fn check_again(&self, process: &ProcessDirectory) -> Result<Option<Evidence>, InspectError> {
+        match Self::read(process) {
+            Ok(now) if now.stat.start_ticks != self.stat.start_ticks => Err(InspectError::Reused),
+            Ok(now) if !now.stat.is_ended() && now.cgroup != self.cgroup => Err(InspectError::OtherCgroup),
+            Ok(_) => Ok(None),
+            Err(InspectError::Ended) => Ok(Some(Evidence::new(Signal::ProcStat, "ended while it was read"))),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Takes changes one by one: schedules them, inspects what started, stores the events, commits.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{broadcast, mpsc};
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::RuntimeEvent;
+use zastava_core::program::Shutdown;
+use zastava_core::telemetry::{Gauge, OBSERVER_WORKLOADS, Telemetry};
+use zastava_core::vocabulary::Engine;
+
+use crate::blocking::blocking;
+use crate::delivery::Outbox;
+use crate::event::{Node, encode};
+use crate::inspect::Inspector;
+use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
+use crate::workload::Change;
+
+/// From the changes of a workload source to events in the outbox.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    schedule: Schedule<Arc<RuntimeEvent>>,
+    inspector: Arc<NodeInspector>,
+    outbox: Arc<Outbox>,
+    listeners: broadcast::Sender<Arc<RuntimeEvent>>,
+    workloads: Gauge,
+    /// The engines that `workloads` has a series of.
+    shown: BTreeSet<Engine>,
+    starts_left_out: bool,
+}
+
+/// Inspects workloads of this node and makes their events.
+#[derive(Debug)]
+struct NodeInspector {
+    node: Node,
+    inspector: Inspector,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        node: Node,
+        inspector: Inspector,
+        outbox: Arc<Outbox>,
+        listeners: broadcast::Sender<Arc<RuntimeEvent>>,
+        telemetry: &Telemetry,
+    ) -> Self {
+        Self {
+            schedule: Schedule::default(),
+            inspector: Arc::new(NodeInspector { node, inspector }),
+            outbox,
+            listeners,
+            workloads: telemetry.gauge(OBSERVER_WORKLOADS),
+            shown: BTreeSet::new(),
+            starts_left_out: false,
+        }
+    }
+
+    /// Runs until the shutdown begins or no source is left, and then until every transition under way
+    /// is committed.
+    pub(crate) async fn run(mut self, mut changes: mpsc::Receiver<Change>, shutdown: Shutdown) {
+        let mut inspections = FuturesUnordered::new();
+        let mut open = true;
+        loop {
+            for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
+                inspections.push(inspect(Arc::clone(&self.inspector), ticket, transition));
+            }
+            self.show();
+            if let Some(event) = self.schedule.ready() {
+                let event = Arc::clone(event);
+                self.store(event).await;
+                continue;
+            }
+            if !open && self.schedule.is_idle() {
+                return;
+            }
+            tokio::select! {
+                change = changes.recv(), if open && self.schedule.accepts() => match change {
+                    Some(change) => self.schedule.offer(change),
+                    None => open = false,
+                },
+                Some((ticket, event)) = inspections.next() => self.schedule.inspected(ticket, Arc::new(event)),
+                () = shutdown.begun(), if open => open = false,
+            }
+        }
+    }
+
+    /// Stores the event, commits its transition, then passes the event on to listeners.
+    async fn store(&mut self, event: Arc<RuntimeEvent>) {
+        let (outbox, stored) = (Arc::clone(&self.outbox), Arc::clone(&event));
+        let (style, bytes_max) = (outbox.kind_style(), outbox.event_bytes_max());
+        let json = blocking(move || encode((*stored).clone(), style, bytes_max)).await;
+        outbox.offer(event.kind, json).await;
+        self.schedule.commit();
+        // Nobody has to listen.
+        let _ = self.listeners.send(event);
+    }
+
+    /// Brings the gauge and the log up to date.
+    fn show(&mut self) {
+        let tracker = self.schedule.tracker();
+        let followed: BTreeSet<Engine> = tracker.live().map(|(engine, _)| engine).collect();
+        for engine in self.shown.difference(&followed) {
+            self.workloads.remove(&[engine.as_str()]);
+        }
+        for (engine, count) in tracker.live() {
+            self.workloads.set(&[engine.as_str()], count as f64);
+        }
+        self.shown = followed;
+        if tracker.left_out() > 0 && !self.starts_left_out {
+            self.starts_left_out = true;
+            tracing::warn!(
+                limit = LIVE_MAX,
+                "too many workloads run; those beyond the limit are not observed"
+            );
+        }
+    }
+}
+
+async fn inspect(node: Arc<NodeInspector>, ticket: Ticket, transition: Transition) -> (Ticket, RuntimeEvent) {
+    let found = match transition.step {
+        Step::Start => Some(node.inspector.inspect(&transition.workload).await),
+        Step::Stop { .. } => None,
+    };
+    (ticket, node.node.event_of(&transition, found))
+}

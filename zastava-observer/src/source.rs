@@ -1,0 +1,48 @@
+//! Workload sources: what reports which workloads of this node run. There is one for each engine.
+//!
+//! A new engine is a module below this one that implements [`WorkloadSource`], and a line in
+//! [`Sources`]. A source that holds a connection runs it in a [`session`].
+
+mod choice;
+mod containerd;
+mod follow;
+mod health;
+mod host;
+mod oci_spec;
+mod session;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+pub(crate) use self::follow::Sources;
+pub(crate) use self::health::SourceHealth;
+pub use self::host::host_workload;
+use crate::workload::Change;
+
+/// Reports which workloads run.
+#[async_trait]
+pub(crate) trait WorkloadSource: Send {
+    /// Reports every change until nobody listens. The source recovers from its own failures and shows
+    /// them in `health`.
+    async fn watch(self: Box<Self>, changes: Changes, health: SourceHealth);
+}
+
+/// Where a source reports changes. Bounded: a source waits while the pipeline is behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Changes(mpsc::Sender<Change>);
+
+impl Changes {
+    /// A channel for at most `capacity` changes.
+    pub(crate) fn channel(capacity: usize) -> (Self, mpsc::Receiver<Change>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self(sender), receiver)
+    }
+
+    async fn report(&self, change: Change) -> Result<(), Closed> {
+        self.0.send(change).await.map_err(|_| Closed)
+    }
+}
+
+/// The pipeline takes no more changes.
+#[derive(Debug)]
+struct Closed;

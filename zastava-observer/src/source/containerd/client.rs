@@ -1,0 +1,166 @@
+//! containerd's API, as far as it only reads: Version, List, Get, Subscribe. Access to the socket is
+//! root on the node, so nothing else is reachable from here. The CRI call `GetContainerEvents` is
+//! never made: on containerd 1.7 it takes events from kubelet, on 2.x an unread stream stops CRI.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::codec::Streaming;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+use super::messages::{
+    ContainerRecord, Envelope, GetContainerRequest, GetContainerResponse, GetImageRequest, GetImageResponse,
+    ListNamespacesResponse, ListRequest, ListTasksResponse, SubscribeRequest, Task, VersionResponse,
+};
+
+/// containerd answers with up to 16 MiB; tonic's own 4 MiB is less than a busy node's list.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other end is gone is noticed after this interval and time-out.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Why containerd gives no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(in crate::source) enum ClientError {
+    #[error("cannot connect to containerd at {}", socket.display())]
+    Connect { socket: PathBuf, source: tonic::transport::Error },
+    #[error("containerd refused {method} ({code:?})")]
+    Call { method: &'static str, code: Code, source: Box<Status> },
+    #[error("containerd did not answer {method} in time")]
+    TimedOut { method: &'static str },
+}
+
+/// A connection to containerd. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    pub(super) async fn connect(socket: &Path) -> Result<Self, ClientError> {
+        let failed = |source| ClientError::Connect { socket: socket.to_owned(), source };
+        let endpoint = Endpoint::try_from(format!("unix://{}", socket.display())).map_err(failed)?;
+        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEP_ALIVE);
+        let channel = endpoint.connect().await.map_err(failed)?;
+        Ok(Self { channel })
+    }
+
+    pub(super) async fn version(&self) -> Result<String, ClientError> {
+        let method = "/containerd.services.version.v1.Version/Version";
+        let answer: VersionResponse = self.call(method, None, ListRequest {}).await?;
+        Ok(answer.version)
+    }
+
+    pub(super) async fn namespaces(&self) -> Result<Vec<String>, ClientError> {
+        let method = "/containerd.services.namespaces.v1.Namespaces/List";
+        let answer: ListNamespacesResponse = self.call(method, None, ListRequest {}).await?;
+        Ok(answer.namespaces.into_iter().map(|namespace| namespace.name).collect())
+    }
+
+    pub(super) async fn tasks(&self, namespace: &str) -> Result<Vec<Task>, ClientError> {
+        let method = "/containerd.services.tasks.v1.Tasks/List";
+        let answer: ListTasksResponse = self.call(method, Some(namespace), ListRequest {}).await?;
+        Ok(answer.tasks)
+    }
+
+    /// `None` when there is no such container any more.
+    pub(super) async fn container(
+        &self,
+        namespace: &str,
+        id: &str,
+    ) -> Result<Option<ContainerRecord>, ClientError> {
+        let method = "/containerd.services.containers.v1.Containers/Get";
+        let request = GetContainerRequest { id: id.to_owned() };
+        let answer = self.call::<_, GetContainerResponse>(method, Some(namespace), request).await;
+        Ok(found(answer)?.and_then(|answer| answer.container))
+    }
+
+    /// The digest of what the image's name stands for; `None` when there is no such image.
+    pub(super) async fn image_digest(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ClientError> {
+        let method = "/containerd.services.images.v1.Images/Get";
+        let request = GetImageRequest { name: name.to_owned() };
+        let answer = self.call::<_, GetImageResponse>(method, Some(namespace), request).await;
+        let target = found(answer)?.and_then(|answer| answer.image).and_then(|image| image.target);
+        Ok(target.map(|target| target.digest))
+    }
+
+    /// Every task event of every namespace from now on. containerd answers with the first event, so
+    /// that this waits for as long as nothing happens.
+    pub(super) async fn subscribe(&self) -> Result<Streaming<Envelope>, ClientError> {
+        let method = "/containerd.services.events.v1.Events/Subscribe";
+        let filters = vec!["topic~=\"/tasks/\"".to_owned()];
+        let mut grpc = self.ready(method).await?;
+        let path = PathAndQuery::from_static(method);
+        let codec = ProstCodec::<SubscribeRequest, Envelope>::default();
+        let opened = grpc.server_streaming(Request::new(SubscribeRequest { filters }), path, codec).await;
+        Ok(opened.map_err(|status| refused(method, status))?.into_inner())
+    }
+
+    async fn call<Q, A>(
+        &self,
+        method: &'static str,
+        namespace: Option<&str>,
+        request: Q,
+    ) -> Result<A, ClientError>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut request = Request::new(request);
+        if let Some(namespace) = namespace {
+            let value = MetadataValue::try_from(namespace).map_err(|_| ClientError::Call {
+                method,
+                code: Code::InvalidArgument,
+                source: Box::new(Status::invalid_argument("a namespace that cannot be a header")),
+            })?;
+            request.metadata_mut().insert("containerd-namespace", value);
+        }
+        let mut grpc = self.ready(method).await?;
+        let path = PathAndQuery::from_static(method);
+        in_time(method, grpc.unary(request, path, ProstCodec::<Q, A>::default())).await
+    }
+
+    async fn ready(&self, method: &'static str) -> Result<Grpc<Channel>, ClientError> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let ready = async { grpc.ready().await.map_err(|error| Status::unavailable(error.to_string())) };
+        tokio::time::timeout(CALL_TIMEOUT, ready)
+            .await
+            .map_err(|_| ClientError::TimedOut { method })?
+            .map_err(|status| refused(method, status))?;
+        Ok(grpc)
+    }
+}
+
+async fn in_time<T>(
+    method: &'static str,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, ClientError> {
+    let answer = tokio::time::timeout(CALL_TIMEOUT, call).await;
+    let answer = answer.map_err(|_| ClientError::TimedOut { method })?;
+    Ok(answer.map_err(|status| refused(method, status))?.into_inner())
+}
+
+pub(super) fn refused(method: &'static str, status: Status) -> ClientError {
+    ClientError::Call { method, code: status.code(), source: Box::new(status) }
+}
+
+/// What is gone meanwhile is an answer, not a failure.
+fn found<A>(answer: Result<A, ClientError>) -> Result<Option<A>, ClientError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::Call { code: Code::NotFound, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

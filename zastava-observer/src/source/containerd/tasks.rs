@@ -1,0 +1,171 @@
+//! Turns task events and lists into changes, in order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use zastava_core::clock::Timestamp;
+use zastava_core::vocabulary::Engine;
+
+use super::SessionEnd;
+use super::client::{Client, ClientError};
+use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
+use super::record::{Record, TaskKey, workload};
+use crate::inspect::cap_arguments;
+use crate::procfs::ProcTree;
+use crate::source::{Changes, SourceHealth};
+use crate::workload::{Change, Workload};
+
+/// The most tasks that are remembered: twice as many as the tracker follows. A node has hundreds.
+const TASKS_MAX: usize = 16_384;
+
+/// Watches the tasks of one connection.
+pub(super) struct TaskWatcher {
+    client: Client,
+    version: String,
+    tree: ProcTree,
+    arguments_max: usize,
+    changes: Changes,
+    /// The tasks that run, with their workloads: only new tasks are looked up. `None` is a task that
+    /// is no workload.
+    known: HashMap<TaskKey, Option<Workload>>,
+}
+
+impl TaskWatcher {
+    pub(super) fn new(
+        client: Client,
+        version: String,
+        tree: ProcTree,
+        arguments_max: usize,
+        changes: Changes,
+    ) -> Self {
+        Self { client, version, tree, arguments_max, changes, known: HashMap::new() }
+    }
+
+    /// Handles queued events, and lists all tasks at once and then at each interval.
+    pub(super) async fn run(
+        &mut self,
+        mut queued: mpsc::Receiver<Envelope>,
+        interval: Duration,
+        health: &mut SourceHealth,
+    ) -> SessionEnd {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                biased;
+                _ = ticks.tick() => self.list().await.map(|()| health.works()),
+                Some(envelope) = queued.recv() => self.event(envelope).await,
+            };
+            if let Err(ended) = done {
+                return ended;
+            }
+        }
+    }
+
+    async fn list(&mut self) -> Result<(), SessionEnd> {
+        let mut running = Vec::new();
+        for namespace in self.client.namespaces().await? {
+            for task in self.client.tasks(&namespace).await? {
+                let key = task_key(&namespace, &task);
+                match task.status() {
+                    // After a restart of containerd the pid of a stopped task can still be there. The
+                    // status decides here, and the process's cgroup when it is inspected.
+                    TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing if key.pid != 0 => {
+                        running.push(key);
+                    }
+                    // The exit event may be late or lost. The list holds the same facts.
+                    TaskStatus::Stopped if self.known.contains_key(&key) => {
+                        self.report_stop(&key, task.exited_at, task.exit_status).await?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        running.truncate(TASKS_MAX);
+        let mut known = HashMap::with_capacity(running.len());
+        for key in running {
+            let workload = match self.known.remove(&key) {
+                Some(workload) => workload,
+                None => self.look_up(&key).await?,
+            };
+            known.insert(key, workload);
+        }
+        self.known = known;
+        let workloads = self.known.values().flatten().cloned().collect();
+        let listed = Change::Listed { engine: Engine::Containerd, workloads };
+        Ok(self.changes.report(listed).await?)
+    }
+
+    async fn event(&mut self, envelope: Envelope) -> Result<(), SessionEnd> {
+        let Some(Any { value, .. }) = &envelope.event else { return Ok(()) };
+        match envelope.topic.as_str() {
+            "/tasks/start" => {
+                let Ok(start) = TaskStart::decode(&value[..]) else { return Ok(()) };
+                let key = TaskKey { namespace: envelope.namespace, id: start.container_id, pid: start.pid };
+                self.started(key, envelope.timestamp).await
+            }
+            "/tasks/exit" => {
+                let Ok(exit) = TaskExit::decode(&value[..]) else { return Ok(()) };
+                // Another process of the container, such as that of an exec, can end alone.
+                if exit.id != exit.container_id {
+                    return Ok(());
+                }
+                let key = TaskKey { namespace: envelope.namespace, id: exit.container_id, pid: exit.pid };
+                let at = exit.exited_at.or(envelope.timestamp);
+                self.report_stop(&key, at, exit.exit_status).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn started(&mut self, key: TaskKey, at: Option<Time>) -> Result<(), SessionEnd> {
+        let mut workload = self.look_up(&key).await?;
+        if let Some(workload) = &mut workload {
+            workload.started_at = at.map(timestamp);
+            self.changes.report(Change::Started(Box::new(workload.clone()))).await?;
+        }
+        if self.known.len() < TASKS_MAX {
+            self.known.insert(key, workload);
+        }
+        Ok(())
+    }
+
+    async fn report_stop(&self, key: &TaskKey, at: Option<Time>, exit_status: u32) -> Result<(), SessionEnd> {
+        let at = at.map_or_else(Timestamp::now, timestamp);
+        let (engine, pid, exit_status) = (Engine::Containerd, key.pid, Some(exit_status));
+        let stopped = Change::Stopped { engine, key: key.workload(), pid, at, exit_status };
+        Ok(self.changes.report(stopped).await?)
+    }
+
+    /// The task's workload; `None` for the sandbox of a pod, which is none.
+    async fn look_up(&self, key: &TaskKey) -> Result<Option<Workload>, ClientError> {
+        // First of all, since the process may end soon.
+        let stat = self.tree.process(key.pid).and_then(|process| process.stat());
+        let start_ticks = stat.ok().map(|stat| stat.start_ticks);
+        let record = self.client.container(&key.namespace, &key.id).await?.map(Record::read);
+        if record.as_ref().is_some_and(Record::is_pod_sandbox) {
+            return Ok(None);
+        }
+        let digest = match record.as_ref().and_then(Record::image_names) {
+            Some(names) => self.client.image_digest(&key.namespace, &names.lookup).await?,
+            None => None,
+        };
+        let mut found = workload(key, &self.version, start_ticks, record.as_ref(), digest.as_deref());
+        found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
+        Ok(Some(found))
+    }
+}
+
+fn task_key(namespace: &str, task: &Task) -> TaskKey {
+    // In a list `id` names the container. Older servers set the other field.
+    let id = if task.id.is_empty() { &task.container_id } else { &task.id };
+    TaskKey { namespace: namespace.to_owned(), id: id.clone(), pid: task.pid }
+}
+
+fn timestamp(time: Time) -> Timestamp {
+    let nanos = u64::try_from(time.nanos).unwrap_or(0);
+    Timestamp::from_unix_seconds(time.seconds).saturating_add(Duration::from_nanos(nanos))
+}

@@ -1,0 +1,116 @@
+//! Follows the engine that is chosen, and hands over when the choice changes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use zastava_core::program::Check;
+use zastava_core::telemetry::Gauge;
+use zastava_core::vocabulary::Engine;
+
+use super::choice::Choice;
+use super::containerd::Containerd;
+use super::host::Host;
+use super::{Changes, SourceHealth, WorkloadSource};
+use crate::options::ObserverOptions;
+use crate::procfs::ProcTree;
+use crate::workload::Change;
+
+/// The workload sources of this node, of which one is followed at a time.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    choice: Choice,
+    sockets: Vec<PathBuf>,
+    tree: ProcTree,
+    interval: Duration,
+    arguments_max: usize,
+    followed: FollowedEngine,
+    up: Gauge,
+    check: Check,
+}
+
+/// The engine that is followed now, for `/status`. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FollowedEngine(Arc<Mutex<Option<Engine>>>);
+
+impl FollowedEngine {
+    /// `None` until the first choice.
+    pub(crate) fn get(&self) -> Option<Engine> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, engine: Engine) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
+    }
+}
+
+impl Sources {
+    /// `up` and `check` show the health of the source that is followed.
+    pub(crate) fn new(options: &ObserverOptions, tree: ProcTree, up: Gauge, check: Check) -> Self {
+        Self {
+            choice: Choice::new(options.engine),
+            sockets: options.containerd_sockets(),
+            tree,
+            interval: options.poll_interval,
+            arguments_max: options.collect.entrypoint_arguments_max,
+            followed: FollowedEngine::default(),
+            up,
+            check,
+        }
+    }
+
+    pub(crate) fn followed(&self) -> FollowedEngine {
+        self.followed.clone()
+    }
+
+    /// Reports the changes of the chosen engine until nobody listens.
+    pub(crate) async fn run(mut self, changes: Changes) {
+        self.probe().await;
+        loop {
+            let engine = self.choice.engine();
+            self.followed.set(engine);
+            let health = SourceHealth::new(engine, self.up.clone(), self.check.clone());
+            let source = self.source(engine);
+            tokio::select! {
+                () = source.watch(changes.clone(), health) => return,
+                () = self.until_chosen_anew(engine) => {}
+            }
+            self.up.remove(&[engine.as_str()]);
+            tracing::info!(from = %engine, to = %self.choice.engine(), "another engine is followed now");
+            // Everything that the source reported stands before this in the channel.
+            if changes.report(Change::Unfollowed { engine }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn probe(&mut self) {
+        if self.choice.is_open() {
+            let answers = self.containerd().answers().await;
+            self.choice.probed(answers);
+        }
+    }
+
+    /// Looks for containerd once an interval while the choice is open.
+    async fn until_chosen_anew(&mut self, engine: Engine) {
+        while self.choice.is_open() && self.choice.engine() == engine {
+            tokio::time::sleep(self.interval).await;
+            self.probe().await;
+        }
+        if self.choice.engine() == engine {
+            std::future::pending().await
+        }
+    }
+
+    fn source(&self, engine: Engine) -> Box<dyn WorkloadSource> {
+        match engine {
+            Engine::Containerd => Box::new(self.containerd()),
+            // The configuration refuses the engines that have no source.
+            _ => Box::new(Host::new(self.tree.clone(), self.interval)),
+        }
+    }
+
+    fn containerd(&self) -> Containerd {
+        Containerd::new(self.sockets.clone(), self.tree.clone(), self.interval, self.arguments_max)
+    }
+}
