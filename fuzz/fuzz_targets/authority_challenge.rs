@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 use libfuzzer_sys::fuzz_target;
-use zastava_authority::{Authorizer, DpopKey, Error, OpTok, TokenFuture, TokenSource, Tokens, Verdict};
+use zastava_authority::{Authorizer, DpopKey, Error, NextStep, OpTok, TokenFuture, TokenSource, Tokens};
 use zastava_core::clock::Timestamp;
 use zastava_core::secret::Secret;
 
@@ -42,12 +42,12 @@ fuzz_target!(|data: &[u8]| {
     let secret = Secret::new("abc".to_owned());
     let token = OpTok::new(secret, "a", Timestamp::UNIX_EPOCH, 1, Some(Arc::clone(&KEY))).expect("a token");
     let api = Authorizer::new(Tokens::new(One(Arc::new(token))), "a", &Uri::from_static("https://api.test"));
-    let mut exchange = api.begin();
+    let mut request = api.begin();
     let mut parts = Request::get("https://api.test/x").body(()).expect("a request").into_parts().0;
     // Each answer is a line for each header, and ends with an empty line.
     let mut attempts = 0;
     for answer in data.split(|byte| *byte == 0) {
-        match ready(exchange.attach(&mut parts)) {
+        match ready(request.attach(&mut parts)) {
             Ok(()) => attempts += 1,
             // The only token was refused.
             Err(Error::Rejected) => break,
@@ -67,7 +67,7 @@ fuzz_target!(|data: &[u8]| {
                 headers.append(HeaderName::from_static(name), value);
             }
         }
-        if exchange.observe(status, &headers) == Verdict::Done {
+        if request.observe(status, &headers) == NextStep::Done {
             break;
         }
     }

@@ -8,11 +8,11 @@ mod discovery;
 mod endpoint;
 mod fallback;
 mod form;
-mod keeper;
 mod keys;
-mod life;
-mod shared;
-mod slot;
+mod lifetime;
+mod manager;
+mod refresher;
+mod token_state;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -26,14 +26,14 @@ use zastava_core::telemetry::{TOKEN_EXPIRY, Telemetry, scope};
 
 use self::endpoint::Endpoint;
 use self::fallback::Fallback;
-use self::keeper::Keeper;
 use self::keys::Keys;
-pub(crate) use self::shared::Shared;
-use self::shared::{open_cache, random_fraction};
-use self::slot::{Serve, Slot};
+pub(crate) use self::manager::TokenManager;
+use self::manager::{open_cache, random_fraction};
+use self::refresher::Refresher;
+use self::token_state::{Serve, TokenState};
+use crate::clock_reading::{ClockReading, SystemClocks};
 use crate::dpop::DpopKey;
 use crate::error::Error;
-use crate::moment::{Moment, SystemClocks};
 use crate::token::{OpTok, TokenFuture, TokenSource};
 use crate::transport::identity::Identity;
 use crate::transport::{TransportOptions, https_with};
@@ -41,28 +41,28 @@ use crate::transport::{TransportOptions, https_with};
 /// Each audience has a task and a label on metrics.
 const AUDIENCES_MAX: usize = 64;
 
-/// The source of tokens from an OAuth 2.0 server, by `client_credentials`.
+/// A source of tokens from an OAuth 2.0 server, by `client_credentials`.
 ///
 /// The first call for an audience starts a task that requests a token and keeps it fresh until the
-/// last clone of this handle is dropped. Whoever calls meanwhile shares the outcome, a failure too.
-/// While refreshes fail the old token serves until it ends, and callers after that get the last
-/// error at once. Clones share everything.
+/// last clone of this handle is dropped. All callers that wait share the outcome of the request,
+/// a failure too. While refreshes fail, the old token serves until it ends. After that, callers get
+/// the last error at once. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Authority(Arc<Handle>);
 
-/// Dropped with the last clone; tasks hold [`Shared`] only, and end when `alive` closes.
+/// Dropped with the last clone. Tasks hold only the [`TokenManager`], and end when `alive` closes.
 #[derive(Debug)]
 struct Handle {
-    shared: Arc<Shared>,
+    manager: Arc<TokenManager>,
     alive: watch::Sender<()>,
 }
 
 impl Authority {
-    /// A source with the keys, the certificates and the connection that the options name. Connects
-    /// lazily: an outage is no error here.
+    /// A source with the keys, the certificates and the connection that the options name. It connects
+    /// lazily, so an outage is not an error here.
     ///
     /// # Errors
-    /// A file that cannot be used; see [`Error::is_configuration`].
+    /// A file cannot be used; see [`Error::is_configuration`].
     pub fn connect(options: &AuthorityOptions, telemetry: &Telemetry) -> Result<Self, Error> {
         let key = Arc::new(match &options.dpop_key_path {
             Some(path) => DpopKey::from_file(path)?,
@@ -80,11 +80,12 @@ impl Authority {
         Ok(Self::build(options, http, key, identity, telemetry, Arc::new(SystemClocks)))
     }
 
-    /// A source that sends through `http`, which shows the client certificate if one is required,
-    /// and binds tokens to `key`; or to what stands in the options' key file, when that changes.
+    /// A source that sends through `http` and binds tokens to `key`. `http` presents the client
+    /// certificate if one is required. When the options' key file changes, new tokens are bound to
+    /// the key in it.
     ///
-    /// Tokens are kept in the options' cache directory only when the key comes from a file: a
-    /// token whose key ends with the process is of no use to the next.
+    /// Tokens are kept in the options' cache directory only if the key comes from a file: the next
+    /// process could not use a token whose key ended with this one.
     #[must_use]
     pub fn new(
         options: &AuthorityOptions,
@@ -95,7 +96,7 @@ impl Authority {
         Self::with_clock(options, http, key, telemetry, Arc::new(SystemClocks))
     }
 
-    /// As [`Authority::new`], with another clock.
+    /// Like [`Authority::new`], with another clock.
     #[must_use]
     pub fn with_clock(
         options: &AuthorityOptions,
@@ -119,45 +120,45 @@ impl Authority {
             tracing::warn!(scope = scope::TOKEN_ISSUE, "Mutual TLS requirement disabled");
         }
         let fallback = options.static_token.clone();
-        let shared = Shared {
-            slots: Mutex::default(),
+        let manager = TokenManager {
+            states: Mutex::default(),
             cache: open_cache(options, identity.is_some()),
             keys: Keys::new(key, options.dpop_key_path.clone(), identity),
             require_dpop: options.require_dpop,
             request_timeout: options.request_timeout,
             endpoint: Endpoint::new(options, http, Arc::clone(&clock), telemetry),
             fallback: fallback
-                .map(|token| Fallback::new(token, &options.audience, Moment::now(&*clock), telemetry)),
+                .map(|token| Fallback::new(token, &options.audience, ClockReading::now(&*clock), telemetry)),
             refresh_skew: options.refresh_skew,
             generation: AtomicU64::new(1),
             clock,
             expiry: telemetry.gauge(TOKEN_EXPIRY),
         };
-        Self(Arc::new(Handle { shared: Arc::new(shared), alive: watch::Sender::new(()) }))
+        Self(Arc::new(Handle { manager: Arc::new(manager), alive: watch::Sender::new(()) }))
     }
 
-    /// A client for a resource server that shows the same certificate as the one for Authority, and
-    /// changes it at the same time (RFC 8705 section 3). The options' own identity does not count.
+    /// A client for a resource server that presents the same certificate as the client for Authority,
+    /// and renews it at the same time (RFC 8705 section 3). The options' own identity is ignored.
     ///
     /// # Errors
-    /// As [`https`](crate::https).
+    /// Those of [`https`](crate::https).
     pub fn https(&self, options: &TransportOptions) -> Result<HttpService, Error> {
-        https_with(options, self.0.shared.keys.identity().cloned())
+        https_with(options, self.0.manager.keys.identity().cloned())
     }
 
-    /// Looks at the files of key and certificate now, and not within the next second. True when
-    /// there is something new: tokens for it are requested then.
+    /// Checks the files of key and certificate now instead of within the next second. Returns true if
+    /// there is a new key or certificate; tokens for it are then requested.
     pub fn reload(&self) -> bool {
-        self.0.shared.reload()
+        self.0.manager.reload()
     }
 
     /// The key that new tokens are bound to.
     #[must_use]
     pub fn dpop_key(&self) -> Arc<DpopKey> {
-        self.0.shared.keys.current().dpop
+        self.0.manager.keys.current().dpop
     }
 
-    /// Starts to keep a token for the audience, before anybody asks for it.
+    /// Starts to keep a token for the audience, before the first call for it.
     ///
     /// # Errors
     /// [`Error::TooManyAudiences`].
@@ -165,42 +166,46 @@ impl Authority {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(&self, audience: &str) -> Result<(), Error> {
-        self.slot(audience).map(drop)
+        self.state(audience).map(drop)
     }
 
     /// What is known about each audience's token, without the tokens, for a status page.
     #[must_use]
     pub fn status(&self) -> Value {
-        let now = self.0.shared.now();
-        let slots = self.0.shared.slots();
-        let mut status: Vec<_> = slots.values().map(|slot| slot.borrow().status(now)).collect();
+        let now = self.0.manager.now();
+        let states = self.0.manager.states();
+        let mut status: Vec<_> = states.values().map(|state| state.borrow().status(now)).collect();
         status.sort_by(|left, right| left["audience"].as_str().cmp(&right["audience"].as_str()));
         status.into()
     }
 
-    /// What other tasks need to drop tokens, and the sign that they should end.
-    pub(crate) fn shared(&self) -> (Arc<Shared>, watch::Receiver<()>) {
-        (Arc::clone(&self.0.shared), self.0.alive.subscribe())
+    /// What other tasks need to drop tokens, and the signal for them to end.
+    pub(crate) fn manager(&self) -> (Arc<TokenManager>, watch::Receiver<()>) {
+        (Arc::clone(&self.0.manager), self.0.alive.subscribe())
     }
 
-    /// The audience's slot; its keeper is started at the first call.
-    fn slot(&self, audience: &str) -> Result<Arc<watch::Sender<Slot>>, Error> {
-        let Handle { shared, alive } = &*self.0;
-        let mut slots = shared.slots();
-        // A keeper that a former runtime took down with it is replaced.
-        if let Some(slot) = slots.get(audience).filter(|slot| !slot.borrow().stopped) {
-            return Ok(Arc::clone(slot));
+    /// The state of the audience's token. The first call starts its refresher.
+    fn state(&self, audience: &str) -> Result<Arc<watch::Sender<TokenState>>, Error> {
+        let Handle { manager, alive } = &*self.0;
+        let mut states = manager.states();
+        // A refresher that ended with a former async runtime is replaced.
+        if let Some(state) = states.get(audience).filter(|state| !state.borrow().is_stopped) {
+            return Ok(Arc::clone(state));
         }
-        if slots.len() >= AUDIENCES_MAX && !slots.contains_key(audience) {
+        if states.len() >= AUDIENCES_MAX && !states.contains_key(audience) {
             return Err(Error::TooManyAudiences { max: AUDIENCES_MAX });
         }
-        let fresh = slots.get(audience).map_or_else(|| Slot::new(audience), |gone| gone.borrow().successor());
-        let slot = Arc::new(watch::Sender::new(fresh));
-        slots.insert(audience.to_owned(), Arc::clone(&slot));
-        let keeper =
-            Keeper { shared: Arc::clone(shared), audience: audience.to_owned(), slot: Arc::clone(&slot) };
-        tokio::spawn(keeper.run(alive.subscribe()));
-        Ok(slot)
+        let former = states.get(audience);
+        let fresh = former.map_or_else(|| TokenState::new(audience), |state| state.borrow().successor());
+        let state = Arc::new(watch::Sender::new(fresh));
+        states.insert(audience.to_owned(), Arc::clone(&state));
+        let refresher = Refresher {
+            manager: Arc::clone(manager),
+            audience: audience.to_owned(),
+            state: Arc::clone(&state),
+        };
+        tokio::spawn(refresher.run(alive.subscribe()));
+        Ok(state)
     }
 }
 
@@ -212,24 +217,24 @@ impl TokenSource for Authority {
     }
 
     fn at_hand(&self, audience: &str) -> Option<Arc<OpTok>> {
-        let shared = &self.0.shared;
-        let slot = Arc::clone(shared.slots().get(audience)?);
-        let slot = slot.borrow();
-        slot.usable(shared.now()).cloned()
+        let manager = &self.0.manager;
+        let state = Arc::clone(manager.states().get(audience)?);
+        let state = state.borrow();
+        state.usable(manager.now()).cloned()
     }
 
     fn reject(&self, token: &OpTok) {
-        let shared = &self.0.shared;
-        let Some(slot) = shared.slots().get(token.audience()).cloned() else { return };
+        let manager = &self.0.manager;
+        let Some(state) = manager.states().get(token.audience()).cloned() else { return };
         let mut until = None;
-        let dropped = slot.send_if_modified(|slot| {
-            let dropped = slot.reject(token.generation(), shared.now(), random_fraction());
-            until = slot.dropped_at;
+        let dropped = state.send_if_modified(|state| {
+            let dropped = state.reject(token.generation(), manager.now(), random_fraction());
+            until = state.dropped_at;
             dropped
         });
         if dropped {
-            if let Some((cache, until)) = shared.cache.as_ref().zip(until) {
-                cache.remove_until(token.audience(), until, shared.clock.now());
+            if let Some((cache, until)) = manager.cache.as_ref().zip(until) {
+                cache.remove_until(token.audience(), until, manager.clock.now());
             }
             let (audience, generation) = (token.audience(), token.generation());
             tracing::warn!(
@@ -243,23 +248,23 @@ impl TokenSource for Authority {
 
     /// Counts the token in memory and the one on disk. A new one is requested at once.
     fn invalidate(&self, audience: &str) -> usize {
-        let shared = &self.0.shared;
-        shared.invalidate(audience, shared.clock.now())
+        let manager = &self.0.manager;
+        manager.invalidate(audience, manager.clock.now())
     }
 }
 
 impl Authority {
     async fn wait(&self, audience: &str) -> Result<Arc<OpTok>, Error> {
-        let shared = &self.0.shared;
-        let slot = self.slot(audience)?;
-        let mut changes = slot.subscribe();
+        let manager = &self.0.manager;
+        let state = self.state(audience)?;
+        let mut changes = state.subscribe();
         loop {
-            let served = changes.borrow_and_update().serve(shared.now());
+            let served = changes.borrow_and_update().serve(manager.now());
             match served {
-                Serve::Use(token) => return Ok(token),
-                Serve::Refuse(error) => return shared.fall_back(audience, &slot, error),
+                Serve::Token(token) => return Ok(token),
+                Serve::Refuse(error) => return manager.fall_back(audience, &state, error),
                 Serve::Wait => {
-                    slot.send_if_modified(|slot| slot.expire(shared.now()));
+                    state.send_if_modified(|state| state.expire(manager.now()));
                     changes.changed().await.map_err(|_| Error::Stopped)?;
                 }
             }

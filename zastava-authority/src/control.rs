@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use zastava_core::clock::Timestamp;
 use zastava_core::telemetry::scope;
 
-use crate::authority::{Authority, Shared};
+use crate::authority::{Authority, TokenManager};
 use crate::cache_dir;
 use crate::encoding::{base64url, random};
 use crate::error::Error;
@@ -130,7 +130,7 @@ async fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
 /// Listens until the authority's last handle is dropped. Without a socket everything else works.
 pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
     let bound = cache_dir::prepare(cache_dir).and_then(|()| Socket::bind(cache_dir));
-    let (shared, mut alive) = authority.shared();
+    let (manager, mut alive) = authority.manager();
     match bound {
         Ok(socket) => {
             let dir = cache_dir.to_owned();
@@ -139,7 +139,7 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
                 tokio::select! {
                     // Nothing is ever sent: this is the end.
                     _ = alive.changed() => {}
-                    () = socket.serve(shared) => {}
+                    () = socket.serve(manager) => {}
                 }
             });
         }
@@ -182,7 +182,7 @@ impl Socket {
     }
 
     /// Each asker has half a second, and none waits for another.
-    async fn serve(&self, shared: Arc<Shared>) {
+    async fn serve(&self, manager: Arc<TokenManager>) {
         let mut askers = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -191,7 +191,7 @@ impl Socket {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let answered = answer(stream, Arc::clone(&shared));
+                    let answered = answer(stream, Arc::clone(&manager));
                     askers.spawn(tokio::time::timeout(QUESTION_TIMEOUT, answered));
                 }
                 // Out of descriptors, most likely: do not spin.
@@ -207,9 +207,9 @@ impl Drop for Socket {
     }
 }
 
-async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, manager: Arc<TokenManager>) -> io::Result<()> {
     let question: Question = read_line(&mut stream).await?;
-    let tokens = shared.invalidate(&question.invalidate, question.until);
+    let tokens = manager.invalidate(&question.invalidate, question.until);
     write_line(&mut stream, &Answer { tokens }).await
 }
 

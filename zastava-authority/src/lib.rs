@@ -77,16 +77,15 @@ mod authorize;
 #[cfg(feature = "client")]
 mod cache_dir;
 #[cfg(feature = "client")]
+mod clock_reading;
+#[cfg(feature = "client")]
 mod control;
+mod conversation;
 mod dpop;
 mod encoding;
 mod error;
 #[cfg(feature = "client")]
-mod moment;
-mod nonce;
-#[cfg(feature = "client")]
 mod runtime;
-mod skew;
 mod small_file;
 mod target_uri;
 mod token;
@@ -96,7 +95,7 @@ pub mod verify;
 
 #[cfg(feature = "client")]
 pub use self::authority::Authority;
-pub use self::authorize::{Authorize, AuthorizeLayer, Authorizer, Exchange, Verdict};
+pub use self::authorize::{Attempts, Authorize, AuthorizeLayer, Authorizer, NextStep};
 #[cfg(feature = "client")]
 pub use self::control::{Invalidation, invalidate_op_token};
 pub use self::dpop::{DpopKey, ProofRequest, ProofSigner, SignerError};

@@ -1,15 +1,16 @@
-//! Everything a program needs to talk to Scanner, from its options.
+//! Everything that a program needs to talk to Scanner, from its options.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use tower::{Service as _, ServiceExt as _};
 use tower_layer::Layer as _;
-use zastava_core::http_service::{BoxError, HttpService, NoToken};
+use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::no_token::NoToken;
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::scanner::ScannerClient;
 use zastava_core::telemetry::Telemetry;
@@ -19,13 +20,13 @@ use crate::authorize::AuthorizeLayer;
 use crate::control;
 use crate::dpop::DpopKey;
 use crate::error::Error;
-use crate::token::{TokenSource as _, Tokens};
+use crate::token::Tokens;
 use crate::transport::TransportOptions;
 
-/// A Scanner client with tokens from Authority; what the runbook calls `AddZastavaRuntimeCore`.
+/// A Scanner client with tokens from Authority. The runbook calls it `AddZastavaRuntimeCore`.
 ///
-/// Keeps a token fresh and listens for [`invalidate_op_token`] until the last clone and the last
-/// handle from it are dropped.
+/// Keeps a token fresh and listens for [`invalidate_op_token`] until its last clone, and the last
+/// handle that was made from it, are dropped.
 ///
 /// [`invalidate_op_token`]: crate::invalidate_op_token
 #[derive(Clone, Debug)]
@@ -38,11 +39,11 @@ pub struct RuntimeCore {
 }
 
 impl RuntimeCore {
-    /// Reads keys and certificates, and starts to get the first token. Connects lazily: an outage
-    /// of Authority or Scanner is no error here.
+    /// Reads keys and certificates, and starts to request the first token. It connects lazily, so an
+    /// outage of Authority or Scanner is not an error here.
     ///
     /// # Errors
-    /// A file that cannot be used; see [`Error::is_configuration`].
+    /// A file cannot be used; see [`Error::is_configuration`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -56,7 +57,7 @@ impl RuntimeCore {
         let to_scanner = authority.https(&TransportOptions {
             ca_bundle_path: backend.ca_bundle_path.clone().or_else(|| options.ca_bundle_path.clone()),
             request_timeout: backend.request_timeout,
-            // Reading the options refused http unless the backend's own lab switch is on.
+            // The options were refused if they name http and the backend's lab switch is off.
             allow_http: backend.base_address.scheme_str() == Some("http"),
             ..TransportOptions::default()
         })?;
@@ -64,9 +65,9 @@ impl RuntimeCore {
         authority.start(&options.audience)?;
 
         let tokens = Tokens::new(authority.clone());
-        let layer = AuthorizeLayer::new(tokens, &options.audience, &backend.base_address);
-        let service = HttpService::new(layer.layer(to_scanner.map_request(Sent::mark)));
-        let http = within(backend.request_timeout, &authority, &options.audience, service);
+        let layer = AuthorizeLayer::new(tokens.clone(), &options.audience, &backend.base_address);
+        let service = HttpService::new(layer.layer(to_scanner));
+        let http = within(backend.request_timeout, tokens, &options.audience, service);
         Ok(Self {
             scanner: ScannerClient::new(http, backend, telemetry),
             authority,
@@ -82,7 +83,7 @@ impl RuntimeCore {
         self.scanner.clone()
     }
 
-    /// The tokens, for other services of the same installation.
+    /// The token source, for requests to other services of the same installation.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.authority.clone())
@@ -109,41 +110,21 @@ impl RuntimeCore {
     }
 }
 
-/// Whether a request got as far as the connection: what fails before that is no fault of Scanner's.
-#[derive(Clone, Debug, Default)]
-struct Sent(Arc<AtomicBool>);
-
-impl Sent {
-    fn mark(request: Request<Bytes>) -> Request<Bytes> {
-        if let Some(Self(sent)) = request.extensions().get() {
-            sent.store(true, Ordering::Relaxed);
-        }
-        request
-    }
-}
-
-/// The time-out holds for a request as a whole: its token, and every attempt. A request that was
-/// never sent for want of a token fails with [`NoToken`].
-fn within(limit: Duration, authority: &Authority, audience: &str, service: HttpService) -> HttpService {
-    let authority = authority.clone();
+/// Limits the time of a request as a whole: the wait for its token, and every attempt.
+///
+/// The token comes first and by itself, so that a timeout has one cause: before there is a token it
+/// is [`NoToken`], afterwards it is the server that does not answer.
+fn within(limit: Duration, tokens: Tokens, audience: &str, service: HttpService) -> HttpService {
     let audience: Arc<str> = audience.into();
-    HttpService::new(tower::service_fn(move |mut request: Request<Bytes>| {
-        let (mut service, authority, audience) = (service.clone(), authority.clone(), Arc::clone(&audience));
-        let sent = Sent::default();
-        request.extensions_mut().insert(sent.clone());
+    HttpService::new(tower::service_fn(move |request: Request<Bytes>| {
+        let (mut service, tokens, audience) = (service.clone(), tokens.clone(), Arc::clone(&audience));
         async move {
+            let deadline = Instant::now() + limit;
+            let timeout = Error::Timeout { after: limit };
+            let token = timeout_at(deadline, tokens.token(&audience)).await;
+            token.unwrap_or_else(|_| Err(timeout.clone())).map_err(|error| NoToken(error.into()))?;
             let exchange = async { service.ready().await?.call(request).await };
-            let answer: Result<Result<Response<Bytes>, BoxError>, _> =
-                tokio::time::timeout(limit, exchange).await;
-            answer.unwrap_or_else(|_| Err(Error::Timeout { after: limit }.into())).map_err(|error| {
-                // One that has a token waits for the first to be answered: by Scanner.
-                let waits_for_token = || authority.at_hand(&audience).is_none();
-                if !sent.0.load(Ordering::Relaxed) && waits_for_token() {
-                    NoToken(error).into()
-                } else {
-                    error
-                }
-            })
+            timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(BoxError::from(timeout)))
         }
     }))
 }

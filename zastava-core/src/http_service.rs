@@ -6,15 +6,10 @@
 
 use bytes::Bytes;
 
-/// What can go wrong below: connection, TLS, time-out, a body past its bound, no token ([`NoToken`]).
+/// What can go wrong below: connection, TLS, time-out, a body past its bound, no token
+/// ([`NoToken`](crate::no_token::NoToken)).
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A finished HTTP client: boxed, cloneable, any tower service below.
 pub type HttpService =
     tower::util::BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>;
-
-/// The request was not sent: there was no token to send with it. So the fault lies with Authority, or
-/// on the way there, and not with the server that the request was for.
-#[derive(Debug, thiserror::Error)]
-#[error("no token from authority")]
-pub struct NoToken(#[source] pub BoxError);

@@ -7,8 +7,8 @@
 //!   its place. [`options`]: the settings that every part needs, already valid.
 //! * [`scanner`]: a client of Scanner over any tower HTTP service.
 //! * [`telemetry`]: the metric and log-scope names that operators know.
-//! * [`clock`] and [`secret`]: time as a value, text that is not printed. With default features off
-//!   these two are all there is.
+//! * [`clock`], [`secret`], [`no_token`]: time as a value, text that is not printed, the error of a
+//!   request without a token. With default features off these are all there is.
 //! * `program` (feature): what the two programs need around the library.
 //!
 //! Nothing here opens a socket, reads a file or needs an async runtime unless the feature
@@ -37,6 +37,7 @@ pub mod contract;
 pub mod http_service;
 #[cfg(feature = "platform")]
 pub mod image;
+pub mod no_token;
 #[cfg(feature = "platform")]
 pub mod options;
 #[cfg(feature = "program")]

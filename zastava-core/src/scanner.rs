@@ -11,7 +11,8 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::clock::Timestamp;
 use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, ProblemDetails};
-use crate::http_service::{BoxError, HttpService, NoToken};
+use crate::http_service::{BoxError, HttpService};
+use crate::no_token::NoToken;
 use crate::options::BackendOptions;
 use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
 

@@ -9,18 +9,22 @@ use zastava_core::clock::Timestamp;
 use zastava_core::scanner::retry_after;
 use zastava_core::secret::Secret;
 
+use crate::conversation::Reply;
 use crate::encoding::is_token68;
 use crate::error::Error;
 
-/// The life of a token whose answer does not tell (`expires_in` is optional, RFC 6749 section 5.1).
-const LIFE_DEFAULT: Duration = Duration::from_secs(120);
-/// Longer lives are cut: nobody needs an OpTok of yesterday.
-const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Longer words of a server are not repeated in errors.
+/// The lifetime of a token whose answer does not state it: `expires_in` is optional (RFC 6749 section
+/// 5.1).
+const LIFETIME_DEFAULT: Duration = Duration::from_secs(120);
+/// Longer lifetimes are cut to this.
+const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Errors repeat no longer words of a server than these.
 const CODE_CHARS_MAX: usize = 64;
 const WORD_CHARS_MAX: usize = 16;
 
-/// The token, if it is of the type that is expected, and how long it lives.
+const NONCE_REQUIRED: &str = "use_dpop_nonce";
+
+/// Reads the token, if it is of the expected type, and its lifetime.
 pub(super) fn read(
     answer: &Response<Bytes>,
     expected: &'static str,
@@ -33,15 +37,15 @@ pub(super) fn read(
         .map_err(|_| Error::Malformed { reason: "no token in its answer" })?;
     let token = Secret::new(raw.access_token);
     if !raw.token_type.eq_ignore_ascii_case(expected) {
-        return Err(Error::TokenType { expected, found: shown_word(&raw.token_type) });
+        return Err(Error::TokenType { expected, found: token_type_word(&raw.token_type) });
     }
     if !is_token68(token.expose()) {
         return Err(Error::Malformed { reason: "its token cannot stand in a header" });
     }
-    Ok((token, raw.expires_in.map_or(Ok(LIFE_DEFAULT), RawLife::duration)?.min(LIFE_MAX)))
+    Ok((token, raw.expires_in.map_or(Ok(LIFETIME_DEFAULT), RawLifetime::duration)?.min(LIFETIME_MAX)))
 }
 
-/// The code is kept, the description is not: a server may repeat what it was sent.
+/// Keeps the error code but not its description, in which a server may repeat what it was sent.
 pub(super) fn refusal(answer: &Response<Bytes>, now: Timestamp) -> Error {
     let raw: RawRefusal = serde_json::from_slice(answer.body()).unwrap_or_default();
     let is_code = |code: &String| {
@@ -58,25 +62,25 @@ struct RawToken {
     #[serde(default)]
     token_type: String,
     #[serde(default)]
-    expires_in: Option<RawLife>,
+    expires_in: Option<RawLifetime>,
 }
 
 /// Some servers write the number as a string, or with a fraction.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum RawLife {
+enum RawLifetime {
     Number(f64),
     Text(String),
 }
 
-impl RawLife {
+impl RawLifetime {
     fn duration(self) -> Result<Duration, Error> {
         let seconds = match self {
             Self::Number(seconds) => Some(seconds),
             Self::Text(text) => text.parse().ok(),
         };
         match seconds {
-            // Rounded down, and so far that a duration can hold it.
+            // Rounded down, and to what a duration can hold.
             Some(seconds) if seconds >= 1.0 => Ok(Duration::from_secs(seconds as u64)),
             Some(0.0..1.0) => Err(Error::Malformed { reason: "its token has no life" }),
             _ => Err(Error::Malformed { reason: "its expires_in is no number of seconds" }),
@@ -90,19 +94,22 @@ struct RawRefusal {
     error: Option<String>,
 }
 
-/// RFC 9449 section 8: 400 at a token endpoint; 401 is seen too.
-pub(super) fn is_nonce_challenge(error: &Error) -> bool {
-    error.oauth_code() == Some("use_dpop_nonce")
+/// What the outcome says about the attempt.
+pub(super) fn reply<T>(outcome: &Result<T, Error>) -> Reply {
+    match outcome.as_ref().map_err(Error::oauth_code) {
+        Ok(_) => Reply::Accepted,
+        // RFC 9449 section 8: status 400. Some servers answer 401.
+        Err(Some(NONCE_REQUIRED)) => Reply::NonceRequired,
+        // A server refuses a proof or an assertion with the wrong time like this.
+        Err(Some("invalid_dpop_proof" | "invalid_client")) => Reply::ProofRefused,
+        Err(_) => Reply::Other,
+    }
 }
 
-/// What a server says to a proof or an assertion of another time.
-pub(super) fn is_time_trouble(error: &Error) -> bool {
-    matches!(error.oauth_code(), Some("invalid_dpop_proof" | "invalid_client"))
-}
-
+/// The label `result` of the metric that counts token requests.
 pub(super) fn result_name(error: &Error) -> &'static str {
     match error {
-        error if is_nonce_challenge(error) => "nonce",
+        error if error.oauth_code() == Some(NONCE_REQUIRED) => "nonce",
         Error::Refused { status: StatusCode::TOO_MANY_REQUESTS, .. } => "limited",
         Error::Refused { status, .. } if status.is_server_error() => "failed",
         Error::Refused { .. } => "refused",
@@ -111,8 +118,8 @@ pub(super) fn result_name(error: &Error) -> &'static str {
     }
 }
 
-/// A word that could be a type. Anything else may be what the server was sent.
-fn shown_word(text: &str) -> String {
+/// A word that could be a token type. Anything else may repeat what the server was sent.
+fn token_type_word(text: &str) -> String {
     let is_word = text.len() <= WORD_CHARS_MAX && text.bytes().all(|byte| byte.is_ascii_alphabetic());
     if is_word { text.to_owned() } else { "…".to_owned() }
 }

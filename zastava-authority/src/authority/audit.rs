@@ -1,22 +1,40 @@
-//! What the audit may say about a token.
+//! What the audit log says about a token: everything but the token.
 
 use std::fmt::Write as _;
 
 use serde::Deserialize;
+use zastava_core::telemetry::scope;
 
+use super::token_state::RequestReason;
 use crate::encoding::{base64url_decode, sha256};
+use crate::token::OpTok;
 
-/// So many bytes of a hash tell tokens apart, and nothing about them.
+/// This many bytes of a hash distinguish tokens and disclose nothing about them.
 const HASH_BYTES: usize = 8;
+
+pub(super) fn log_issued(token: &OpTok, reason: RequestReason) {
+    tracing::info!(
+        scope = scope::TOKEN_ISSUE,
+        token_type = if token.is_dpop() { "DPoP" } else { "Bearer" },
+        audience = token.audience(),
+        expires_at = %token.expires_at(),
+        generation = token.generation(),
+        jkt = token.thumbprint(),
+        x5t = token.certificate_thumbprint(),
+        jti_sha256 = token_id(token.expose()),
+        cause = reason.name(),
+        "Issued runtime OpTok"
+    );
+}
 
 #[derive(Deserialize)]
 struct RawClaims {
     jti: String,
 }
 
-/// The start of the SHA-256 of a JWT's `jti`, in hexadecimal: a resource server that logs `jti` can
-/// be searched for it, and the log is of no use for anything else. `None` for an opaque token.
-pub(super) fn token_id(token: &str) -> Option<String> {
+/// The start of the SHA-256 of a JWT's `jti`, in hexadecimal. It finds the token in the log of a
+/// resource server that logs `jti`, and is of no use for anything else. `None` for an opaque token.
+fn token_id(token: &str) -> Option<String> {
     let claims = base64url_decode(token.split('.').nth(1)?)?;
     let RawClaims { jti } = serde_json::from_slice(&claims).ok()?;
     let mut id = String::new();

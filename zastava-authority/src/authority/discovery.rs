@@ -1,16 +1,19 @@
-//! Where Authority issues tokens: its metadata, or the configured path.
+//! Where Authority issues tokens, by its metadata or by the configured path.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, Uri, header};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::target_uri;
 
-/// How much of a foreign issuer an error repeats.
+/// An error repeats this much of a foreign issuer.
 const FOUND_CHARS_MAX: usize = 100;
 
-/// The metadata documents of an issuer, in the order in which they are asked for: OpenID Connect
-/// Discovery section 4, then RFC 8414 section 3.
+/// The URLs of an issuer's metadata, in the order in which they are tried: OpenID Connect Discovery
+/// section 4, then RFC 8414 section 3.
 pub(super) fn documents(issuer: &Uri) -> [String; 2] {
     let base = base(issuer);
     let origin = base.strip_suffix(issuer.path().trim_end_matches('/')).unwrap_or(&base);
@@ -21,20 +24,29 @@ pub(super) fn documents(issuer: &Uri) -> [String; 2] {
     ]
 }
 
-/// What is to be known about an issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+/// What a token request needs to know about its issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Metadata {
     pub(super) token_endpoint: Uri,
-    /// Its name for itself, to the letter.
+    /// The token endpoint's.
+    pub(super) origin: Arc<str>,
+    /// The issuer as it spells itself.
     pub(super) issuer: String,
 }
 
-/// An issuer that publishes no metadata.
-pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Found, Error> {
+impl Metadata {
+    fn new(token_endpoint: Uri, issuer: String) -> Self {
+        let origin = target_uri::origin(&token_endpoint).unwrap_or_default().into();
+        Self { token_endpoint, origin, issuer }
+    }
+}
+
+/// The metadata of an issuer that publishes none.
+pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Metadata, Error> {
     let url = format!("{}{token_path}", base(issuer));
     let token_endpoint =
         url.parse().map_err(|_| Error::Malformed { reason: "the token path makes no URL" })?;
-    Ok(Found { token_endpoint, issuer: base(issuer) })
+    Ok(Metadata::new(token_endpoint, base(issuer)))
 }
 
 /// The issuer as text without a slash at its end.
@@ -42,15 +54,15 @@ fn base(issuer: &Uri) -> String {
     issuer.to_string().trim_end_matches('/').to_owned()
 }
 
-/// Whether this answer says that there is no such document. Others are failures: an outage must
-/// not send requests somewhere else.
+/// Whether this answer says that there is no such document. All other errors are failures: an outage
+/// must not send requests to another place.
 pub(super) fn is_absent(status: StatusCode) -> bool {
     status.is_client_error()
         && status != StatusCode::TOO_MANY_REQUESTS
         && status != StatusCode::REQUEST_TIMEOUT
 }
 
-/// A page for people, which some servers have for every path that they do not know.
+/// Whether this is an HTML page, which some servers return for every path that they do not know.
 pub(super) fn is_page(answer: &Response<Bytes>) -> bool {
     let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     media_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with("text/html"))
@@ -72,9 +84,9 @@ struct RawAliases {
     token_endpoint: Option<String>,
 }
 
-/// The token endpoint that the document names: with a client certificate the alias for mutual TLS,
-/// if there is one (RFC 8705 section 5).
-pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) -> Result<Found, Error> {
+/// Reads the token endpoint from a document. With a client certificate it is the alias for mutual
+/// TLS, if there is one (RFC 8705 section 5).
+pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) -> Result<Metadata, Error> {
     let metadata: RawMetadata =
         serde_json::from_slice(document).map_err(|_| Error::Malformed { reason: "no authority metadata" })?;
     check_issuer(&metadata.issuer, issuer)?;
@@ -92,11 +104,11 @@ pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) 
     if token_endpoint.host().is_none() || token_endpoint.scheme().is_none() {
         return Err(Error::Malformed { reason: "its token endpoint is no absolute URL" });
     }
-    Ok(Found { token_endpoint, issuer: metadata.issuer })
+    Ok(Metadata::new(token_endpoint, metadata.issuer))
 }
 
-/// Character for character, else the document is thrown away (RFC 8414 section 3.3). An issuer
-/// without a path is the same with and without its slash: parsing the setting adds one.
+/// The issuer must be the same character for character (RFC 8414 section 3.3). An issuer without a
+/// path may or may not end with a slash: parsing the setting adds one.
 fn check_issuer(found: &str, issuer: &Uri) -> Result<(), Error> {
     let expected = issuer.to_string();
     let same = found == expected || (issuer.path() == "/" && format!("{found}/") == expected);

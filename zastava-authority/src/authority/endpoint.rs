@@ -1,4 +1,5 @@
-//! One token from Authority: discovery, client authentication, proof, nonce. No cache, no waiting.
+//! Requests one token from Authority: discovery, client authentication, proof, nonce. Has no cache,
+//! and does not wait between attempts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,24 +13,20 @@ use zastava_core::options::AuthorityOptions;
 use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_REQUESTS, Telemetry};
 
-use super::answer::{self, is_nonce_challenge, is_time_trouble, result_name};
+use super::answer::{self, result_name};
 use super::client::Authentication;
-use super::discovery::{self, Found};
+use super::discovery::{self, Metadata};
 use super::form::Form;
 use super::keys::{Bound, Keys};
+use crate::clock_reading::ClockReading;
+use crate::conversation::{Attempt, Conversation, Learned, Step};
 use crate::dpop::Claims;
 use crate::encoding::header_value;
 use crate::error::Error;
-use crate::moment::Moment;
-use crate::nonce::NewestNonce;
-use crate::skew::{self, Skew};
 use crate::target_uri;
 use crate::transport::Certificate;
 
-/// A challenge is answered this often, and only with a nonce that was not sent yet, or once by
-/// another clock than before.
-const RETRIES_MAX: usize = 2;
-/// A document that named the token endpoint is believed this long.
+/// Metadata is read again after this time.
 const DISCOVERY_LIFETIME: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -38,19 +35,19 @@ pub(super) struct Endpoint {
     clock: Arc<dyn Clock>,
     options: AuthorityOptions,
     authentication: Authentication,
-    found: Mutex<Option<(Found, Moment)>>,
-    nonce: NewestNonce,
-    skew: Skew,
+    metadata: Mutex<Option<(Metadata, ClockReading)>>,
+    learned: Arc<Learned>,
     requests: Counter,
 }
 
-/// What Authority gave.
+/// A token that Authority issued.
 #[derive(Debug)]
 pub(super) struct Issued {
     pub(super) token: Secret,
-    /// The key that it is bound to (if DPoP is required), the certificate that it was had with.
+    /// The key that it is bound to (if DPoP is required), and the certificate that it was requested
+    /// with.
     pub(super) bound: Bound,
-    pub(super) requested_at: Moment,
+    pub(super) requested_at: ClockReading,
     pub(super) expires_at: Timestamp,
 }
 
@@ -66,86 +63,75 @@ impl Endpoint {
             clock,
             options: options.clone(),
             authentication: Authentication::new(options),
-            found: Mutex::default(),
-            nonce: NewestNonce::default(),
-            skew: Skew::default(),
+            metadata: Mutex::default(),
+            learned: Arc::default(),
             requests: telemetry.counter(TOKEN_REQUESTS),
         }
     }
 
-    /// Requests one token, bound to what `keys` holds at the start.
+    /// Requests one token, bound to the keys that are current at the start.
     pub(super) async fn issue(&self, audience: &str, keys: &Keys) -> Result<Issued, Error> {
         let bound = keys.current();
-        let found = match self.find(&bound).await {
-            Ok(found) => found,
+        let metadata = match self.metadata(&bound).await {
+            Ok(metadata) => metadata,
             Err(error) => {
                 self.requests.add(&[audience, result_name(&error)], 1);
                 return Err(error);
             }
         };
-        let outcome = self.issue_at(&found, audience, bound).await;
+        let outcome = self.issue_at(&metadata, audience, bound).await;
         if outcome.is_err() {
-            // It may have moved: the next request looks it up again.
-            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            // The endpoint may have moved: the next request reads the metadata again.
+            *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         outcome
     }
 
-    async fn issue_at(&self, found: &Found, audience: &str, bound: Bound) -> Result<Issued, Error> {
-        let origin = target_uri::origin(&found.token_endpoint).unwrap_or_default();
-        let (mut retries, mut other_clock) = (0, None);
+    async fn issue_at(&self, metadata: &Metadata, audience: &str, bound: Bound) -> Result<Issued, Error> {
+        let mut conversation = Conversation::new(&self.learned);
         loop {
-            let nonce = self.nonce.next(&origin);
-            let requested_at = Moment::now(&*self.clock);
-            let skew = other_clock.unwrap_or_else(|| self.skew.seconds());
-            let now = skew::corrected(requested_at.wall, skew);
-            let request = self.token_request(found, audience, &bound, nonce.nonce.as_deref(), now)?;
-            let answer = self.send(&origin, &bound, request).await;
-            let new_nonce =
-                answer.as_ref().is_ok_and(|answer| self.nonce.learn(&origin, answer.headers(), &nonce));
-            let outcome = answer.and_then(|answer| self.read(&answer, requested_at));
-            self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
-            let error = match outcome {
-                Ok((token, expires_at)) => {
-                    other_clock.inspect(|seconds| self.skew.adopt(*seconds));
-                    return Ok(Issued { token, bound, requested_at, expires_at });
+            let requested_at = ClockReading::now(&*self.clock);
+            let attempt = conversation.attempt(&metadata.origin, requested_at.wall);
+            let request = self.token_request(metadata, audience, &bound, &attempt)?;
+            let (outcome, step) = match self.send(&metadata.origin, &bound, request).await {
+                Ok(answer) => {
+                    let outcome = self.read(&answer, requested_at);
+                    let reply = answer::reply(&outcome);
+                    let step = conversation.observe(&attempt, reply, answer.headers(), self.clock.now());
+                    (outcome, step)
                 }
-                Err(error) => error,
+                Err(error) => (Err(error), Step::Done),
             };
-            let mut is_worth_it = is_nonce_challenge(&error) && new_nonce;
-            if is_time_trouble(&error) && other_clock.is_none() {
-                other_clock = self.skew.alternative(skew);
-                is_worth_it = other_clock.is_some();
+            self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
+            match outcome {
+                Ok((token, expires_at)) => return Ok(Issued { token, bound, requested_at, expires_at }),
+                Err(error) if step == Step::Done => return Err(error),
+                Err(_) => {}
             }
-            if !is_worth_it || retries == RETRIES_MAX {
-                return Err(error);
-            }
-            retries += 1;
         }
     }
 
-    /// Everything in it is made anew for each attempt: a proof is good once, and so is an
-    /// assertion.
+    /// Every attempt has a new proof and a new assertion: the server takes each of them once.
     fn token_request(
         &self,
-        found: &Found,
+        metadata: &Metadata,
         audience: &str,
         bound: &Bound,
-        nonce: Option<&str>,
-        now: Timestamp,
+        attempt: &Attempt,
     ) -> Result<Request<Bytes>, Error> {
+        let now = attempt.issued_at();
         let (mut form, mut request) = (Form::new(), Request::new(()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = found.token_endpoint.clone();
+        *request.uri_mut() = metadata.token_endpoint.clone();
         form.push("grant_type", "client_credentials");
         let headers = request.headers_mut();
-        self.authentication.apply(&self.options.client_id, &found.issuer, now, &mut form, headers)?;
+        self.authentication.apply(&self.options.client_id, &metadata.issuer, now, &mut form, headers)?;
         form.push("audience", audience);
         if !self.options.scopes.is_empty() {
             form.push("scope", &self.options.scopes.join(" "));
         }
         if target_uri::normalise(audience).is_some() {
-            // RFC 8707 section 2 takes absolute URIs only.
+            // RFC 8707 section 2 allows absolute URIs only.
             form.push("resource", audience);
         }
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -154,10 +140,10 @@ impl Endpoint {
         if self.options.require_dpop {
             let proof = bound.dpop.sign_claims(&Claims {
                 method: &Method::POST,
-                uri: &found.token_endpoint,
+                uri: &metadata.token_endpoint,
                 issued_at: now.unix_seconds(),
                 access_token_hash: None,
-                nonce,
+                nonce: attempt.nonce.as_deref(),
             })?;
             headers.insert("dpop", header_value(Bytes::from(proof))?);
         }
@@ -176,34 +162,28 @@ impl Endpoint {
         }
         let mut http = self.http.clone();
         let exchange = async { http.ready().await?.call(request).await };
-        let sent_at = self.clock.now();
         match tokio::time::timeout(self.options.request_timeout, exchange).await {
-            Ok(answer) => {
-                let answer = answer.map_err(|error| Error::from_service(origin.to_owned(), error))?;
-                self.skew.learn(answer.headers(), sent_at, self.clock.now());
-                Ok(answer)
-            }
+            Ok(answer) => answer.map_err(|error| Error::from_service(origin.to_owned(), error)),
             Err(_) => Err(Error::Timeout { after: self.options.request_timeout }),
         }
     }
 
-    async fn find(&self, bound: &Bound) -> Result<Found, Error> {
-        let now = Moment::now(&*self.clock);
-        if let Some((found, at)) = &*self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn metadata(&self, bound: &Bound) -> Result<Metadata, Error> {
+        let now = ClockReading::now(&*self.clock);
+        if let Some((metadata, at)) = &*self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
             && now.since(*at) < DISCOVERY_LIFETIME
         {
-            return Ok(found.clone());
+            return Ok(metadata.clone());
         }
-        let found = self.discover(bound).await?;
-        if found.token_endpoint.scheme_str() != Some("https") && !self.options.allow_insecure_http {
-            let origin = target_uri::origin(&found.token_endpoint).unwrap_or_default();
-            return Err(Error::Insecure { origin });
+        let metadata = self.discover(bound).await?;
+        if metadata.token_endpoint.scheme_str() != Some("https") && !self.options.allow_insecure_http {
+            return Err(Error::Insecure { origin: metadata.origin.to_string() });
         }
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some((found.clone(), now));
-        Ok(found)
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = Some((metadata.clone(), now));
+        Ok(metadata)
     }
 
-    async fn discover(&self, bound: &Bound) -> Result<Found, Error> {
+    async fn discover(&self, bound: &Bound) -> Result<Metadata, Error> {
         let issuer = &self.options.issuer;
         let origin = target_uri::origin(issuer).unwrap_or_default();
         for document in discovery::documents(issuer) {
@@ -211,7 +191,9 @@ impl Endpoint {
             *request.uri_mut() =
                 document.parse().map_err(|_| Error::Malformed { reason: "the issuer makes no URL" })?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+            let sent_at = self.clock.now();
             let answer = self.send(&origin, bound, request).await?;
+            self.learned.learn_clock(answer.headers(), sent_at, self.clock.now());
             if answer.status().is_success() && !discovery::is_page(&answer) {
                 let certificate = self.options.client_certificate_path.is_some();
                 return discovery::read(answer.body(), issuer, certificate, self.options.require_dpop);
@@ -223,12 +205,16 @@ impl Endpoint {
         discovery::fallback(issuer, &self.options.token_path)
     }
 
-    /// The token, and when it ends.
-    fn read(&self, answer: &Response<Bytes>, requested_at: Moment) -> Result<(Secret, Timestamp), Error> {
+    /// Reads the token and its end from an answer.
+    fn read(
+        &self,
+        answer: &Response<Bytes>,
+        requested_at: ClockReading,
+    ) -> Result<(Secret, Timestamp), Error> {
         let expected = if self.options.require_dpop { "DPoP" } else { "Bearer" };
-        let (token, life) = answer::read(answer, expected, self.clock.now())?;
+        let (token, lifetime) = answer::read(answer, expected, self.clock.now())?;
         // Counted from the start of the request: Authority's clock started somewhere within it.
-        Ok((token, requested_at.wall.saturating_add(life)))
+        Ok((token, requested_at.wall.saturating_add(lifetime)))
     }
 }
 
@@ -242,8 +228,8 @@ mod tests {
     use crate::dpop::DpopKey;
     use crate::transport::identity::Identity;
 
-    /// A certificate may be renewed between two requests: both go out under the one that the token
-    /// will be said to be bound to.
+    /// A certificate may be renewed between two requests. Both are sent with the certificate that the
+    /// token will be bound to.
     #[tokio::test]
     async fn every_request_names_the_certificate_that_it_is_made_for() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The static token: serves until Authority first answers, where that is allowed.
+//! The static token. It serves until Authority first issues a token, if the configuration allows it.
 
 use std::fs;
 use std::path::Path;
@@ -10,63 +10,63 @@ use zastava_core::options::{StaticTokenOptions, StaticTokenSource};
 use zastava_core::secret::Secret;
 use zastava_core::telemetry::{Counter, TOKEN_FALLBACK, Telemetry, scope};
 
+use crate::clock_reading::ClockReading;
 use crate::error::Error;
-use crate::moment::Moment;
 use crate::small_file;
 use crate::token::OpTok;
 use crate::transport::watch::{Stamp, stamp};
 
-/// The file is looked at this often at most.
+/// The file is checked at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Each use is counted, but logged this often at most.
+/// Each use is counted, but logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Fallback {
     options: StaticTokenOptions,
-    /// The one audience that it is for.
+    /// The only audience that it is for.
     audience: String,
-    started: Moment,
+    started: ClockReading,
     uses: Counter,
-    state: Mutex<State>,
+    loaded: Mutex<Loaded>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    looked_at: Option<Moment>,
-    /// Of the file that the token was read from.
+struct Loaded {
+    looked_at: Option<ClockReading>,
+    /// Identifies the version of the file that the token was read from.
     stamp: Stamp,
-    /// The token, and since when it is there.
-    token: Option<(Arc<OpTok>, Moment)>,
-    logged_at: Option<Moment>,
+    /// The token, and the time from which its age counts.
+    token: Option<(Arc<OpTok>, ClockReading)>,
+    logged_at: Option<ClockReading>,
 }
 
 impl Fallback {
     pub(super) fn new(
         options: StaticTokenOptions,
         audience: &str,
-        started: Moment,
+        started: ClockReading,
         telemetry: &Telemetry,
     ) -> Self {
         let uses = telemetry.counter(TOKEN_FALLBACK);
-        Self { options, audience: audience.to_owned(), started, uses, state: Mutex::default() }
+        Self { options, audience: audience.to_owned(), started, uses, loaded: Mutex::default() }
     }
 
-    /// The static token, if it is for this audience and not too old; `error` says why it is needed.
-    pub(super) fn token(&self, audience: &str, error: &Error, now: Moment) -> Option<Arc<OpTok>> {
+    /// The static token, if it is for this audience and not too old. `error` says why it is needed.
+    pub(super) fn token(&self, audience: &str, error: &Error, now: ClockReading) -> Option<Arc<OpTok>> {
         if audience != self.audience {
             return None;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look(&mut state, now);
-        let young = state.token.as_ref().filter(|(_, since)| now.since(*since) < self.options.age_max);
-        let token = young.map(|(token, _)| Arc::clone(token));
-        let log = state.logged_at.is_none_or(|at| now.since(at) >= LOG_INTERVAL);
-        if log {
-            state.logged_at = Some(now);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&mut loaded, now);
+        let usable = loaded.token.as_ref().filter(|(_, since)| now.since(*since) < self.options.age_max);
+        let token = usable.map(|(token, _)| Arc::clone(token));
+        let is_due = loaded.logged_at.is_none_or(|at| now.since(at) >= LOG_INTERVAL);
+        if is_due {
+            loaded.logged_at = Some(now);
         }
-        drop(state);
-        if log {
+        drop(loaded);
+        if is_due {
             self.audit(token.as_deref(), error);
         }
         if token.is_some() {
@@ -75,35 +75,35 @@ impl Fallback {
         token
     }
 
-    /// Reads the token if that was not done yet, or if its file changed.
-    fn look(&self, state: &mut State, now: Moment) {
-        if state.looked_at.is_some_and(|at| now.since(at) < LOOK_INTERVAL) {
+    /// Reads the token for the first time, or again when its file changed.
+    fn look(&self, loaded: &mut Loaded, now: ClockReading) {
+        if loaded.looked_at.is_some_and(|at| now.since(at) < LOOK_INTERVAL) {
             return;
         }
-        state.looked_at = Some(now);
+        loaded.looked_at = Some(now);
         match &self.options.source {
-            StaticTokenSource::Value(value) if state.token.is_none() => {
-                state.token = self.make(value.clone(), self.started);
+            StaticTokenSource::Value(value) if loaded.token.is_none() => {
+                loaded.token = self.make(value.clone(), self.started);
             }
             StaticTokenSource::Value(_) => {}
             StaticTokenSource::Path(path) => {
                 let found = stamp(path);
-                if found != state.stamp || state.token.is_none() {
-                    (state.stamp, state.token) = (found, self.read(path, now));
+                if found != loaded.stamp || loaded.token.is_none() {
+                    (loaded.stamp, loaded.token) = (found, self.read(path, now));
                 }
             }
         }
     }
 
-    /// As old as its file says, and no younger than when it was first seen: a time in the future
-    /// would keep it young.
-    fn read(&self, path: &Path, now: Moment) -> Option<(Arc<OpTok>, Moment)> {
+    /// The token is as old as its file. A file from the future counts from now, so that it does not
+    /// stay young for ever.
+    fn read(&self, path: &Path, now: ClockReading) -> Option<(Arc<OpTok>, ClockReading)> {
         let modified: Timestamp = fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?.into();
         let text = small_file::read(path).ok()?;
         self.make(Secret::new(text.trim().to_owned()), now.at_wall(modified.min(now.wall)))
     }
 
-    fn make(&self, text: Secret, since: Moment) -> Option<(Arc<OpTok>, Moment)> {
+    fn make(&self, text: Secret, since: ClockReading) -> Option<(Arc<OpTok>, ClockReading)> {
         let expires_at = since.wall.saturating_add(self.options.age_max);
         let mut token = OpTok::new(text, &self.audience, expires_at, 0, None).ok()?;
         token.is_static = true;

@@ -1,4 +1,4 @@
-//! What tokens are bound to: a key and a certificate, which follow their files.
+//! The key and the certificate that tokens are bound to. Both follow their files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +10,21 @@ use crate::transport::watch::FileWatch;
 #[derive(Debug)]
 pub(crate) struct Keys {
     path: Option<PathBuf>,
-    state: Mutex<State>,
+    current: Mutex<Current>,
     identity: Option<Arc<Identity>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Current {
     dpop: Arc<DpopKey>,
-    /// Of the key's file. Its first look finds a change, so that one since the program read it is seen.
+    /// Watches the key's file. The first look finds a change, so that a change is seen that came after
+    /// the program read the file.
     watch: FileWatch,
-    /// The certificate at the last look.
+    /// The certificate's thumbprint at the last look.
     certificate: Option<Arc<str>>,
 }
 
-/// A token request's own.
+/// The key and the certificate of one token request.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     pub(super) dpop: Arc<DpopKey>,
@@ -34,45 +35,45 @@ impl Keys {
     pub(super) fn new(dpop: Arc<DpopKey>, path: Option<PathBuf>, identity: Option<Arc<Identity>>) -> Self {
         let certificate = identity.as_ref().map(|identity| Arc::clone(&identity.current().thumbprint));
         let watch = FileWatch::new(path.clone());
-        Self { path, state: Mutex::new(State { dpop, watch, certificate }), identity }
+        Self { path, current: Mutex::new(Current { dpop, watch, certificate }), identity }
     }
 
     pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
     }
 
-    /// What a request that starts now is bound to.
+    /// What a request that starts now binds its token to.
     pub(super) fn current(&self) -> Bound {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Bound { dpop: Arc::clone(&state.dpop), certificate: state.certificate.clone() }
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        Bound { dpop: Arc::clone(&current.dpop), certificate: current.certificate.clone() }
     }
 
-    /// Looks at the files; true when there is a new key or certificate. A file that cannot be used
-    /// leaves all as it was.
+    /// Checks the files, and returns whether there is a new key or certificate. A file that cannot be
+    /// used changes nothing.
     pub(super) fn reload(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = self.reload_key(&mut state);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.reload_key(&mut current);
         let certificate = self.identity.as_ref().map(|identity| {
             identity.reload();
             Arc::clone(&identity.current().thumbprint)
         });
-        let changed = certificate != state.certificate;
-        state.certificate = certificate;
+        let changed = certificate != current.certificate;
+        current.certificate = certificate;
         key || changed
     }
 
-    fn reload_key(&self, state: &mut State) -> bool {
+    fn reload_key(&self, current: &mut Current) -> bool {
         let Some(path) = &self.path else { return false };
-        if !state.watch.look() {
+        if !current.watch.look() {
             return false;
         }
-        let found = state.dpop.successor(path);
-        state.watch.outcome(found.is_ok());
+        let found = current.dpop.successor(path);
+        current.watch.outcome(found.is_ok());
         match found {
-            Ok(key) if key.thumbprint() == state.dpop.thumbprint() => false,
+            Ok(key) if key.thumbprint() == current.dpop.thumbprint() => false,
             Ok(key) => {
                 tracing::info!(path = %path.display(), jkt = key.thumbprint(), "DPoP key was reloaded");
-                state.dpop = Arc::new(key);
+                current.dpop = Arc::new(key);
                 true
             }
             Err(error) => {

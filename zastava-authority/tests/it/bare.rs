@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use zastava_authority::{
-    AuthorizeLayer, Authorizer, DpopKey, Error, Exchange, OpTok, TokenFuture, TokenSource, Tokens, Verdict,
+    Attempts, AuthorizeLayer, Authorizer, DpopKey, Error, NextStep, OpTok, TokenFuture, TokenSource, Tokens,
 };
 use zastava_core::clock::Timestamp;
 use zastava_core::secret::Secret;
@@ -58,9 +58,9 @@ fn parts() -> request::Parts {
     Request::get("https://api.test/x").body(()).unwrap().into_parts().0
 }
 
-fn attach(exchange: &mut Exchange) -> request::Parts {
+fn attach(attempts: &mut Attempts) -> request::Parts {
     let mut parts = parts();
-    done(exchange.attach(&mut parts)).unwrap();
+    done(attempts.attach(&mut parts)).unwrap();
     parts
 }
 
@@ -73,18 +73,28 @@ fn challenge(error: &str, nonce: Option<&str>) -> HeaderMap {
     headers
 }
 
+/// A request that has one attempt left.
+fn challenged_twice(api: &Authorizer) -> Attempts {
+    let mut attempts = api.begin();
+    for nonce in ["1", "2"] {
+        attach(&mut attempts);
+        attempts.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some(nonce)));
+    }
+    attempts
+}
+
 #[test]
-fn attach_and_observe_make_an_exchange() {
-    let mut exchange = api().begin();
-    assert_eq!(attach(&mut exchange).headers["authorization"], "DPoP token-1");
-    let verdict = exchange.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some("n")));
-    assert_eq!(verdict, Verdict::SendAgain);
-    let (first, second) = (attach(&mut exchange), attach(&mut exchange));
+fn attach_and_observe_make_the_attempts_of_a_request() {
+    let mut attempts = api().begin();
+    assert_eq!(attach(&mut attempts).headers["authorization"], "DPoP token-1");
+    let step = attempts.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some("n")));
+    assert_eq!(step, NextStep::SendAgain);
+    let (first, second) = (attach(&mut attempts), attach(&mut attempts));
     assert_ne!(first.headers["dpop"], second.headers["dpop"], "every attempt has its own");
-    let verdict = exchange.observe(StatusCode::UNAUTHORIZED, &challenge("invalid_token", None));
-    assert_eq!(verdict, Verdict::SendAgain);
-    assert_eq!(attach(&mut exchange).headers["authorization"], "DPoP token-2");
-    assert_eq!(exchange.observe(StatusCode::OK, &HeaderMap::new()), Verdict::Done);
+    let step = attempts.observe(StatusCode::UNAUTHORIZED, &challenge("invalid_token", None));
+    assert_eq!(step, NextStep::SendAgain);
+    assert_eq!(attach(&mut attempts).headers["authorization"], "DPoP token-2");
+    assert_eq!(attempts.observe(StatusCode::OK, &HeaderMap::new()), NextStep::Done);
 }
 
 #[test]
@@ -127,16 +137,12 @@ fn the_last_attempt_goes_alone() {
     attach(&mut other);
     other.observe(StatusCode::OK, &HeaderMap::new());
 
-    let mut exchange = api.begin();
-    for nonce in ["1", "2"] {
-        attach(&mut exchange);
-        exchange.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some(nonce)));
-    }
+    let mut attempts = challenged_twice(&api);
     attach(&mut other);
     {
         // It waits for the other, and whoever comes later waits for it.
         let mut parts = parts();
-        let mut last = pin!(exchange.attach(&mut parts));
+        let mut last = pin!(attempts.attach(&mut parts));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(last.as_mut().poll(&mut cx).is_pending());
         assert!(poll(api.begin().attach(&mut self::parts())).is_pending());
@@ -144,8 +150,8 @@ fn the_last_attempt_goes_alone() {
         assert!(last.as_mut().poll(&mut cx).is_ready());
         assert!(poll(api.begin().attach(&mut self::parts())).is_pending());
     }
-    let verdict = exchange.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some("3")));
-    assert_eq!(verdict, Verdict::Done, "two retries are all");
+    let step = attempts.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some("3")));
+    assert_eq!(step, NextStep::Done, "two retries are all");
     attach(&mut api.begin());
 }
 
@@ -155,13 +161,9 @@ fn who_stops_waiting_leaves_the_way_free() {
     let mut other = api.begin();
     attach(&mut other);
     other.observe(StatusCode::OK, &HeaderMap::new());
-    let mut exchange = api.begin();
-    for nonce in ["1", "2"] {
-        attach(&mut exchange);
-        exchange.observe(StatusCode::UNAUTHORIZED, &challenge("use_dpop_nonce", Some(nonce)));
-    }
+    let mut attempts = challenged_twice(&api);
     attach(&mut other);
-    assert!(poll(exchange.attach(&mut parts())).is_pending());
+    assert!(poll(attempts.attach(&mut parts())).is_pending());
     attach(&mut api.begin());
 }
 

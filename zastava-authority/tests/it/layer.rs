@@ -14,6 +14,7 @@ use zastava_authority::verify::{ReceivedProof, Verifier, VerifierOptions};
 use zastava_authority::{AuthorizeLayer, DpopKey, Error, Tokens};
 use zastava_core::clock::Timestamp;
 use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::no_token::NoToken;
 use zastava_core::telemetry::Telemetry;
 
 use crate::support::{
@@ -228,8 +229,8 @@ async fn no_token_leaves_for_another_origin() {
 async fn without_a_token_nothing_is_sent() {
     let bench = Bench::new(Server::new(|_| status(200)));
     bench.authority.handle(|_| status(503));
-    let error = bench.call(URL).await.unwrap_err().downcast::<Error>().unwrap();
-    assert!(error.retry_after().is_some());
+    let NoToken(cause) = *bench.call(URL).await.unwrap_err().downcast::<NoToken>().unwrap();
+    assert!(cause.downcast_ref::<Error>().unwrap().retry_after().is_some());
     assert_eq!(bench.api.count(), 0);
 }
 

@@ -1,4 +1,4 @@
-//! What all handles and tasks of one authority share.
+//! What all handles and tasks of one [`Authority`](super::Authority) share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,18 @@ use zastava_core::telemetry::{Gauge, scope};
 use super::endpoint::Endpoint;
 use super::fallback::Fallback;
 use super::keys::{Bound, Keys};
-use super::slot::Slot;
+use super::token_state::TokenState;
 use crate::cache_dir::{self, TokenCache};
+use crate::clock_reading::ClockReading;
 use crate::encoding::random;
 use crate::error::Error;
-use crate::moment::Moment;
 use crate::token::OpTok;
 
+/// Manages the tokens of all audiences.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(super) slots: Mutex<HashMap<String, Arc<watch::Sender<Slot>>>>,
+pub(crate) struct TokenManager {
+    /// By audience.
+    pub(super) states: Mutex<HashMap<String, Arc<watch::Sender<TokenState>>>>,
     pub(super) endpoint: Endpoint,
     pub(super) fallback: Option<Fallback>,
     pub(super) cache: Option<TokenCache>,
@@ -36,17 +38,17 @@ pub(crate) struct Shared {
     pub(super) expiry: Gauge,
 }
 
-impl Shared {
-    pub(super) fn now(&self) -> Moment {
-        Moment::now(&*self.clock)
+impl TokenManager {
+    pub(super) fn now(&self) -> ClockReading {
+        ClockReading::now(&*self.clock)
     }
 
-    /// Drops what was requested until then.
+    /// Drops every copy of a token that was requested until `until`, and says how many there were.
     pub(crate) fn invalidate(&self, audience: &str, until: Timestamp) -> usize {
-        let (slot, now) = (self.slots().get(audience).cloned(), self.clock.now());
+        let (state, now) = (self.states().get(audience).cloned(), self.clock.now());
         let mut in_memory = false;
-        if let Some(slot) = slot {
-            slot.send_modify(|slot| in_memory = slot.invalidate(until, now));
+        if let Some(state) = state {
+            state.send_modify(|state| in_memory = state.invalidate(until, now));
         }
         let on_disk = self.cache.as_ref().is_some_and(|cache| cache.remove_until(audience, until, now));
         tracing::info!(
@@ -62,20 +64,20 @@ impl Shared {
     pub(super) fn reload(&self) -> bool {
         let changed = self.keys.reload();
         if changed {
-            self.slots().values().for_each(|slot| slot.send_modify(Slot::renew));
+            self.states().values().for_each(|state| state.send_modify(TokenState::key_changed));
         }
         changed
     }
 
-    /// The static token instead of `error`, where that is allowed and Authority never answered.
+    /// The static token instead of `error`, if that is allowed and Authority never issued a token.
     pub(super) fn fall_back(
         &self,
         audience: &str,
-        slot: &watch::Sender<Slot>,
+        state: &watch::Sender<TokenState>,
         error: Error,
     ) -> Result<Arc<OpTok>, Error> {
         match &self.fallback {
-            Some(fallback) if !slot.borrow().succeeded => {
+            Some(fallback) if !state.borrow().has_succeeded => {
                 fallback.token(audience, &error, self.now()).ok_or(error)
             }
             _ => Err(error),
@@ -96,15 +98,15 @@ impl Shared {
         Ok(token)
     }
 
-    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<String, Arc<watch::Sender<Slot>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn states(&self) -> MutexGuard<'_, HashMap<String, Arc<watch::Sender<TokenState>>>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Without the directory everything works but restarts cost a request.
+/// Without the directory everything works, but each restart costs a request.
 pub(super) fn open_cache(options: &AuthorityOptions, has_identity: bool) -> Option<TokenCache> {
-    let lasting = if options.require_dpop { options.dpop_key_path.is_some() } else { has_identity };
-    if !lasting {
+    let is_lasting = if options.require_dpop { options.dpop_key_path.is_some() } else { has_identity };
+    if !is_lasting {
         return None;
     }
     match cache_dir::prepare(&options.cache_dir) {
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_fleet_draws_from_the_whole_range() {
-        // By chance it fails once in 10^14 runs: a third of the range is missed by none of eighty.
+        // Fails by chance once in 10^14 runs, when none of eighty numbers lies in some third of the range.
         let drawn: Vec<_> = (0..80).map(|_| random_fraction()).collect();
         assert!(drawn.iter().all(|number| (0.0..=1.0).contains(number)));
         for third in [0.0..0.34, 0.33..0.67, 0.66..1.01] {
