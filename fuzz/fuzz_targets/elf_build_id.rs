@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zastava_elf::{ErrorKind, Extent, Limits, Order, Scanner, build_id_in};
+use zastava_elf::{ElfReader, ErrorKind, Extent, Limits, Order, build_id_in};
 
 fuzz_target!(|data: &[u8]| {
     let is_in_file = |bytes: &[u8]| data.windows(bytes.len()).any(|window| window == bytes);
@@ -13,14 +13,16 @@ fuzz_target!(|data: &[u8]| {
     }
 
     // What does not change is confirmed, within the reads that are left.
-    match Scanner::new().confirming().scan(data) {
+    match ElfReader::new().confirming().identity(data) {
         Ok(identity) => assert_eq!(alone, Ok(identity.build_id)),
         Err(error) => assert!(alone.is_err() || error.kind() == ErrorKind::Limit),
     }
 
     for order in [Order::SegmentsThenSections, Order::SectionsThenSegments] {
         for extent in [Extent::BuildId, Extent::Table, Extent::Everything] {
-            let Ok(identity) = Scanner::new().in_order(order).through(extent).scan(data) else { continue };
+            let Ok(identity) = ElfReader::new().in_order(order).through(extent).identity(data) else {
+                continue;
+            };
             if order == Order::SegmentsThenSections {
                 assert_eq!(alone.ok(), Some(identity.build_id));
             }
@@ -31,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 
-    if let Ok(Some(link)) = Scanner::new().debug_link(data) {
+    if let Ok(Some(link)) = ElfReader::new().debug_link(data) {
         let name = link.file_name();
         assert!(
             !name.is_empty()

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use object::Endianness;
 use object::elf::{FileHeader32, FileHeader64, NT_GNU_BUILD_ID};
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader as _, SectionHeader as _};
-use zastava_elf::{ErrorKind, Limits, Scanner};
+use zastava_elf::{ElfReader, ErrorKind, Limits};
 
 fuzz_target!(|data: &[u8]| {
     let wanted = match data.get(4) {
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     limits.note_area_bytes = u32::MAX;
     limits.bytes = u32::MAX;
     limits.preads = u32::MAX;
-    match Scanner::with_limits(limits).scan(data) {
+    match ElfReader::with_limits(limits).identity(data) {
         Ok(identity) => assert_eq!(identity.build_id.map(|id| id.as_bytes().to_vec()), wanted),
         Err(error) if matches!(error.kind(), ErrorKind::Limit | ErrorKind::IdTooLong) => {}
         Err(error) => panic!("{error} where object finds {wanted:?}"),

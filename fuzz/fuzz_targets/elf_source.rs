@@ -6,12 +6,12 @@ use std::cell::Cell;
 use std::convert::Infallible;
 
 use libfuzzer_sys::fuzz_target;
-use zastava_elf::{BuildId, Error, ErrorKind, Limits, Place, Scanner, Source};
+use zastava_elf::{BuildId, ElfReader, Error, ErrorKind, Limits, Part, ReadAt};
 
 /// Gives a few bytes at a time.
 struct Dribble<'a>(&'a [u8], usize);
 
-impl Source for Dribble<'_> {
+impl ReadAt for Dribble<'_> {
     type Error = Infallible;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
@@ -23,7 +23,7 @@ impl Source for Dribble<'_> {
 /// Fails after so many reads, and claims to have given more than was asked for.
 struct Failing<'a>(Dribble<'a>, Cell<u32>);
 
-impl Source for Failing<'_> {
+impl ReadAt for Failing<'_> {
     type Error = ();
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, ()> {
@@ -39,12 +39,12 @@ fuzz_target!(|data: &[u8]| {
     let mut limits = Limits::DEFAULT;
     limits.preads = u32::MAX;
     limits.bytes = u32::MAX;
-    let scanner = Scanner::with_limits(limits);
-    let whole = answer(scanner, data);
-    assert_eq!(whole, answer(scanner, &Dribble(data, few)));
+    let reader = ElfReader::with_limits(limits);
+    let whole = answer(reader, data);
+    assert_eq!(whole, answer(reader, &Dribble(data, few)));
 
     let failing = Failing(Dribble(data, few), Cell::new(reads.into()));
-    match (scanner.scan(&failing), whole) {
+    match (reader.identity(&failing), whole) {
         (Ok(identity), Ok((id, _))) => assert_eq!(identity.build_id, id),
         (Ok(_), Err(error)) => panic!("an answer in place of {error}"),
         (Err(error), Err(wanted)) => assert!(error.kind() == ErrorKind::Io || error.kind() == wanted.kind()),
@@ -52,8 +52,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-type Answer = Result<(Option<BuildId>, Option<Place>), Error<Infallible>>;
+type Answer = Result<(Option<BuildId>, Option<Part>), Error<Infallible>>;
 
-fn answer<S: Source<Error = Infallible> + ?Sized>(scanner: Scanner, source: &S) -> Answer {
-    scanner.scan(source).map(|identity| (identity.build_id, identity.found_in))
+fn answer<S: ReadAt<Error = Infallible> + ?Sized>(reader: ElfReader, source: &S) -> Answer {
+    reader.identity(source).map(|identity| (identity.build_id, identity.found_in))
 }

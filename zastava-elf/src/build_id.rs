@@ -1,25 +1,24 @@
-//! The build-id as a value that cannot be wrong: 1 to 64 bytes, kept inline.
+//! The build-id: 1 to 64 bytes, without the heap.
 //!
-//! Ids become file names, object keys and URLs, so text is only ever made from the bytes, never passed through.
+//! Ids become file names, object keys and URLs, so their text is always made from the bytes.
 
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
-use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};
-use crate::text::Text;
+use crate::ascii::AsciiText;
 
 /// The text of an id.
-type HexText = Text<{ 2 * BuildId::BYTES_MAX }>;
+type HexText = AsciiText<{ 2 * BuildId::BYTES_MAX }>;
 
 /// A GNU build-id of 1 to [`BuildId::BYTES_MAX`] bytes.
 ///
-/// Its text is lower-case hex without separators, as `readelf -n` prints it and debuginfod expects it.
-/// Reading also takes upper-case digits, and nothing else.
+/// It prints as lower-case hex without separators, as `readelf -n` prints it and debuginfod expects it. Parsing
+/// also accepts upper-case digits, and nothing else.
 ///
-/// Linkers write 20 bytes by default, but 8, 16 and 32 are in use and `--build-id=0x...` gives any length.
-/// Ids are not guaranteed to be unique: reproducible builds with a fixed seed share them.
+/// Linkers write 20 bytes by default; 8, 16 and 32 are in use, and `--build-id=0x...` gives any length. Two files
+/// can have the same id, such as reproducible builds with a fixed seed.
 ///
 /// ```
 /// use zastava_elf::BuildId;
@@ -37,52 +36,25 @@ pub struct BuildId {
 }
 
 impl BuildId {
-    /// The longest id that is accepted. debuginfod clients draw the line here too.
+    /// The longest id that is accepted. Clients of debuginfod have the same bound.
     pub const BYTES_MAX: usize = 64;
 
-    /// The bytes of the note's descriptor; never empty.
+    /// The bytes of the id; never empty.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Whether all bytes are the same, as in the all-zero ids of damaged performance data and of images
-    /// patched after linking. Many files share such an id: do not look anything up by it.
+    /// Whether all bytes are equal, as in the all-zero ids of images that were patched after linking. Many files
+    /// share such an id: do not look anything up by it.
     #[must_use]
     pub fn is_degenerate(&self) -> bool {
         self.as_bytes().windows(2).all(|pair| pair[0] == pair[1])
     }
 
-    /// The first six bytes, enough to tell files apart in a log. Not a key.
-    #[must_use]
-    pub fn short(&self) -> ShortId {
-        ShortId::of(self)
-    }
-
-    /// Where a debug file with this id lies below a debug root such as `/usr/lib/debug`:
-    /// `.build-id/<first byte>/<rest>.debug`. `None` for an id of one byte, which leaves no rest.
-    #[must_use]
-    pub fn debug_path(&self) -> Option<DebugPath> {
-        DebugPath::of(self, b".debug")
-    }
-
-    /// Where the link to the executable or library itself lies: [`debug_path`](Self::debug_path) without
-    /// its ending.
-    #[must_use]
-    pub fn executable_path(&self) -> Option<DebugPath> {
-        DebugPath::of(self, b"")
-    }
-
-    /// The path of a debuginfod request: `/buildid/<id>/debuginfo` or `/buildid/<id>/executable`
-    /// (debuginfod(8), "WEBAPI"). `None` for an id of 64 bytes, which the clients refuse.
-    #[must_use]
-    pub fn debuginfod_path(&self, artifact: Artifact) -> Option<DebuginfodPath> {
-        DebuginfodPath::of(self, artifact)
-    }
-
     /// The hex text, on the stack.
     pub(crate) fn hex(&self) -> HexText {
-        let mut text = Text::new();
+        let mut text = AsciiText::new();
         text.push_hex(self.as_bytes());
         text
     }
@@ -106,8 +78,7 @@ impl TryFrom<&[u8]> for BuildId {
 impl FromStr for BuildId {
     type Err = InvalidBuildId;
 
-    /// Works on bytes throughout: slicing text by byte panics on foreign characters, and the integer
-    /// parsers accept a sign.
+    /// Works on bytes: slicing text at a byte can panic, and the integer parsers accept a sign.
     fn from_str(text: &str) -> Result<Self, InvalidBuildId> {
         let digits = text.as_bytes();
         if digits.len() > 2 * Self::BYTES_MAX {
@@ -173,15 +144,15 @@ impl Hash for BuildId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidBuildId {
-    /// There is nothing: an id has at least one byte.
+    /// It is empty. An id has at least one byte.
     Empty,
-    /// More than [`BuildId::BYTES_MAX`] bytes, or twice as many digits.
+    /// It has more than [`BuildId::BYTES_MAX`] bytes.
     TooLong,
-    /// The last byte lacks its second digit.
+    /// The last byte has only one digit.
     OddLength,
-    /// Something other than a hex digit.
+    /// It contains something other than hex digits.
     NotHex {
-        /// Its offset in the text, in bytes.
+        /// The offset in the text, in bytes.
         at: usize,
     },
 }

@@ -1,56 +1,59 @@
-//! Why there is no answer: what was wrong, and in which part of the file.
+//! Why there is no answer: what was wrong, and in which part.
 
 use core::convert::Infallible;
 use core::fmt;
 
+use crate::errno::Errno;
 use crate::limits::Limit;
+use crate::part::Part;
 
-/// Why a build-id could not be told. Small and `Copy`; carries no path, which the caller knows.
+/// Why there is no answer. Small and `Copy`. It holds no path, which the caller knows.
 ///
-/// `E` is the error of the [`Source`](crate::Source) that was read: [`Errno`] for files.
+/// The message does not contain the cause, which is the [`source`](core::error::Error::source). `E` is the error
+/// of the [`ReadAt`](crate::ReadAt) that was read: [`Errno`] for files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error<E = Errno> {
-    /// Empty, or does not begin with the ELF magic number.
+    /// The file is empty or does not begin with the ELF magic number.
     NotElf,
-    /// An ELF header of a class, byte order or version that does not exist (yet).
+    /// The ELF header has an unknown class, byte order or version.
     Unsupported,
     /// A header or a note contradicts itself.
     Malformed {
-        /// The part that does.
-        place: Place,
+        /// Which part.
+        part: Part,
     },
-    /// The source ends inside something that the file declares.
+    /// The file ends inside something that it declares.
     Truncated {
-        /// The part that is cut off.
-        place: Place,
+        /// Which part.
+        part: Part,
     },
-    /// A note of owner GNU and type 3 whose descriptor is longer than any build-id in use.
+    /// A GNU build-id is longer than [`BuildId::BYTES_MAX`](crate::BuildId::BYTES_MAX).
     IdTooLong {
-        /// Where the note is.
-        place: Place,
-        /// The length of the descriptor.
+        /// Where the id is.
+        part: Part,
+        /// The length of the id.
         bytes: u32,
     },
-    /// The search ended at one of the [`Limits`](crate::Limits); there may be an id further on.
+    /// The search ended at one of the [`Limits`](crate::Limits). There may be an id further on.
     Limit {
-        /// Which.
+        /// Which limit.
         limit: Limit,
         /// The part that was being read.
-        place: Place,
+        part: Part,
     },
-    /// The build-id was another when it was read again: somebody writes to the file.
+    /// The build-id had changed when it was read again: somebody writes to the file.
     Changed {
         /// Where the id is.
-        place: Place,
+        part: Part,
     },
     /// The path leads to a directory, FIFO, device or socket. It was not opened.
     NotRegular,
     /// Opening or reading failed.
     Io {
         /// The part that was being read.
-        place: Place,
-        /// What the source said.
+        part: Part,
+        /// The error of the source.
         error: E,
     },
 }
@@ -72,23 +75,23 @@ impl<E> Error<E> {
         }
     }
 
-    /// The part of the file that the error is about.
+    /// The part that the error is about.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn part(&self) -> Part {
         match *self {
-            Self::NotRegular => Place::Open,
-            Self::NotElf | Self::Unsupported => Place::Header,
-            Self::Malformed { place }
-            | Self::Truncated { place }
-            | Self::Changed { place }
-            | Self::IdTooLong { place, .. }
-            | Self::Limit { place, .. }
-            | Self::Io { place, .. } => place,
+            Self::NotRegular => Part::File,
+            Self::NotElf | Self::Unsupported => Part::Header,
+            Self::Malformed { part }
+            | Self::Truncated { part }
+            | Self::Changed { part }
+            | Self::IdTooLong { part, .. }
+            | Self::Limit { part, .. }
+            | Self::Io { part, .. } => part,
         }
     }
 
-    /// Whether looking elsewhere in the file is pointless: the source fails, or a budget that all
-    /// parts share is spent.
+    /// Whether it is pointless to search the rest of the file: the source fails, or a budget that all parts share
+    /// is spent.
     pub(crate) fn ends_search(&self) -> bool {
         match self {
             Self::Io { .. } => true,
@@ -103,21 +106,20 @@ impl<E> fmt::Display for Error<E> {
         match self {
             Self::NotElf => f.write_str("not an ELF file"),
             Self::Unsupported => f.write_str("unsupported ELF class, byte order or version"),
-            Self::Malformed { place: Place::Maps } => f.write_str("cannot understand the process's mappings"),
-            Self::Malformed { place } => write!(f, "malformed ELF {place}"),
-            Self::Truncated { place } => write!(f, "ELF {place} is cut off by the end of the file"),
-            Self::IdTooLong { place, bytes } => {
-                write!(f, "build-id of {bytes} bytes in ELF {place} is too long")
+            Self::Malformed { part: part @ Part::Maps } => write!(f, "cannot parse the {part}"),
+            Self::Malformed { part } => write!(f, "malformed ELF {part}"),
+            Self::Truncated { part } => write!(f, "ELF {part} is cut off by the end of the file"),
+            Self::IdTooLong { part, bytes } => {
+                write!(f, "build-id of {bytes} bytes in ELF {part} is too long")
             }
-            Self::Limit { limit, place } => write!(f, "limit on {limit} reached in ELF {place}"),
-            Self::Changed { place } => write!(f, "build-id in ELF {place} changed while it was read"),
+            Self::Limit { limit, part } => write!(f, "limit on {limit} reached in ELF {part}"),
+            Self::Changed { part } => write!(f, "build-id in ELF {part} changed while it was read"),
             Self::NotRegular => f.write_str("not a regular file"),
-            Self::Io { place: Place::Open, .. } => f.write_str("cannot open ELF file"),
-            Self::Io { place: place @ (Place::Procfs | Place::Process), .. } => {
-                write!(f, "cannot read {place}")
+            Self::Io { part: Part::File, .. } => f.write_str("cannot open ELF file"),
+            Self::Io { part: part @ (Part::Procfs | Part::Process | Part::Maps), .. } => {
+                write!(f, "cannot read the {part}")
             }
-            Self::Io { place: Place::Maps, .. } => f.write_str("cannot read the process's mappings"),
-            Self::Io { place, .. } => write!(f, "cannot read ELF {place}"),
+            Self::Io { part, .. } => write!(f, "cannot read ELF {part}"),
         }
     }
 }
@@ -136,11 +138,11 @@ impl From<Error<Infallible>> for Error<Errno> {
         match error {
             Error::NotElf => Self::NotElf,
             Error::Unsupported => Self::Unsupported,
-            Error::Malformed { place } => Self::Malformed { place },
-            Error::Truncated { place } => Self::Truncated { place },
-            Error::IdTooLong { place, bytes } => Self::IdTooLong { place, bytes },
-            Error::Limit { limit, place } => Self::Limit { limit, place },
-            Error::Changed { place } => Self::Changed { place },
+            Error::Malformed { part } => Self::Malformed { part },
+            Error::Truncated { part } => Self::Truncated { part },
+            Error::IdTooLong { part, bytes } => Self::IdTooLong { part, bytes },
+            Error::Limit { limit, part } => Self::Limit { limit, part },
+            Error::Changed { part } => Self::Changed { part },
             Error::NotRegular => Self::NotRegular,
             Error::Io { error, .. } => match error {},
         }
@@ -194,79 +196,3 @@ impl fmt::Display for ErrorKind {
         f.pad(self.as_str())
     }
 }
-
-/// A part of an ELF file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Place {
-    /// Before the first byte: finding and opening the file.
-    Open,
-    /// The file header.
-    Header,
-    /// The program header table.
-    SegmentTable,
-    /// The notes of the segment with this index.
-    Segment(u32),
-    /// The section header table.
-    SectionTable,
-    /// The notes of the section with this index.
-    Section(u32),
-    /// Notes without an ELF file around them.
-    Notes,
-    /// The last bytes of the file.
-    Tail,
-    /// A mounted `/proc`.
-    Procfs,
-    /// A process's directory in `/proc`.
-    Process,
-    /// The list of a process's mappings.
-    Maps,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open => f.write_str("file"),
-            Self::Header => f.write_str("header"),
-            Self::SegmentTable => f.write_str("program header table"),
-            Self::Segment(index) => write!(f, "note segment {index}"),
-            Self::SectionTable => f.write_str("section header table"),
-            Self::Section(index) => write!(f, "note section {index}"),
-            Self::Notes => f.write_str("notes"),
-            Self::Tail => f.write_str("tail"),
-            Self::Procfs => f.write_str("procfs"),
-            Self::Process => f.write_str("process"),
-            Self::Maps => f.write_str("mappings"),
-        }
-    }
-}
-
-/// An error number of the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Errno(i32);
-
-impl Errno {
-    /// From the number, as in `std::io::Error::raw_os_error`.
-    #[must_use]
-    pub const fn from_raw(number: i32) -> Self {
-        Self(number)
-    }
-
-    /// The number, such as 13 for `EACCES` on Linux.
-    #[must_use]
-    pub const fn raw(self) -> i32 {
-        self.0
-    }
-}
-
-/// In words where the standard library is at hand, else the number alone.
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[cfg(all(feature = "linux", target_os = "linux"))]
-        return std::io::Error::from_raw_os_error(self.0).fmt(f);
-        #[cfg(not(all(feature = "linux", target_os = "linux")))]
-        write!(f, "os error {}", self.0)
-    }
-}
-
-impl core::error::Error for Errno {}

@@ -1,8 +1,10 @@
-//! What the file header says about the file: class, byte order, type, machine.
+//! The facts in the file header: class, byte order, type, machine.
 
 use core::fmt;
 
-/// The four facts of every ELF file.
+use object::Endianness;
+
+/// The facts that every ELF file states in its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Header {
@@ -10,7 +12,7 @@ pub struct Header {
     pub class: Class,
     /// The byte order.
     pub endian: Endian,
-    /// What sort of file it is.
+    /// The type of file.
     pub file_type: FileType,
     /// The processor it is for.
     pub machine: Machine,
@@ -54,7 +56,7 @@ pub enum Endian {
 }
 
 impl Endian {
-    /// The byte order of this machine, and so of its `/sys/kernel/notes`.
+    /// The byte order of this machine, and of its `/sys/kernel/notes`.
     pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 
     /// `little` or `big`.
@@ -65,19 +67,26 @@ impl Endian {
             Self::Big => "big",
         }
     }
+
+    pub(crate) fn order(self) -> Endianness {
+        match self {
+            Self::Little => Endianness::Little,
+            Self::Big => Endianness::Big,
+        }
+    }
 }
 
-/// `e_type`.
+/// The type of file (`e_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileType {
-    /// `ET_REL`: an object file or a kernel module. Has its notes in sections only.
+    /// `ET_REL`: an object file or a kernel module. Its notes are in sections only.
     Relocatable,
     /// `ET_EXEC`: an executable with fixed addresses.
     Executable,
     /// `ET_DYN`: a library, or an executable that can be loaded anywhere.
     Shared,
-    /// `ET_CORE`: the memory of a process. Its own notes hold no build-id.
+    /// `ET_CORE`: the memory of a process. A core file has no build-id of its own.
     Core,
     /// Any other value.
     Other(u16),
@@ -107,7 +116,8 @@ impl fmt::Display for FileType {
     }
 }
 
-/// `e_machine`, as numbered in the generic ABI. Prints the names that nodes are likely to meet.
+/// The processor (`e_machine`), as numbered in the generic ABI. Prints the names of those that nodes are likely
+/// to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine(
     /// The number.

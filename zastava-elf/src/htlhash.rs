@@ -8,15 +8,16 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Place};
-use crate::facts::Identity;
-use crate::reader::{Reader, WINDOW_BYTES};
-use crate::scan::Scanner;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::part::Part;
+use crate::read_at::ReadAt;
+use crate::reader::ElfReader;
 use crate::search::Search;
-use crate::source::Source;
+use crate::windows::{WINDOW_BYTES, Windows};
 
-/// OpenTelemetry's hash of head, tail and length. Tells files apart that nobody made alike on purpose; most
-/// of the content is not in it, so it proves nothing.
+/// OpenTelemetry's hash of head, tail and length. It does not cover most of the content, so it tells files apart
+/// only if nobody made them alike on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HtlHash([u8; 16]);
 
@@ -41,37 +42,36 @@ impl fmt::Debug for HtlHash {
     }
 }
 
-impl Scanner {
-    /// [`scan`](Self::scan), and the hash of the same file, which has `len` bytes. The head is read once for
-    /// both; the hash adds one read. Each may fail alone: a damaged file still has a hash.
+impl ElfReader {
+    /// Reads the [`identity`](Self::identity) and the hash of a file of `len` bytes. The head is read once for
+    /// both; the hash adds one read. Either may fail alone: a damaged file still has a hash.
     ///
     /// # Errors
     ///
-    /// First those of `scan`. Second: [`Truncated`](crate::ErrorKind::Truncated) when the source has less than
-    /// `len` bytes, [`Limit`](crate::ErrorKind::Limit), [`Io`](crate::ErrorKind::Io).
+    /// The first as `identity`. The second: [`Truncated`](crate::ErrorKind::Truncated) if the source has fewer
+    /// than `len` bytes, [`Limit`](crate::ErrorKind::Limit), [`Io`](crate::ErrorKind::Io).
     #[expect(clippy::type_complexity, reason = "two answers, each with its error")]
-    pub fn scan_and_hash<S: Source + ?Sized>(
+    pub fn identity_and_hash<S: ReadAt + ?Sized>(
         &self,
         source: &S,
         len: u64,
     ) -> (Result<Identity, Error<S::Error>>, Result<HtlHash, Error<S::Error>>) {
-        let mut search = Search::new(source, self);
-        let hash = hash(&mut search.reader, len);
-        (search.file(), hash)
+        let mut search = Search::new(source, &self.policy);
+        let hash = hash(&mut search.windows, len);
+        (search.identity(), hash)
     }
 }
 
-fn hash<S: Source + ?Sized>(reader: &mut Reader<'_, S>, len: u64) -> Result<HtlHash, Error<S::Error>> {
-    // At most a window, so it fits.
-    let part = len.min(WINDOW_BYTES as u64) as usize;
-    let head = reader.head(part)?;
-    let head = head.get(..part).ok_or(Error::Truncated { place: Place::Header })?;
+fn hash<S: ReadAt + ?Sized>(windows: &mut Windows<'_, S>, len: u64) -> Result<HtlHash, Error<S::Error>> {
+    // At most the size of a window, so it fits.
+    let bytes = len.min(WINDOW_BYTES as u64) as usize;
+    let head = windows.head(bytes)?.get(..bytes).ok_or(Error::Truncated { part: Part::Header })?;
     let mut hasher = Sha256::new_with_prefix(head);
-    if part as u64 == len {
+    if bytes as u64 == len {
         hasher.update(head);
     } else {
         let mut tail = [0; WINDOW_BYTES];
-        reader.read_through(len - part as u64, &mut tail, Place::Tail)?;
+        windows.read_anew(len - bytes as u64, &mut tail, Part::Tail)?;
         hasher.update(tail);
     }
     hasher.update(len.to_be_bytes());

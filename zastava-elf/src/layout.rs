@@ -1,28 +1,23 @@
-//! The headers of the format, from bytes to the few fields that matter. Pure: no reading, no policy.
+//! The layout of the headers, from bytes to the few fields that matter. Nothing here reads or decides.
 //!
-//! `object` supplies the layouts. They are byte arrays inside, so they can be cast from any offset.
+//! `object` supplies the layouts. They consist of byte arrays, so they can be cast from any offset.
 
+use object::Endianness;
 use object::elf::{
-    DataEncoding, FileClass, FileHeader32, FileHeader64, FileVersion, NoteHeader32, ProgramHeader32,
-    ProgramHeader64, SectionHeader32, SectionHeader64,
+    DataEncoding, FileClass, FileHeader32, FileHeader64, FileVersion, ProgramHeader32, ProgramHeader64,
+    SectionHeader32, SectionHeader64,
 };
 use object::elf::{ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFDATA2MSB, ELFMAG, EV_CURRENT};
-use object::elf::{
-    NT_GNU_BUILD_ID, NT_GO_BUILD_ID, PN_XNUM, PT_NOTE, SHF_COMPRESSED, SHT_NOTE, SHT_PROGBITS,
-};
+use object::elf::{PN_XNUM, PT_NOTE, SHF_COMPRESSED, SHT_NOTE, SHT_PROGBITS};
 use object::pod::from_bytes;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
-use object::{Endian as _, Endianness};
 
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::header::{Class, Endian, Header};
-
-fn order(endian: Endian) -> Endianness {
-    match endian {
-        Endian::Little => Endianness::Little,
-        Endian::Big => Endianness::Big,
-    }
-}
+use crate::note::{NoteArea, Padding};
+use crate::part::Part;
+use crate::read_at::ReadAt;
+use crate::windows::Windows;
 
 /// What the file header says about the two tables.
 #[derive(Clone, Copy)]
@@ -30,16 +25,16 @@ pub(crate) struct Layout {
     pub(crate) header: Header,
     pub(crate) segments: Table,
     pub(crate) sections: Table,
-    /// Which section holds the names of sections; `SHN_XINDEX` when section 0 tells.
+    /// The index of the section that holds the names of sections, or `SHN_XINDEX` if it is in section 0.
     pub(crate) names: u16,
 }
 
-/// A header table as declared. The specification gives offset 0 to a table that is not there.
+/// A header table as declared. A file without the table has offset 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
     pub(crate) offset: u64,
     pub(crate) count: Count,
-    /// Whether the declared size of an entry is the one of the class.
+    /// Whether the declared size of an entry is that of the class.
     pub(crate) entry_size_fits: bool,
     pub(crate) entry_bytes: usize,
 }
@@ -48,7 +43,7 @@ pub(crate) struct Table {
 #[derive(Clone, Copy)]
 pub(crate) enum Count {
     Here(u64),
-    /// Did not fit into the file header and is told by section 0.
+    /// It did not fit into the file header and is in section 0.
     InSectionZero,
 }
 
@@ -58,13 +53,16 @@ impl Layout {
     /// The largest entry of either table.
     pub(crate) const ENTRY_BYTES_MAX: usize = size_of::<SectionHeader64<Endianness>>();
 
-    /// From the beginning of the file, with at least `HEADER_BYTES_MAX` bytes where it has them.
-    pub(crate) fn parse<E>(head: &[u8]) -> Result<Self, Error<E>> {
+    pub(crate) fn read<S: ReadAt + ?Sized>(windows: &mut Windows<'_, S>) -> Result<Self, Error<S::Error>> {
+        Self::parse(windows.head(Self::HEADER_BYTES_MAX)?)
+    }
+
+    fn parse<E>(head: &[u8]) -> Result<Self, Error<E>> {
         if !head.starts_with(&ELFMAG) {
             return Err(Error::NotElf);
         }
         let &[_, _, _, _, class, data, version, ..] = head else {
-            return Err(Error::Truncated { place: Place::Header });
+            return Err(Error::Truncated { part: Part::Header });
         };
         let endian = match DataEncoding(data) {
             ELFDATA2LSB => Endian::Little,
@@ -79,10 +77,10 @@ impl Layout {
             ELFCLASS64 => tables::<FileHeader64<Endianness>>(head, Class::Elf64, endian),
             _ => return Err(Error::Unsupported),
         }
-        .ok_or(Error::Truncated { place: Place::Header })
+        .ok_or(Error::Truncated { part: Part::Header })
     }
 
-    /// The notes that a program header leads to, if that is what it does.
+    /// The notes that a program header leads to, if it is for notes.
     pub(crate) fn note_segment(&self, entry: &[u8]) -> Option<NoteArea> {
         match self.header.class {
             Class::Elf32 => note_segment::<ProgramHeader32<Endianness>>(entry, self.header.endian),
@@ -90,7 +88,7 @@ impl Layout {
         }
     }
 
-    /// The notes that a section header leads to, if that is what it does.
+    /// The notes that a section header leads to, if it is for notes.
     pub(crate) fn note_section(&self, entry: &[u8]) -> Option<NoteArea> {
         match self.header.class {
             Class::Elf32 => note_section::<SectionHeader32<Endianness>>(entry, self.header.endian),
@@ -98,12 +96,8 @@ impl Layout {
         }
     }
 
-    pub(crate) fn is_big(&self) -> bool {
-        self.header.endian == Endian::Big
-    }
-
     /// A section header, whatever it is for.
-    pub(crate) fn section(&self, entry: &[u8]) -> Option<RawSection> {
+    pub(crate) fn raw_section(&self, entry: &[u8]) -> Option<RawSection> {
         match self.header.class {
             Class::Elf32 => section::<SectionHeader32<Endianness>>(entry, self.header.endian),
             Class::Elf64 => section::<SectionHeader64<Endianness>>(entry, self.header.endian),
@@ -121,7 +115,7 @@ impl Layout {
 
 fn tables<H: FileHeader<Endian = Endianness>>(head: &[u8], class: Class, endian: Endian) -> Option<Layout> {
     let (header, _) = from_bytes::<H>(head).ok()?;
-    let order = order(endian);
+    let order = endian.order();
     let names = header.e_shstrndx(order).0;
     let segment_bytes = size_of::<H::ProgramHeader>();
     let section_bytes = size_of::<H::SectionHeader>();
@@ -149,7 +143,7 @@ fn tables<H: FileHeader<Endian = Endianness>>(head: &[u8], class: Class, endian:
 
 fn note_segment<P: ProgramHeader<Endian = Endianness>>(entry: &[u8], endian: Endian) -> Option<NoteArea> {
     let (header, _) = from_bytes::<P>(entry).ok()?;
-    let order = order(endian);
+    let order = endian.order();
     (header.p_type(order) == PT_NOTE).then(|| NoteArea {
         offset: header.p_offset(order).into(),
         bytes: header.p_filesz(order).into(),
@@ -160,7 +154,7 @@ fn note_segment<P: ProgramHeader<Endian = Endianness>>(entry: &[u8], endian: End
 
 fn note_section<H: SectionHeader<Endian = Endianness>>(entry: &[u8], endian: Endian) -> Option<NoteArea> {
     let (header, _) = from_bytes::<H>(entry).ok()?;
-    let order = order(endian);
+    let order = endian.order();
     (header.sh_type(order) == SHT_NOTE).then(|| NoteArea {
         offset: header.sh_offset(order).into(),
         bytes: header.sh_size(order).into(),
@@ -174,25 +168,26 @@ fn extended_counts<H: SectionHeader<Endian = Endianness>>(
     endian: Endian,
 ) -> Option<(u64, u64)> {
     let (header, _) = from_bytes::<H>(entry).ok()?;
-    Some((header.sh_info(order(endian)).into(), header.sh_size(order(endian)).into()))
+    let order = endian.order();
+    Some((header.sh_info(order).into(), header.sh_size(order).into()))
 }
 
-/// The fields of a section header that lead to its name and content.
+/// The fields of a section header that lead to the section's name and content.
 #[derive(Clone, Copy)]
 pub(crate) struct RawSection {
-    /// Where its name begins among the names.
+    /// Where its name begins in the section of names.
     pub(crate) name: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
     pub(crate) link: u32,
-    /// Of type `SHT_PROGBITS`: has content of its own.
+    /// Of type `SHT_PROGBITS`.
     pub(crate) is_program_data: bool,
     pub(crate) is_compressed: bool,
 }
 
 fn section<H: SectionHeader<Endian = Endianness>>(entry: &[u8], endian: Endian) -> Option<RawSection> {
     let (header, _) = from_bytes::<H>(entry).ok()?;
-    let order = order(endian);
+    let order = endian.order();
     Some(RawSection {
         name: header.sh_name(order),
         offset: header.sh_offset(order).into(),
@@ -201,84 +196,4 @@ fn section<H: SectionHeader<Endian = Endianness>>(entry: &[u8], endian: Endian) 
         is_program_data: header.sh_type(order) == SHT_PROGBITS,
         is_compressed: header.sh_flags(order).contains(SHF_COMPRESSED),
     })
-}
-
-/// A run of notes in the file, as a table entry or a caller describes it.
-#[derive(Clone, Copy)]
-pub(crate) struct NoteArea {
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
-    pub(crate) padding: Padding,
-    pub(crate) endian: Endian,
-}
-
-/// What descriptors and following notes are aligned to, counted from the start of the area.
-#[derive(Clone, Copy)]
-pub(crate) enum Padding {
-    Four,
-    Eight,
-}
-
-impl Padding {
-    /// From `p_align` or `sh_addralign`. Core files have 0 there, Android's note sections 2; above 8
-    /// tools disagree, and 4 is what Linux and elfutils read.
-    fn of(align: u64) -> Self {
-        if align == 8 { Self::Eight } else { Self::Four }
-    }
-
-    /// Adds the padding. `offset` is a sum of few 32-bit numbers and cannot overflow.
-    pub(crate) fn after(self, offset: u64) -> u64 {
-        offset.next_multiple_of(match self {
-            Self::Four => 4,
-            Self::Eight => 8,
-        })
-    }
-}
-
-/// The three words before a note's owner; 32 bits wide in both classes.
-#[derive(Clone, Copy)]
-pub(crate) struct RawNote {
-    pub(crate) name_bytes: u32,
-    pub(crate) descriptor_bytes: u32,
-    /// Means nothing without the owner.
-    pub(crate) kind: u32,
-}
-
-impl RawNote {
-    /// The size of these words.
-    pub(crate) const BYTES: usize = size_of::<NoteHeader32<Endianness>>();
-
-    pub(crate) fn parse(bytes: &[u8; Self::BYTES], endian: Endian) -> Self {
-        let order = order(endian);
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
-        Self {
-            name_bytes: order.read_u32([a, b, c, d]),
-            descriptor_bytes: order.read_u32([e, f, g, h]),
-            kind: order.read_u32([i, j, k, l]),
-        }
-    }
-
-    /// What a note of this type holds if its owner is the one told, NUL included.
-    pub(crate) fn meaning(self) -> Option<(Fact, [u8; 4])> {
-        let fact = match self.kind {
-            GNU_BUILD_ID => (Fact::BuildId, *b"GNU\0"),
-            GO_BUILD_ID => (Fact::GoBuildId, *b"Go\0\0"),
-            PACKAGE => (Fact::Package, *b"FDO\0"),
-            _ => return None,
-        };
-        (self.name_bytes == 4).then_some(fact)
-    }
-}
-
-const GNU_BUILD_ID: u32 = NT_GNU_BUILD_ID.0;
-const GO_BUILD_ID: u32 = NT_GO_BUILD_ID.0;
-/// `NT_FDO_PACKAGING_METADATA`
-const PACKAGE: u32 = 0xcafe_1a7e;
-
-/// The facts that notes hold.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Fact {
-    BuildId,
-    GoBuildId,
-    Package,
 }

@@ -1,37 +1,37 @@
-//! How much work one question may cost, and how much it did.
+//! The work that one search may do, and the work that it did.
 
 use core::fmt;
 
-/// Bounds on one scan. Whichever is reached first ends that part of the search, and an answer of "none"
-/// becomes [`Error::Limit`](crate::Error::Limit).
+/// The bounds of one search. The first one that is reached ends that part of the search, and "no build-id" becomes
+/// [`Error::Limit`](crate::Error::Limit).
 ///
-/// The defaults leave room: executables and libraries of a whole distribution need one to four reads,
-/// 15 program headers and 74 section headers. Object files compiled with one section per function can
-/// exceed the reads or the section headers.
+/// The defaults leave room: the programs and libraries of a whole distribution need one to four reads, 15 program
+/// headers and 74 section headers. Object files compiled with one section for each function can need more reads
+/// or section headers:
 ///
 /// ```
-/// use zastava_elf::{Limits, Scanner};
+/// use zastava_elf::{ElfReader, Limits};
 ///
 /// let mut limits = Limits::DEFAULT;
 /// limits.section_headers = 65_536;
 /// limits.preads = 2_048;
 /// limits.bytes = 8 << 20;
-/// let patient = Scanner::with_limits(limits);
+/// let reader = ElfReader::with_limits(limits);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Calls of [`Source::read_at`](crate::Source::read_at); each asks for at most 4 KiB.
+    /// Calls of [`ReadAt::read_at`](crate::ReadAt::read_at); each asks for at most 4 KiB.
     pub preads: u32,
-    /// Bytes that these calls return, together.
+    /// Bytes that these calls return together.
     pub bytes: u32,
-    /// Bytes of one segment or section, counted from its start, in which notes are looked at.
+    /// Bytes of one segment or section, from its start, in which notes are read.
     pub note_area_bytes: u32,
-    /// Notes looked at, in all segments and sections together.
+    /// Notes read, in all segments and sections together.
     pub notes: u32,
-    /// Program headers looked at.
+    /// Program headers read.
     pub program_headers: u32,
-    /// Section headers looked at.
+    /// Section headers read.
     pub section_headers: u32,
 }
 
@@ -69,7 +69,7 @@ pub enum Limit {
     ProgramHeaders,
     /// [`Limits::section_headers`]
     SectionHeaders,
-    /// 32 MiB of a process's list of mappings.
+    /// 32 MiB of text in the `maps` of a process.
     MapsBytes,
 }
 
@@ -87,14 +87,14 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What a scan cost.
+/// The work that a search did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Cost {
-    /// Calls of [`Source::read_at`](crate::Source::read_at).
+    /// Calls of [`ReadAt::read_at`](crate::ReadAt::read_at).
     pub preads: u32,
     /// Bytes that they returned.
     pub bytes: u32,
-    /// Notes looked at.
+    /// Notes read.
     pub notes: u32,
 }

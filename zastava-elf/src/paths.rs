@@ -1,22 +1,64 @@
-//! Names made from an id: paths below a debug root, requests to debuginfod, a short form for logs.
+//! Names made from a build-id: paths below a debug root, requests to debuginfod, a short form for logs.
 //!
-//! Nothing here takes text, so nothing here can hold a separator or `..` that was not meant.
+//! They are made from the bytes of the id, so they cannot contain a separator or `..` from elsewhere.
 
 use core::fmt;
 
+use crate::ascii::AsciiText;
 use crate::build_id::BuildId;
-use crate::text::Text;
+
+impl BuildId {
+    /// The first six bytes, to tell files apart in a log. Not a key.
+    #[must_use]
+    pub fn short(&self) -> ShortId {
+        let bytes = self.as_bytes();
+        let mut text = AsciiText::new();
+        text.push_hex(bytes.get(..ShortId::BYTES).unwrap_or(bytes));
+        ShortId { text }
+    }
+
+    /// The path of the debug file with this id below a debug root such as `/usr/lib/debug`:
+    /// `.build-id/<first byte>/<rest>.debug`. `None` for an id of one byte, which has no rest.
+    #[must_use]
+    pub fn debug_path(&self) -> Option<DebugPath> {
+        DebugPath::new(self, b".debug")
+    }
+
+    /// The path of the link to the executable or library itself: [`debug_path`](Self::debug_path) without its
+    /// ending.
+    #[must_use]
+    pub fn executable_path(&self) -> Option<DebugPath> {
+        DebugPath::new(self, b"")
+    }
+
+    /// The path of a request to debuginfod: `/buildid/<id>/debuginfo` or `/buildid/<id>/executable`
+    /// (debuginfod(8), "WEBAPI"). `None` for an id of 64 bytes, which the clients refuse.
+    #[must_use]
+    pub fn debuginfod_path(&self, artifact: Artifact) -> Option<DebuginfodPath> {
+        if self.as_bytes().len() >= Self::BYTES_MAX {
+            return None;
+        }
+        let mut text = AsciiText::new();
+        text.push(b"/buildid/");
+        text.push_hex(self.as_bytes());
+        text.push(match artifact {
+            Artifact::DebugInfo => b"/debuginfo".as_slice(),
+            Artifact::Executable => b"/executable",
+        });
+        Some(DebuginfodPath { text })
+    }
+}
 
 /// A path below a debug root, made by [`BuildId::debug_path`] or [`BuildId::executable_path`]. Plain ASCII.
 #[derive(Clone, Copy)]
 pub struct DebugPath {
-    text: Text<{ ".build-id/aa/".len() + 2 * (BuildId::BYTES_MAX - 1) + ".debug".len() }>,
+    text: AsciiText<{ ".build-id/aa/".len() + 2 * (BuildId::BYTES_MAX - 1) + ".debug".len() }>,
 }
 
 impl DebugPath {
-    pub(crate) fn of(id: &BuildId, ending: &[u8]) -> Option<Self> {
+    fn new(id: &BuildId, ending: &[u8]) -> Option<Self> {
         let (first, rest) = id.as_bytes().split_first().filter(|(_, rest)| !rest.is_empty())?;
-        let mut text = Text::new();
+        let mut text = AsciiText::new();
         text.push(b".build-id/");
         text.push_hex(&[*first]);
         text.push(b"/");
@@ -32,7 +74,7 @@ impl DebugPath {
     }
 }
 
-/// What debuginfod is asked for.
+/// What is requested from debuginfod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Artifact {
@@ -42,27 +84,13 @@ pub enum Artifact {
     Executable,
 }
 
-/// The path of a debuginfod request, made by [`BuildId::debuginfod_path`]. Plain ASCII.
+/// The path of a request to debuginfod, made by [`BuildId::debuginfod_path`]. Plain ASCII.
 #[derive(Clone, Copy)]
 pub struct DebuginfodPath {
-    text: Text<{ "/buildid//executable".len() + 2 * BuildId::BYTES_MAX }>,
+    text: AsciiText<{ "/buildid//executable".len() + 2 * BuildId::BYTES_MAX }>,
 }
 
 impl DebuginfodPath {
-    pub(crate) fn of(id: &BuildId, artifact: Artifact) -> Option<Self> {
-        if id.as_bytes().len() >= BuildId::BYTES_MAX {
-            return None;
-        }
-        let mut text = Text::new();
-        text.push(b"/buildid/");
-        text.push_hex(id.as_bytes());
-        text.push(match artifact {
-            Artifact::DebugInfo => b"/debuginfo".as_slice(),
-            Artifact::Executable => b"/executable",
-        });
-        Some(Self { text })
-    }
-
     /// The path as text, with a leading slash: append it to the server's URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -73,18 +101,11 @@ impl DebuginfodPath {
 /// The beginning of an id, made by [`BuildId::short`]. Plain ASCII.
 #[derive(Clone, Copy)]
 pub struct ShortId {
-    text: Text<{ 2 * Self::BYTES }>,
+    text: AsciiText<{ 2 * Self::BYTES }>,
 }
 
 impl ShortId {
     const BYTES: usize = 6;
-
-    pub(crate) fn of(id: &BuildId) -> Self {
-        let bytes = id.as_bytes();
-        let mut text = Text::new();
-        text.push_hex(bytes.get(..Self::BYTES).unwrap_or(bytes));
-        Self { text }
-    }
 
     /// At most twelve hex digits.
     #[must_use]

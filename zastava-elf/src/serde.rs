@@ -1,4 +1,4 @@
-//! `BuildId` in serde: hex text in readable formats, bytes in the others. Reading is as strict as `FromStr`.
+//! serde for `BuildId`: hex text in readable formats, bytes in others. Reading is as strict as `FromStr`.
 
 use core::fmt;
 
@@ -20,16 +20,16 @@ impl Serialize for BuildId {
 impl<'de> Deserialize<'de> for BuildId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(Text)
+            deserializer.deserialize_str(HexVisitor)
         } else {
-            deserializer.deserialize_bytes(Bytes)
+            deserializer.deserialize_bytes(BytesVisitor)
         }
     }
 }
 
-struct Text;
+struct HexVisitor;
 
-impl Visitor<'_> for Text {
+impl Visitor<'_> for HexVisitor {
     type Value = BuildId;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,9 +41,9 @@ impl Visitor<'_> for Text {
     }
 }
 
-struct Bytes;
+struct BytesVisitor;
 
-impl<'de> Visitor<'de> for Bytes {
+impl<'de> Visitor<'de> for BytesVisitor {
     type Value = BuildId;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +58,7 @@ impl<'de> Visitor<'de> for Bytes {
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<BuildId, A::Error> {
         let mut bytes = [0; BuildId::BYTES_MAX + 1];
         let mut len = 0;
-        // One byte more than allowed has room, so that a longer sequence is refused and not cut.
+        // There is room for one byte too many, so that a longer sequence is refused and not cut.
         while let Some(slot) = bytes.get_mut(len) {
             let Some(byte) = sequence.next_element()? else { break };
             *slot = byte;

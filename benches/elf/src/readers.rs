@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use memmap2::Mmap;
-use zastava_elf::{BuildId, Extent, FdSource, Scanner, build_id, build_id_trusted, open_trusted};
+use zastava_elf::{BuildId, ElfReader, Extent, build_id, build_id_trusted, open_trusted};
 
 /// A build-id, or that there is none; `None` for a failure.
 type Found = Option<Option<Vec<u8>>>;
@@ -85,7 +85,7 @@ fn ours(answer: Result<Option<BuildId>, zastava_elf::Error>) -> Option<Option<Id
 
 fn scan(path: &Path, extent: Extent) -> Option<Option<Id>> {
     let file = open_trusted(path).ok()?;
-    ours(Scanner::new().through(extent).scan(&FdSource(file)).map(|identity| identity.build_id))
+    ours(ElfReader::new().through(extent).identity(&file).map(|identity| identity.build_id))
 }
 
 fn confirmed(path: &Path) -> Option<Option<Id>> {
@@ -96,7 +96,7 @@ fn confirmed(path: &Path) -> Option<Option<Id>> {
 fn hashed(path: &Path) -> Option<Option<Id>> {
     let file = File::from(open_trusted(path).ok()?);
     let len = file.metadata().ok()?.len();
-    let (identity, hash) = Scanner::new().scan_and_hash(&FdSource(&file), len);
+    let (identity, hash) = ElfReader::new().identity_and_hash(&file, len);
     std::hint::black_box(hash.ok()?);
     ours(identity.map(|identity| identity.build_id))
 }

@@ -8,53 +8,53 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::vec::Vec;
 
-use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
+use rustix::fs::{CWD, OFlags, readlinkat};
 
-use crate::error::{Errno, Error, Place};
+use crate::errno::Errno;
+use crate::error::Error;
+use crate::linux::calls::{DIRECTORY, io_error, open_at};
 use crate::linux::kernel_path::KernelPath;
-use crate::linux::open::{DIRECTORY, retry};
+use crate::part::Part;
 
 #[derive(Debug)]
 pub(super) struct Directory {
     fd: OwnedFd,
     /// What errors name.
-    place: Place,
+    part: Part,
 }
 
 impl Directory {
-    pub(super) fn open(path: &Path, place: Place) -> Result<Self, Error> {
-        Ok(Self { fd: lookup(CWD, path, DIRECTORY, place)?, place })
+    pub(super) fn open(path: &Path, part: Part) -> Result<Self, Error> {
+        Ok(Self { fd: open_at(CWD, path, DIRECTORY, part)?, part })
     }
 
-    /// A directory below this one, whose errors name `place`.
-    pub(super) fn directory(&self, name: &Path, place: Place) -> Result<Self, Error> {
-        Ok(Self { fd: self.lookup(name, DIRECTORY, place)?, place })
+    /// A directory below this one, whose errors name `part`.
+    pub(super) fn directory(&self, name: &Path, part: Part) -> Result<Self, Error> {
+        Ok(Self { fd: self.lookup(name, DIRECTORY, part)?, part })
     }
 
-    pub(super) fn lookup(&self, name: &Path, flags: OFlags, place: Place) -> Result<OwnedFd, Error> {
-        lookup(self.fd.as_fd(), name, flags, place)
+    pub(super) fn lookup(&self, name: &Path, flags: OFlags, part: Part) -> Result<OwnedFd, Error> {
+        open_at(&self.fd, name, flags, part)
     }
 
     pub(super) fn read(&self, name: &Path, max: u64) -> Result<Vec<u8>, Error> {
-        self.read_as(name, max, self.place)
+        self.read_as(name, max, self.part)
     }
 
-    pub(super) fn read_as(&self, name: &Path, max: u64, place: Place) -> Result<Vec<u8>, Error> {
-        let file = File::from(self.lookup(name, OFlags::RDONLY, place)?);
+    pub(super) fn read_as(&self, name: &Path, max: u64, part: Part) -> Result<Vec<u8>, Error> {
+        let file = File::from(self.lookup(name, OFlags::RDONLY, part)?);
         let mut content = Vec::new();
         match file.take(max).read_to_end(&mut content) {
             Ok(_) => Ok(content),
             Err(error) => {
-                Err(Error::Io { place, error: Errno::from_raw(error.raw_os_error().unwrap_or_default()) })
+                Err(Error::Io { part, error: Errno::from_raw(error.raw_os_error().unwrap_or_default()) })
             }
         }
     }
 
     pub(super) fn link(&self, name: &Path) -> Result<KernelPath, Error> {
-        match readlinkat(&self.fd, name, Vec::new()) {
-            Ok(target) => Ok(KernelPath::new(PathBuf::from(OsStr::from_bytes(target.as_bytes())))),
-            Err(error) => Err(Error::Io { place: self.place, error: error.into() }),
-        }
+        let target = readlinkat(&self.fd, name, Vec::new()).map_err(io_error(self.part))?;
+        Ok(KernelPath::new(PathBuf::from(OsStr::from_bytes(target.as_bytes()))))
     }
 }
 
@@ -62,9 +62,4 @@ impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-fn lookup(directory: BorrowedFd<'_>, name: &Path, flags: OFlags, place: Place) -> Result<OwnedFd, Error> {
-    retry(|| openat(directory, name, flags | OFlags::CLOEXEC, Mode::empty()))
-        .map_err(|error| Error::Io { place, error: error.into() })
 }

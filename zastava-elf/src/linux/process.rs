@@ -9,12 +9,15 @@ use rustix::fs::OFlags;
 
 #[cfg(feature = "procmap-query")]
 use crate::build_id::BuildId;
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::limits::Limit;
+use crate::linux::calls::DIRECTORY;
 use crate::linux::directory::Directory;
 use crate::linux::kernel_path::KernelPath;
 use crate::linux::maps::Mapping;
-use crate::linux::open::{DIRECTORY, RegularFile, Root, reopen};
+use crate::linux::open::{RegularFile, reopen};
+use crate::linux::root::Root;
+use crate::part::Part;
 
 /// The most that is read of a process's `maps`: room for the kernel's default bound of 65,530 mappings.
 const MAPS_BYTES_MAX: u64 = 32 << 20;
@@ -23,10 +26,10 @@ const MAPS_BYTES_MAX: u64 = 32 << 20;
 /// ended, calls fail with `ESRCH` or `ENOENT`, even if another process has got its pid.
 ///
 /// ```
-/// use zastava_elf::{Process, Scanner};
+/// use zastava_elf::{Process, ElfReader};
 ///
 /// let process = Process::current()?;
-/// let identity = Scanner::new().scan(&process.executable()?)?;
+/// let identity = ElfReader::new().identity(&process.executable()?)?;
 /// assert!(identity.header.is_some());
 /// # Ok::<(), zastava_elf::Error>(())
 /// ```
@@ -44,7 +47,7 @@ impl Process {
     ///
     /// [`Error::Io`]: `ENOENT` if there is none.
     pub fn open(pid: u32) -> Result<Self, Error> {
-        Directory::open(format!("/proc/{pid}").as_ref(), Place::Process).map(Self)
+        Directory::open(format!("/proc/{pid}").as_ref(), Part::Process).map(Self)
     }
 
     /// Holds this process.
@@ -53,7 +56,7 @@ impl Process {
     ///
     /// [`Error::Io`] without a `/proc`.
     pub fn current() -> Result<Self, Error> {
-        Directory::open("/proc/self".as_ref(), Place::Process).map(Self)
+        Directory::open("/proc/self".as_ref(), Part::Process).map(Self)
     }
 
     pub(super) fn of(directory: Directory) -> Self {
@@ -84,7 +87,7 @@ impl Process {
     ///
     /// [`Error::Io`]: `ENOENT` for kernel threads.
     pub fn executable(&self) -> Result<RegularFile, Error> {
-        reopen(self.0.lookup("exe".as_ref(), OFlags::PATH, Place::Open)?)
+        reopen(self.0.lookup("exe".as_ref(), OFlags::PATH, Part::File)?)
     }
 
     /// Holds the root directory of the process, for lookups of paths as the process sees them.
@@ -93,7 +96,7 @@ impl Process {
     ///
     /// [`Error::Io`]
     pub fn root(&self) -> Result<Root, Error> {
-        self.0.lookup("root".as_ref(), DIRECTORY, Place::Process).map(Root::of)
+        self.0.lookup("root".as_ref(), DIRECTORY, Part::Process).map(Root::of)
     }
 
     /// What is mapped into the process, in the order of addresses.
@@ -103,13 +106,13 @@ impl Process {
     /// [`Error::Io`]; [`Error::Limit`] for more than 32 MiB of text; [`Error::Malformed`] if a line is not what
     /// the kernel writes.
     pub fn mappings(&self) -> Result<Vec<Mapping>, Error> {
-        let place = Place::Maps;
-        let text = self.0.read_as("maps".as_ref(), MAPS_BYTES_MAX + 1, place)?;
+        let part = Part::Maps;
+        let text = self.0.read_as("maps".as_ref(), MAPS_BYTES_MAX + 1, part)?;
         if text.len() as u64 > MAPS_BYTES_MAX {
-            return Err(Error::Limit { limit: Limit::MapsBytes, place });
+            return Err(Error::Limit { limit: Limit::MapsBytes, part });
         }
         let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(Mapping::parse).collect::<Option<_>>().ok_or(Error::Malformed { place })
+        lines.map(Mapping::parse).collect::<Option<_>>().ok_or(Error::Malformed { part })
     }
 
     /// Opens the file that is mapped at exactly these addresses, even if it was deleted or replaced. Some file
@@ -121,7 +124,7 @@ impl Process {
     /// [`Error::NotRegular`] for mapped devices.
     pub fn open_mapping(&self, addresses: Range<u64>) -> Result<RegularFile, Error> {
         let name = format!("map_files/{:x}-{:x}", addresses.start, addresses.end);
-        reopen(self.0.lookup(name.as_ref(), OFlags::PATH, Place::Open)?)
+        reopen(self.0.lookup(name.as_ref(), OFlags::PATH, Part::File)?)
     }
 
     /// What the kernel says is the GNU build-id of the file mapped at `address` (`PROCMAP_QUERY`, Linux 6.11):
@@ -137,7 +140,7 @@ impl Process {
     #[cfg(feature = "procmap-query")]
     pub fn kernel_build_id(&self, address: u64) -> Result<Option<BuildId>, Error> {
         use std::os::fd::AsFd as _;
-        let maps = self.0.lookup("maps".as_ref(), OFlags::RDONLY, Place::Maps)?;
+        let maps = self.0.lookup("maps".as_ref(), OFlags::RDONLY, Part::Maps)?;
         super::procmap::build_id(maps.as_fd(), address)
     }
 }

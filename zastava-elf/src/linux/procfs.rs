@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::vec::Vec;
 
-use crate::error::{Error, Place};
+use crate::error::Error;
 use crate::linux::directory::Directory;
 use crate::linux::kernel_path::KernelPath;
 use crate::linux::process::Process;
+use crate::part::Part;
 
 /// A mounted `/proc`, held open: this system's, or a host's at another path.
 ///
@@ -31,7 +32,7 @@ impl Procfs {
     ///
     /// [`Error::Io`]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Directory::open(path.as_ref(), Place::Procfs).map(Self)
+        Directory::open(path.as_ref(), Part::Procfs).map(Self)
     }
 
     /// Holds the process that has this pid in the pid namespace of the mounted `/proc`.
@@ -40,7 +41,7 @@ impl Procfs {
     ///
     /// [`Error::Io`]: `ENOENT` if there is none.
     pub fn process(&self, pid: u32) -> Result<Process, Error> {
-        let directory = self.0.directory(format!("{pid}").as_ref(), Place::Process)?;
+        let directory = self.0.directory(format!("{pid}").as_ref(), Part::Process)?;
         Ok(Process::of(directory))
     }
 

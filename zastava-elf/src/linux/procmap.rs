@@ -1,7 +1,7 @@
-//! `PROCMAP_QUERY`, the kernel's own word on a mapping (Linux 6.11, `include/uapi/linux/fs.h`).
+//! `PROCMAP_QUERY`: asks the kernel about a mapping (Linux 6.11, `include/uapi/linux/fs.h`).
 //!
-//! The one place of unsafe code: an `ioctl` is a number and an address, and nothing but this file
-//! checks that they belong together. The feature `procmap-query` is off by default.
+//! The crate's only unsafe code: an `ioctl` takes a number and an address, and only this file checks that they
+//! belong together. The feature `procmap-query` is off by default.
 
 use std::os::fd::BorrowedFd;
 
@@ -9,9 +9,11 @@ use rustix::io::Errno as Os;
 use rustix::ioctl::{Updater, ioctl, opcode};
 
 use crate::build_id::BuildId;
-use crate::error::{Errno, Error, Place};
+use crate::errno::Errno;
+use crate::error::Error;
+use crate::part::Part;
 
-/// The kernel tells ids of 20 bytes at most (`BUILD_ID_SIZE_MAX`) and refuses smaller buffers.
+/// The kernel returns ids of 20 bytes at most (`BUILD_ID_SIZE_MAX`) and refuses smaller buffers.
 const ID_BYTES_MAX: usize = 20;
 
 /// `struct procmap_query`
@@ -38,7 +40,7 @@ struct Query {
 /// `_IOWR('f', 17, struct procmap_query)`
 const PROCMAP_QUERY: rustix::ioctl::Opcode = opcode::read_write::<Query>(b'f', 17);
 
-/// What the kernel says of the mapping that covers `address`; `None` when it says nothing.
+/// The build-id of the file mapped at `address`; `None` if the kernel does not say.
 pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<BuildId>, Error> {
     let mut id = [0_u8; ID_BYTES_MAX];
     let mut query = Query {
@@ -49,14 +51,14 @@ pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<Buil
         ..Query::default()
     };
     #[expect(unsafe_code, reason = "no safe function for this call exists; see docs/design/elf.md")]
-    // SAFETY: the number is made from the structure's size and the structure is the kernel's; the
-    // kernel writes at most `build_id_size` bytes at `build_id_addr`, which is `id`'s length, and `id`
-    // outlives the call. No name is asked for.
+    // SAFETY: the number is made from the size of the structure, which is the kernel's. The kernel writes at
+    // most `build_id_size` bytes at `build_id_addr`: the length of `id`, which outlives the call. No name is
+    // asked for.
     let answer = unsafe { ioctl(maps, Updater::<PROCMAP_QUERY, Query>::new(&mut query)) };
     match answer {
         Ok(()) => Ok(id.get(..query.build_id_size as usize).and_then(|id| BuildId::try_from(id).ok())),
-        // Kernels before 6.11; a pseudo file without the call.
+        // A kernel before 6.11.
         Err(Os::NOTTY | Os::INVAL | Os::OPNOTSUPP) => Ok(None),
-        Err(error) => Err(Error::Io { place: Place::Maps, error: Errno::from_raw(error.raw_os_error()) }),
+        Err(error) => Err(Error::Io { part: Part::Maps, error: Errno::from_raw(error.raw_os_error()) }),
     }
 }

@@ -1,19 +1,21 @@
-//! Debug files by id, below directories such as `/usr/lib/debug`, each checked by its own id.
+//! Debug files by build-id, below directories such as `/usr/lib/debug`. Each is checked by its own id.
 
 use std::path::Path;
 use std::vec::Vec;
 
 use crate::build_id::BuildId;
-use crate::error::{Error, Place};
-use crate::linux::open::{RegularFile, Root, find_in_root};
+use crate::error::Error;
+use crate::linux::open::RegularFile;
+use crate::linux::root::{Root, find_in_root};
+use crate::part::Part;
 use crate::paths::DebugPath;
-use crate::scan::{FOR_BUILD_ID, Order, Scanner};
-use crate::search::Search;
+use crate::policy::Order;
+use crate::reader::{ElfReader, FOR_BUILD_ID};
 
-/// Debug files have sections that are right and segments that may be stale.
-const OF_DEBUG_FILES: Scanner = FOR_BUILD_ID.in_order(Order::SectionsThenSegments);
+/// The sections of debug files are right; their segments may be stale.
+const OF_DEBUG_FILES: ElfReader = FOR_BUILD_ID.in_order(Order::SectionsThenSegments);
 
-/// One or more trees of `.build-id/aa/rest.debug`, searched in the order given.
+/// Directories that contain `.build-id/aa/rest.debug`, searched in the order given.
 ///
 /// ```
 /// use zastava_elf::{DebugStore, Lookup};
@@ -23,45 +25,46 @@ const OF_DEBUG_FILES: Scanner = FOR_BUILD_ID.in_order(Order::SectionsThenSegment
 /// # Ok::<(), zastava_elf::Error>(())
 /// ```
 ///
-/// Links are followed but do not lead out of their root. Nothing is remembered: what is missing may come.
+/// Links are followed and do not lead out of their root. Nothing is cached.
+// docs/design/elf.md: why a file of a store must have the id
 #[derive(Debug)]
 pub struct DebugStore {
     roots: Vec<Root>,
 }
 
-/// What a store has under an id.
+/// What a store has for an id.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lookup {
-    /// A file that carries the id.
+    /// A file with the id.
     Found(RegularFile),
-    /// A file that lies where the id's would, and carries another.
+    /// A file at the path of the id that has another id.
     Mismatch {
         /// The id that was asked for.
         wanted: BuildId,
-        /// The id of the file; `None` if it has none.
+        /// The id of the file, if it has one.
         got: Option<BuildId>,
     },
-    /// Nothing.
+    /// No file.
     Missing,
 }
 
 impl DebugStore {
-    /// Holds these directories.
+    /// Holds these directories open.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if one of them cannot be opened or is none.
+    /// [`Error::Io`] if one of them cannot be opened or is not a directory.
     pub fn open<P: AsRef<Path>>(roots: impl IntoIterator<Item = P>) -> Result<Self, Error> {
         Ok(Self { roots: roots.into_iter().map(Root::open).collect::<Result<_, _>>()? })
     }
 
-    /// Whether something lies where the id's debug file would: one lookup a root, nothing is read. An id of
-    /// one byte has no such place.
+    /// Whether there is anything at the path of the id's debug file. One lookup for each root; nothing is read.
+    /// An id of one byte has no path.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] for what is neither there nor missing.
+    /// [`Error::Io`] if a lookup fails for another reason than that nothing is there.
     pub fn contains(&self, id: &BuildId) -> Result<bool, Error> {
         let Some(path) = id.debug_path() else { return Ok(false) };
         for root in &self.roots {
@@ -72,16 +75,16 @@ impl DebugStore {
         Ok(false)
     }
 
-    /// The id's debug file.
+    /// Finds the debug file with this id.
     ///
     /// # Errors
     ///
-    /// Why a file could not be judged, if no root has a better answer.
+    /// The reason why a file could not be read, if no root has a better answer.
     pub fn find(&self, id: &BuildId) -> Result<Lookup, Error> {
         self.lookup(id, id.debug_path(), &OF_DEBUG_FILES)
     }
 
-    /// The executable or library itself, by the link `.build-id/aa/rest`.
+    /// Finds the executable or library itself, by the link `.build-id/aa/rest`.
     ///
     /// # Errors
     ///
@@ -90,12 +93,12 @@ impl DebugStore {
         self.lookup(id, id.executable_path(), &FOR_BUILD_ID)
     }
 
-    /// The first root with the right file; else the first wrong file; else the first error.
-    fn lookup(&self, id: &BuildId, path: Option<DebugPath>, scanner: &Scanner) -> Result<Lookup, Error> {
+    /// The first right file, or the first wrong one, or the first error.
+    fn lookup(&self, id: &BuildId, path: Option<DebugPath>, reader: &ElfReader) -> Result<Lookup, Error> {
         let mut answer = Ok(Lookup::Missing);
         let Some(path) = path else { return answer };
         for root in &self.roots {
-            match (candidate(root, &path, id, scanner), &answer) {
+            match (candidate(root, &path, id, reader), &answer) {
                 (found @ Ok(Lookup::Found(_)), _) => return found,
                 (other @ Ok(Lookup::Mismatch { .. }), Ok(Lookup::Missing) | Err(_)) => answer = other,
                 (other @ Err(_), Ok(Lookup::Missing)) => answer = other,
@@ -106,21 +109,21 @@ impl DebugStore {
     }
 }
 
-fn candidate(root: &Root, path: &DebugPath, wanted: &BuildId, scanner: &Scanner) -> Result<Lookup, Error> {
+fn candidate(root: &Root, path: &DebugPath, wanted: &BuildId, reader: &ElfReader) -> Result<Lookup, Error> {
     let Some(file) = present(root.open_regular(path))? else { return Ok(Lookup::Missing) };
-    match Search::new(&file, scanner).file_build_id()? {
+    match reader.build_id(&file)? {
         Some(got) if got == *wanted => Ok(Lookup::Found(file)),
         got => Ok(Lookup::Mismatch { wanted: *wanted, got }),
     }
 }
 
-/// `None` for a path that leads nowhere: absent, dangling, through a file or in a circle.
+/// `None` for a path that leads nowhere: absent, dangling, through a file, or around in a circle.
 fn present<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     const NOWHERE: [rustix::io::Errno; 3] =
         [rustix::io::Errno::NOENT, rustix::io::Errno::NOTDIR, rustix::io::Errno::LOOP];
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Error::Io { place: Place::Open, error })
+        Err(Error::Io { part: Part::File, error })
             if NOWHERE.iter().any(|errno| errno.raw_os_error() == error.raw()) =>
         {
             Ok(None)

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{Stat, fstat, major, minor};
 
 use crate::error::Error;
-use crate::linux::open::cannot_open;
+use crate::linux::calls::io_error;
+use crate::part::Part;
 
 /// The number of a file system. Prints as in `/proc/<pid>/maps`: `fe:00`.
 ///
@@ -50,7 +51,7 @@ impl FileVersion {
     ///
     /// [`Error::Io`]
     pub fn of(fd: impl AsFd) -> Result<Self, Error> {
-        Ok(Self::from_stat(&fstat(fd).map_err(cannot_open)?))
+        Ok(Self::from_stat(&fstat(fd).map_err(io_error(Part::File))?))
     }
 
     pub(super) fn from_stat(stat: &Stat) -> Self {

@@ -1,7 +1,7 @@
 //! The other facts of a file, and the policies of where to look.
 
 use zastava_elf::{
-    Artifact, BuildId, Class, Endian, Error, Extent, FileType, Identity, Machine, Order, Place, Scanner,
+    Artifact, BuildId, Class, ElfReader, Endian, Error, Extent, FileType, Identity, Machine, Order, Part,
 };
 
 use crate::image::{Area, ID, Image, PT_NOTE, SHAPES, SHT_PROGBITS, Shape};
@@ -11,10 +11,10 @@ const PACKAGE: u32 = 0xcafe_1a7e;
 const JSON: &[u8] = b"{\"type\":\"deb\",\"name\":\"hello\"}\0\0";
 const OTHER: [u8; 8] = *b"otherid!";
 
-fn scan(scanner: Scanner, image: &Image) -> Identity {
+fn scan(reader: ElfReader, image: &Image) -> Identity {
     let bytes = image.bytes();
     crate::format::keep_as_seed(&bytes);
-    scanner.scan(bytes.as_slice()).expect("an identity")
+    reader.identity(bytes.as_slice()).expect("an identity")
 }
 
 fn go(shape: Shape) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn one_pass_finds_all_three_notes_in_any_order() {
             let apart = shape.image().note_segment(a.clone()).note_segment(b.clone()).note_segment(c.clone());
             let sections = shape.image().note_section(a).note_section(b).note_section(c);
             for image in [merged, apart, sections] {
-                let identity = scan(Scanner::new(), &image);
+                let identity = scan(ElfReader::new(), &image);
                 assert_eq!(identity.build_id.expect("an id").as_bytes(), ID);
                 assert_eq!(identity.go_build_id.expect("a Go id").as_str().as_bytes(), GO);
                 assert_eq!(identity.package.expect("a package").as_str(), r#"{"type":"deb","name":"hello"}"#);
@@ -61,7 +61,7 @@ fn other_notes_that_cannot_be_taken_are_left_out_and_said_to_be() {
     ];
     for (name, note) in rows {
         let image = SHAPES[0].image().note_segment([note, SHAPES[0].gnu(&ID)].concat());
-        let identity = scan(Scanner::new().through(Extent::Everything), &image);
+        let identity = scan(ElfReader::new().through(Extent::Everything), &image);
         assert_eq!(identity.build_id.expect(name).as_bytes(), ID);
         assert_eq!(
             (identity.go_build_id, identity.package, identity.complete),
@@ -74,12 +74,12 @@ fn other_notes_that_cannot_be_taken_are_left_out_and_said_to_be() {
         ("ABI tag of type 4", SHAPES[0].note(b"GNU\0", 4, GO)),
         ("package of another owner", SHAPES[0].note(b"DEB\0", PACKAGE, JSON)),
     ] {
-        let identity = scan(Scanner::new(), &SHAPES[0].image().note_segment(note));
+        let identity = scan(ElfReader::new(), &SHAPES[0].image().note_segment(note));
         assert_eq!((identity.go_build_id, identity.package, identity.complete), (None, None, true), "{name}");
     }
     let longest =
         SHAPES[0].image().note_segment([go_owner(&[b'a'; 256]), package_owner(&[b'{'; 1024])].concat());
-    let identity = scan(Scanner::new(), &longest);
+    let identity = scan(ElfReader::new(), &longest);
     assert_eq!(identity.go_build_id.map(|id| id.as_str().len()), Some(256));
     assert_eq!(identity.package.map(|note| note.as_str().len()), Some(1024));
 }
@@ -92,7 +92,7 @@ fn the_extent_says_how_far_the_search_goes_after_the_id() {
     for (extent, has_go, has_package) in
         [(Extent::BuildId, false, false), (Extent::Table, true, false), (Extent::Everything, true, true)]
     {
-        let identity = scan(Scanner::new().through(extent), &image);
+        let identity = scan(ElfReader::new().through(extent), &image);
         assert_eq!(identity.build_id.expect("an id").as_bytes(), ID);
         assert_eq!((identity.go_build_id.is_some(), identity.package.is_some()), (has_go, has_package));
         assert_eq!(identity.complete, extent == Extent::Everything);
@@ -103,7 +103,7 @@ fn the_extent_says_how_far_the_search_goes_after_the_id() {
 fn damage_after_the_id_leaves_the_answer_incomplete_and_not_an_error() {
     let shape = SHAPES[0];
     let out = Area::new(PT_NOTE, 4, Vec::new()).claims(Some(1 << 30), Some(36));
-    let identity = scan(Scanner::new(), &shape.image().note_segment(shape.gnu(&ID)).segment(out));
+    let identity = scan(ElfReader::new(), &shape.image().note_segment(shape.gnu(&ID)).segment(out));
     assert_eq!(identity.build_id.expect("an id").as_bytes(), ID);
     assert!(!identity.complete);
 }
@@ -115,7 +115,7 @@ fn another_note_that_is_cut_off_does_not_hide_that_there_is_no_id() {
         let cut = Area::new(PT_NOTE, 4, shape.note_header(4, 4, 4)).claims(None, Some(20));
         let bytes = shape.image().segment(cut).bytes();
         assert_eq!(zastava_elf::build_id_in(&bytes), Ok(None));
-        let identity = Scanner::new().scan(bytes.as_slice()).expect("an identity");
+        let identity = ElfReader::new().identity(bytes.as_slice()).expect("an identity");
         assert_eq!((identity.build_id, identity.complete), (None, false));
     }
 }
@@ -124,14 +124,14 @@ fn another_note_that_is_cut_off_does_not_hide_that_there_is_no_id() {
 fn the_order_decides_between_two_ids() {
     for shape in SHAPES {
         let image = shape.image().note_segment(shape.gnu(&OTHER)).note_section(shape.gnu(&ID));
-        let identity = scan(Scanner::new().in_order(Order::SectionsThenSegments), &image);
+        let identity = scan(ElfReader::new().in_order(Order::SectionsThenSegments), &image);
         assert_eq!(identity.build_id.expect("an id").as_bytes(), ID);
-        assert_eq!(identity.found_in, Some(Place::Section(1)));
-        let identity = scan(Scanner::new(), &image);
+        assert_eq!(identity.found_in, Some(Part::Section(1)));
+        let identity = scan(ElfReader::new(), &image);
         assert_eq!(identity.build_id.expect("an id").as_bytes(), OTHER);
 
         let segments_only = shape.image().note_segment(shape.gnu(&ID));
-        let identity = scan(Scanner::new().in_order(Order::SectionsThenSegments), &segments_only);
+        let identity = scan(ElfReader::new().in_order(Order::SectionsThenSegments), &segments_only);
         assert_eq!(identity.build_id.expect("an id").as_bytes(), ID);
     }
 }
@@ -146,7 +146,7 @@ fn the_header_tells_class_order_type_and_machine() {
             (4, FileType::Core),
             (0xfe00, FileType::Other(0xfe00)),
         ] {
-            let identity = scan(Scanner::new(), &shape.image().with(|image| image.kind = kind));
+            let identity = scan(ElfReader::new(), &shape.image().with(|image| image.kind = kind));
             let header = identity.header.expect("a header");
             assert_eq!(header.class, if shape.wide { Class::Elf64 } else { Class::Elf32 });
             assert_eq!(header.endian, if shape.big { Endian::Big } else { Endian::Little });
@@ -177,12 +177,14 @@ fn a_debug_link_is_one_plain_file_name_and_a_checksum() {
     for shape in SHAPES {
         let mut content = b"hello.debug\0".to_vec();
         shape.u32(&mut content, 0xdead_beef);
-        let link =
-            Scanner::new().debug_link(linked(shape, &content).as_slice()).expect("readable").expect("a link");
+        let link = ElfReader::new()
+            .debug_link(linked(shape, &content).as_slice())
+            .expect("readable")
+            .expect("a link");
         assert_eq!((link.file_name(), link.crc32()), (b"hello.debug".as_slice(), 0xdead_beef));
-        assert_eq!(Scanner::new().debug_link(shape.image().bytes().as_slice()), Ok(None));
+        assert_eq!(ElfReader::new().debug_link(shape.image().bytes().as_slice()), Ok(None));
         assert_eq!(
-            Scanner::new().debug_link(shape.image().note_section(shape.gnu(&ID)).bytes().as_slice()),
+            ElfReader::new().debug_link(shape.image().note_section(shape.gnu(&ID)).bytes().as_slice()),
             Ok(None)
         );
     }
@@ -200,8 +202,8 @@ fn a_debug_link_is_one_plain_file_name_and_a_checksum() {
         ("too long", &too_long),
     ];
     for (name, content) in rows {
-        let link = Scanner::new().debug_link(linked(SHAPES[0], content).as_slice());
-        assert_eq!(link, Err(Error::Malformed { place: Place::Section(2) }), "{name}");
+        let link = ElfReader::new().debug_link(linked(SHAPES[0], content).as_slice());
+        assert_eq!(link, Err(Error::Malformed { part: Part::Section(2) }), "{name}");
     }
 }
 
@@ -233,7 +235,7 @@ fn ids_of_equal_bytes_are_degenerate() {
 fn a_core_has_no_id_of_its_own() {
     let shape = SHAPES[0];
     let image = shape.image().note_segment(shape.note(b"CORE\0", 3, &[9; 136])).with(|image| image.kind = 4);
-    let identity = scan(Scanner::new(), &image);
+    let identity = scan(ElfReader::new(), &image);
     assert_eq!(identity.build_id, None);
     assert_eq!(identity.header.map(|header| header.file_type), Some(FileType::Core));
 }
@@ -252,17 +254,17 @@ fn the_hash_is_the_one_that_opentelemetry_defines() {
         hasher.update(&bytes[bytes.len() - part..]);
         hasher.update((bytes.len() as u64).to_be_bytes());
         let wanted = hasher.finalize();
-        let (identity, hash) = Scanner::new().scan_and_hash(bytes.as_slice(), bytes.len() as u64);
+        let (identity, hash) = ElfReader::new().identity_and_hash(bytes.as_slice(), bytes.len() as u64);
         assert_eq!(hash.expect("a hash").as_bytes()[..], wanted[..16]);
-        let alone = Scanner::new().scan(bytes.as_slice()).expect("an identity");
+        let alone = ElfReader::new().identity(bytes.as_slice()).expect("an identity");
         assert_eq!(
             identity.expect("an identity").cost.preads,
             alone.cost.preads + u32::from(bytes.len() > 4096)
         );
-        let (_, short) = Scanner::new().scan_and_hash(bytes.as_slice(), bytes.len() as u64 + 1);
+        let (_, short) = ElfReader::new().identity_and_hash(bytes.as_slice(), bytes.len() as u64 + 1);
         assert_eq!(short.map_err(|error| error.kind()), Err(zastava_elf::ErrorKind::Truncated));
     }
     // Known outside: SHA-256 of eight zero bytes, for an empty file.
-    let (_, hash) = Scanner::new().scan_and_hash(b"".as_slice(), 0);
+    let (_, hash) = ElfReader::new().identity_and_hash(b"".as_slice(), 0);
     assert_eq!(hash.expect("a hash").to_string(), "af5570f5a1810b7af78caf4bc70a660f");
 }

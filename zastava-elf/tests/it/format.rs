@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 
 use zastava_elf::{
-    BuildId, Endian, Error, ErrorKind, Limit, Limits, Place, Scanner, Source, build_id_in, build_id_notes,
+    BuildId, ElfReader, Endian, Error, ErrorKind, Limit, Limits, Part, ReadAt, build_id_in, build_id_in_notes,
 };
 
 use crate::image::{Area, ID, Image, PT_LOAD, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS, Shape};
@@ -36,7 +36,7 @@ fn answer<E>(result: Result<Option<BuildId>, Error<E>>) -> Want {
 /// Gives at most 7 bytes at a time.
 struct Dribble<'a>(&'a [u8]);
 
-impl Source for Dribble<'_> {
+impl ReadAt for Dribble<'_> {
     type Error = Infallible;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
@@ -65,7 +65,7 @@ fn check(name: &str, shape: Shape, bytes: &[u8], want: &Want) {
 
     let mut limits = Limits::DEFAULT;
     limits.preads = 1 << 20;
-    let dribbled = Scanner::with_limits(limits).scan(&Dribble(bytes)).map(|identity| identity.build_id);
+    let dribbled = ElfReader::with_limits(limits).identity(&Dribble(bytes)).map(|identity| identity.build_id);
     assert_eq!(answer(dribbled), *want, "{name} in short reads, {shape:?}");
 
     #[cfg(all(feature = "linux", target_os = "linux"))]
@@ -251,7 +251,7 @@ fn ids_have_one_to_sixty_four_bytes() {
         ),
     ]);
     let long = SHAPES[0].image().note_section(SHAPES[0].gnu(&[1; 65])).bytes();
-    assert_eq!(build_id_in(&long), Err(Error::IdTooLong { place: Place::Section(1), bytes: 65 }));
+    assert_eq!(build_id_in(&long), Err(Error::IdTooLong { part: Part::Section(1), bytes: 65 }));
 }
 
 #[test]
@@ -430,7 +430,7 @@ fn damage_is_told_when_nothing_is_found() {
         ),
     ]);
     let lost = SHAPES[0].image().note_section(SHAPES[0].gnu(&ID)).with(|image| image.shentsize = Some(1));
-    assert_eq!(build_id_in(&lost.bytes()), Err(Error::Malformed { place: Place::SectionTable }));
+    assert_eq!(build_id_in(&lost.bytes()), Err(Error::Malformed { part: Part::SectionTable }));
 }
 
 #[test]
@@ -463,8 +463,8 @@ fn headers_of_other_files_are_told_apart() {
 fn an_answer_tells_where_the_id_was_and_what_it_cost() {
     let shape = SHAPES[0];
     let near = shape.image().note_segment(shape.note(b"Go\0\0", 4, b"gogo")).note_segment(shape.gnu(&ID));
-    let identity = Scanner::new().scan(near.bytes().as_slice()).expect("an identity");
-    assert_eq!(identity.found_in, Some(Place::Segment(1)));
+    let identity = ElfReader::new().identity(near.bytes().as_slice()).expect("an identity");
+    assert_eq!(identity.found_in, Some(Part::Segment(1)));
     assert_eq!((identity.cost.preads, identity.cost.notes), (1, 2));
     assert_eq!(identity.cost.bytes as usize, near.bytes().len());
 
@@ -472,8 +472,8 @@ fn an_answer_tells_where_the_id_was_and_what_it_cost() {
     let far = Area::new(SHT_NOTE, 4, shape.gnu(&ID)).after(20_000);
     let far = shape.image().section(Area::new(SHT_PROGBITS, 1, vec![0; 9000])).section(far);
     let far = far.section(Area::new(SHT_PROGBITS, 1, vec![0; 20_000]));
-    let identity = Scanner::new().scan(far.bytes().as_slice()).expect("an identity");
-    assert_eq!(identity.found_in, Some(Place::Section(2)));
+    let identity = ElfReader::new().identity(far.bytes().as_slice()).expect("an identity");
+    assert_eq!(identity.found_in, Some(Part::Section(2)));
     assert_eq!(identity.cost.preads, 3);
 }
 
@@ -484,7 +484,7 @@ fn a_table_of_segments_out_of_the_file_costs_one_read() {
     for n in 0..20 {
         image = image.segment(Area::new(PT_NOTE, 4, Vec::new()).claims(Some((1 << 30) + n), Some(36)));
     }
-    let identity = Scanner::new().scan(image.bytes().as_slice()).expect("an identity");
+    let identity = ElfReader::new().identity(image.bytes().as_slice()).expect("an identity");
     assert_eq!(identity.cost.preads, 2);
 }
 
@@ -492,13 +492,13 @@ fn a_table_of_segments_out_of_the_file_costs_one_read() {
 fn bare_notes_are_read_in_the_byte_order_given() {
     for (shape, endian) in [(SHAPES[0], Endian::Little), (SHAPES[1], Endian::Big)] {
         let notes = [shape.note(b"Linux\0", 0x101, &[1; 7]), shape.gnu(&ID)].concat();
-        assert_eq!(answer(build_id_notes(&notes, endian)), id());
-        assert_eq!(answer(build_id_notes(&notes[..28], endian)), Nothing, "the first note alone");
-        assert_eq!(answer(build_id_notes(b"", endian)), Nothing);
-        let cut = build_id_notes(&notes[..notes.len() - 1], endian);
-        assert_eq!(cut, Err(Error::Malformed { place: Place::Notes }));
+        assert_eq!(answer(build_id_in_notes(&notes, endian)), id());
+        assert_eq!(answer(build_id_in_notes(&notes[..28], endian)), Nothing, "the first note alone");
+        assert_eq!(answer(build_id_in_notes(b"", endian)), Nothing);
+        let cut = build_id_in_notes(&notes[..notes.len() - 1], endian);
+        assert_eq!(cut, Err(Error::Malformed { part: Part::Notes }));
         let other = if endian == Endian::Big { Endian::Little } else { Endian::Big };
-        assert_eq!(answer(build_id_notes(&notes, other)), Fails(ErrorKind::Malformed));
+        assert_eq!(answer(build_id_in_notes(&notes, other)), Fails(ErrorKind::Malformed));
     }
 }
 
@@ -507,7 +507,7 @@ fn errors_of_the_source_end_the_scan_with_their_place() {
     /// Has a header and fails from the first note on.
     struct Failing<'a>(&'a [u8]);
 
-    impl Source for Failing<'_> {
+    impl ReadAt for Failing<'_> {
         type Error = u8;
 
         fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, u8> {
@@ -519,15 +519,15 @@ fn errors_of_the_source_end_the_scan_with_their_place() {
 
     let shape = SHAPES[0];
     let image = shape.image().segment(Area::new(PT_NOTE, 4, shape.gnu(&ID))).bytes();
-    let error = Scanner::new().scan(&Failing(&image)).expect_err("the notes cannot be read");
-    assert_eq!(error, Error::Io { place: Place::Segment(0), error: 5 });
+    let error = ElfReader::new().identity(&Failing(&image)).expect_err("the notes cannot be read");
+    assert_eq!(error, Error::Io { part: Part::Segment(0), error: 5 });
     assert_eq!(error.to_string(), "cannot read ELF note segment 0");
     assert_eq!(error.kind().as_str(), "io");
 }
 
 #[test]
 fn limit_errors_name_the_limit() {
-    let error: Error = Error::Limit { limit: Limit::Notes, place: Place::Segment(7) };
+    let error: Error = Error::Limit { limit: Limit::Notes, part: Part::Segment(7) };
     assert_eq!(error.to_string(), "limit on notes reached in ELF note segment 7");
 }
 
@@ -536,7 +536,7 @@ fn an_id_that_changes_between_two_reads_is_an_error_when_confirming() {
     /// Each read sees the next of two files.
     struct Changing<'a>(&'a [u8], &'a [u8], std::cell::Cell<bool>);
 
-    impl Source for Changing<'_> {
+    impl ReadAt for Changing<'_> {
         type Error = Infallible;
 
         fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
@@ -546,11 +546,11 @@ fn an_id_that_changes_between_two_reads_is_an_error_when_confirming() {
 
     let shape = SHAPES[0];
     let [old, new] = [[1; 20], [2; 20]].map(|id| shape.image().note_segment(shape.gnu(&id)).bytes());
-    let scan = |scanner: Scanner, second: &[u8]| scanner.scan(&Changing(&old, second, false.into()));
-    let place = Place::Segment(0);
-    assert_eq!(scan(Scanner::new().confirming(), &new), Err(Error::Changed { place }));
-    assert_eq!(scan(Scanner::new().confirming(), &new[..100]), Err(Error::Truncated { place }));
-    let confirmed = scan(Scanner::new().confirming(), &old).expect("the same");
+    let scan = |reader: ElfReader, second: &[u8]| reader.identity(&Changing(&old, second, false.into()));
+    let part = Part::Segment(0);
+    assert_eq!(scan(ElfReader::new().confirming(), &new), Err(Error::Changed { part }));
+    assert_eq!(scan(ElfReader::new().confirming(), &new[..100]), Err(Error::Truncated { part }));
+    let confirmed = scan(ElfReader::new().confirming(), &old).expect("the same");
     assert_eq!((confirmed.build_id.unwrap().as_bytes(), confirmed.cost.preads), ([1; 20].as_slice(), 2));
-    assert_eq!(scan(Scanner::new(), &new).expect("the first").cost.preads, 1);
+    assert_eq!(scan(ElfReader::new(), &new).expect("the first").cost.preads, 1);
 }

@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use zastava_elf::{Endian, Limits, Scanner, build_id_in, build_id_notes};
+use zastava_elf::{ElfReader, Endian, Limits, build_id_in, build_id_in_notes};
 
 use crate::image::{Area, ID, Image, PT_LOAD, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS, Shape};
 
@@ -60,7 +60,7 @@ fn every_byte_of_a_file_may_take_any_value() {
 
 /// What an answer cost is within the limits; its absence is an error like any other.
 fn scan_within_limits(bytes: &[u8]) {
-    if let Ok(identity) = Scanner::new().scan(bytes) {
+    if let Ok(identity) = ElfReader::new().identity(bytes) {
         let (cost, limits) = (identity.cost, Limits::DEFAULT);
         assert!(cost.preads <= limits.preads && cost.bytes <= limits.bytes && cost.notes <= limits.notes);
         assert_eq!(identity.build_id.is_some(), identity.found_in.is_some());
@@ -98,7 +98,7 @@ proptest! {
 
     #[test]
     fn invented_notes_never_panic(bytes in vec(prop::sample::select(vec![0_u8, 1, 3, 4, 20, 255, b'G', b'N', b'U']), 0..200)) {
-        let _ = build_id_notes(&bytes, Endian::Little);
-        let _ = build_id_notes(&bytes, Endian::Big);
+        let _ = build_id_in_notes(&bytes, Endian::Little);
+        let _ = build_id_in_notes(&bytes, Endian::Big);
     }
 }

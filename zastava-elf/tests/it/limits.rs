@@ -2,46 +2,46 @@
 
 use std::convert::Infallible;
 
-use zastava_elf::{Error, ErrorKind, Limit, Limits, Place, Scanner, Source, build_id_in};
+use zastava_elf::{ElfReader, Error, ErrorKind, Limit, Limits, Part, ReadAt, build_id_in};
 
 use crate::image::{Area, ID, PT_LOAD, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS};
 
-fn limited(change: impl FnOnce(&mut Limits)) -> Scanner {
+fn limited(change: impl FnOnce(&mut Limits)) -> ElfReader {
     let mut limits = Limits::DEFAULT;
     change(&mut limits);
-    Scanner::with_limits(limits)
+    ElfReader::with_limits(limits)
 }
 
-fn check(scanner: Scanner, bytes: &[u8], want: (Limit, Place)) {
-    let error = scanner.scan(bytes).expect_err("over the limit");
-    assert_eq!(error, Error::Limit { limit: want.0, place: want.1 });
+fn check(reader: ElfReader, bytes: &[u8], want: (Limit, Part)) {
+    let error = reader.identity(bytes).expect_err("over the limit");
+    assert_eq!(error, Error::Limit { limit: want.0, part: want.1 });
 }
 
 #[test]
 fn each_limit_ends_in_its_own_error() {
     let shape = SHAPES[0];
     let far = shape.image().segment(Area::new(PT_NOTE, 4, shape.gnu(&ID)).after(8192)).bytes();
-    check(limited(|limits| limits.preads = 0), &far, (Limit::Preads, Place::Header));
-    check(limited(|limits| limits.preads = 1), &far, (Limit::Preads, Place::Segment(0)));
-    check(limited(|limits| limits.bytes = 0), &far, (Limit::Bytes, Place::Header));
-    check(limited(|limits| limits.bytes = 4096), &far, (Limit::Bytes, Place::Segment(0)));
-    check(limited(|limits| limits.bytes = 4096 + 15), &far, (Limit::Bytes, Place::Segment(0)));
+    check(limited(|limits| limits.preads = 0), &far, (Limit::Preads, Part::Header));
+    check(limited(|limits| limits.preads = 1), &far, (Limit::Preads, Part::Segment(0)));
+    check(limited(|limits| limits.bytes = 0), &far, (Limit::Bytes, Part::Header));
+    check(limited(|limits| limits.bytes = 4096), &far, (Limit::Bytes, Part::Segment(0)));
+    check(limited(|limits| limits.bytes = 4096 + 15), &far, (Limit::Bytes, Part::Segment(0)));
 
     let notes = [shape.note(b"Go\0\0", 4, b"gogo"), shape.gnu(&ID)].concat();
     let second = shape.image().note_segment(notes).bytes();
-    check(limited(|limits| limits.notes = 1), &second, (Limit::Notes, Place::Segment(0)));
-    check(limited(|limits| limits.note_area_bytes = 20), &second, (Limit::NoteAreaBytes, Place::Segment(0)));
-    check(limited(|limits| limits.note_area_bytes = 55), &second, (Limit::NoteAreaBytes, Place::Segment(0)));
+    check(limited(|limits| limits.notes = 1), &second, (Limit::Notes, Part::Segment(0)));
+    check(limited(|limits| limits.note_area_bytes = 20), &second, (Limit::NoteAreaBytes, Part::Segment(0)));
+    check(limited(|limits| limits.note_area_bytes = 55), &second, (Limit::NoteAreaBytes, Part::Segment(0)));
 
     let other = Area::new(PT_LOAD, 4, Vec::new());
     let segments = shape.image().segment(other.clone()).note_segment(shape.gnu(&ID)).bytes();
-    let place = Place::SegmentTable;
-    check(limited(|limits| limits.program_headers = 1), &segments, (Limit::ProgramHeaders, place));
+    let part = Part::SegmentTable;
+    check(limited(|limits| limits.program_headers = 1), &segments, (Limit::ProgramHeaders, part));
 
     // Section 0 counts.
     let sections = shape.image().note_section(shape.gnu(&ID)).bytes();
-    let place = Place::SectionTable;
-    check(limited(|limits| limits.section_headers = 1), &sections, (Limit::SectionHeaders, place));
+    let part = Part::SectionTable;
+    check(limited(|limits| limits.section_headers = 1), &sections, (Limit::SectionHeaders, part));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn what_just_fits_is_found() {
         limits.program_headers = 1;
         limits.section_headers = 0;
     });
-    assert_eq!(exact.scan(far.as_slice()).expect("within the limits").build_id.unwrap().as_bytes(), ID);
+    assert_eq!(exact.identity(far.as_slice()).expect("within the limits").build_id.unwrap().as_bytes(), ID);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn an_id_too_deep_in_its_area_is_a_limit_and_not_none() {
     let shape = SHAPES[0];
     let notes = [shape.note(b"long", 1, &[0; 65_536]), shape.gnu(&ID)].concat();
     let image = shape.image().note_segment(notes).bytes();
-    check(Scanner::new(), &image, (Limit::NoteAreaBytes, Place::Segment(0)));
+    check(ElfReader::new(), &image, (Limit::NoteAreaBytes, Part::Segment(0)));
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn many_segments_over_many_notes_cost_the_notes_of_the_limit() {
     assert!(image.len() > 3_800_000);
 
     let counted = Counting::new(&image);
-    let error = Scanner::new().scan(&counted).expect_err("over the limit");
-    assert_eq!(error, Error::Limit { limit: Limit::Notes, place: Place::Segment(0) });
+    let error = ElfReader::new().identity(&counted).expect_err("over the limit");
+    assert_eq!(error, Error::Limit { limit: Limit::Notes, part: Part::Segment(0) });
     assert!(counted.reads.get() <= 5, "{} reads", counted.reads.get());
 }
 
@@ -113,7 +113,7 @@ fn many_small_areas_far_apart_cost_the_reads_of_the_limit() {
     }
     let bytes = image.section(Area::new(SHT_PROGBITS, 1, vec![0; 8192])).bytes();
     let counted = Counting::new(&bytes);
-    let error = Scanner::new().scan(&counted).expect_err("over the limit");
+    let error = ElfReader::new().identity(&counted).expect_err("over the limit");
     assert!(matches!(error, Error::Limit { limit: Limit::Preads, .. }), "{error:?}");
     assert_eq!(counted.reads.get(), Limits::DEFAULT.preads);
 }
@@ -129,7 +129,7 @@ impl<'a> Counting<'a> {
     }
 }
 
-impl Source for Counting<'_> {
+impl ReadAt for Counting<'_> {
     type Error = Infallible;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tempfile::TempDir;
 use zastava_elf::{
-    BuildId, Errno, Error, ErrorKind, FdSource, Limit, Place, RegularFile, Scanner, build_id, build_id_of,
+    BuildId, ElfReader, Errno, Error, ErrorKind, Limit, Part, RegularFile, build_id, build_id_of,
     open_in_root, open_regular,
 };
 
@@ -103,19 +103,19 @@ fn what_cannot_be_opened_tells_the_error_number() {
     let dir = TempDir::new().unwrap();
     let error = build_id(dir.path().join("missing")).unwrap_err();
     let enoent = Errno::from_raw(2);
-    assert_eq!(error, Error::Io { place: Place::Open, error: enoent });
+    assert_eq!(error, Error::Io { part: Part::File, error: enoent });
     assert_eq!(error.to_string(), "cannot open ELF file");
     assert_eq!(std::io::Error::from(enoent).kind(), std::io::ErrorKind::NotFound);
-    assert!(matches!(build_id("a\0b"), Err(Error::Io { place: Place::Open, .. })));
+    assert!(matches!(build_id("a\0b"), Err(Error::Io { part: Part::File, .. })));
 }
 
 #[test]
 fn descriptors_that_cannot_be_read_at_an_offset_end_in_an_error() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&elf()).unwrap();
-    let espipe = Error::Io { place: Place::Header, error: Errno::from_raw(29) };
+    let espipe = Error::Io { part: Part::Header, error: Errno::from_raw(29) };
     assert_eq!(build_id_of(&reader), Err(espipe));
-    let eisdir = Error::Io { place: Place::Header, error: Errno::from_raw(21) };
+    let eisdir = Error::Io { part: Part::Header, error: Errno::from_raw(21) };
     assert_eq!(build_id_of(File::open("/").unwrap()), Err(eisdir));
 }
 
@@ -155,7 +155,7 @@ fn lookups_stay_in_the_root() {
 #[test]
 fn magic_links_are_followed_by_path_and_refused_in_a_root() {
     assert!(open_regular("/proc/self/exe").is_ok());
-    let eloop = Error::Io { place: Place::Open, error: Errno::from_raw(40) };
+    let eloop = Error::Io { part: Part::File, error: Errno::from_raw(40) };
     assert_eq!(open_in_root(File::open("/").unwrap(), "proc/self/exe").unwrap_err(), eloop);
 }
 
@@ -188,12 +188,12 @@ fn sparse_giants_are_answered_from_a_few_pages() {
         file
     };
     let notes = Area::new(PT_NOTE, 4, vec![0; 16]).claims(None, Some(1 << 29));
-    let error = Scanner::new().scan(&FdSource(file(shape.image().segment(notes).bytes()))).unwrap_err();
-    assert_eq!(error, Error::Limit { limit: Limit::Notes, place: Place::Segment(0) });
+    let error = ElfReader::new().identity(&file(shape.image().segment(notes).bytes())).unwrap_err();
+    assert_eq!(error, Error::Limit { limit: Limit::Notes, part: Part::Segment(0) });
 
     let symbols = Area::new(SHT_PROGBITS, 4, Vec::new()).claims(Some(0), Some(1 << 30));
     let image = shape.image().section(symbols).note_section(shape.gnu(&ID));
-    let identity = Scanner::new().scan(&FdSource(file(image.bytes()))).unwrap();
+    let identity = ElfReader::new().identity(&file(image.bytes())).unwrap();
     assert_eq!(identity.build_id.unwrap().as_bytes(), ID);
     assert_eq!(identity.cost.preads, 1);
 }
@@ -241,7 +241,7 @@ fn ids_torn_by_a_writer_are_found_by_reading_again() {
         eprintln!("{scans} {kind}: {olds} old, {news} new, {nones} none, {errors} errors, {torn} torn");
         torn
     };
-    let once = torn("read once", &|| Ok(Scanner::new().scan(&FdSource(&file))?.build_id));
+    let once = torn("read once", &|| Ok(ElfReader::new().identity(file.as_file())?.build_id));
     let again = torn("read again", &|| build_id_of(&file));
     drop(done.0);
     writer.join().unwrap();

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::skip::skip;
 use tempfile::TempDir;
-use zastava_elf::{Backing, Error, ErrorKind, FileVersion, Mapping, Process, Procfs, Scanner, build_id};
+use zastava_elf::{Backing, ElfReader, Error, ErrorKind, FileVersion, Mapping, Process, Procfs, build_id};
 
 /// A copy of `cat`, running, which has said something and now waits for more.
 struct Running {
@@ -45,7 +45,7 @@ impl Drop for Running {
 }
 
 fn id_of_exe(process: &Process) -> Option<zastava_elf::BuildId> {
-    Scanner::new().scan(&process.executable().expect("the program")).expect("an ELF file").build_id
+    ElfReader::new().identity(&process.executable().expect("the program")).expect("an ELF file").build_id
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_mapping_is_read_though_its_file_was_deleted() {
         result => result.expect("the file"),
     };
     assert_eq!(file.version().inode, program.file().unwrap().inode);
-    let identity = Scanner::new().scan(&file).unwrap();
+    let identity = ElfReader::new().identity(&file).unwrap();
     assert_eq!(identity.build_id, build_id("/bin/cat").unwrap());
     let beside = program.addresses.start + 1..program.addresses.end;
     assert_eq!(process.open_mapping(beside).map(drop).map_err(|error| error.kind()), Err(ErrorKind::Io));
@@ -179,7 +179,7 @@ fn the_kernel_s_word_on_a_mapping_is_that_of_its_file() {
             let Ok(Some(word)) = process.kernel_build_id(mapping.addresses.start) else { continue };
             let Ok(file) = process.open_mapping(mapping.addresses.clone()) else { continue };
             assert_eq!(
-                Scanner::new().scan(&file).unwrap().build_id,
+                ElfReader::new().identity(&file).unwrap().build_id,
                 Some(word),
                 "{}",
                 mapping.file().unwrap().path.as_path().display()

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::skip::skip;
-use zastava_elf::{
-    BuildId, Endian, Error, FdSource, Scanner, build_id, build_id_in, build_id_notes, build_id_of,
-};
+use zastava_elf::{BuildId, ElfReader, Endian, Error, build_id, build_id_in, build_id_in_notes, build_id_of};
 
 /// The tools, and how a line of theirs begins that has an id.
 const TOOLS: [(&str, &str); 2] = [("readelf", "Build ID: "), ("eu-readelf", "Build ID: ")];
@@ -119,7 +117,7 @@ fn this_program_is_read_alike_by_path_descriptor_and_slice() {
     let by_path = build_id(path).expect("an ELF file");
     assert_eq!(build_id_of(File::open(path).unwrap()), Ok(by_path));
     assert_eq!(build_id_in(&fs::read(path).unwrap()), Ok(by_path));
-    let identity = Scanner::new().scan(&FdSource(File::open(path).unwrap())).unwrap();
+    let identity = ElfReader::new().identity(&File::open(path).unwrap()).unwrap();
     assert!(identity.cost.preads <= 4, "{:?}", identity.cost);
 }
 
@@ -132,6 +130,6 @@ fn the_running_kernel_tells_its_id() {
             return;
         }
     };
-    let id = build_id_notes(&notes, Endian::NATIVE).expect("notes of the kernel");
+    let id = build_id_in_notes(&notes, Endian::NATIVE).expect("notes of the kernel");
     assert_eq!(id.is_some(), notes.windows(4).any(|window| window == b"GNU\0"), "{id:?}");
 }

@@ -1,11 +1,11 @@
-//! `zastava-elf`: the build-ids of files, directories, processes and all that processes have mapped.
+//! `zastava-elf`: prints the build-ids of files, directories, processes and their mapped files.
 //!
-//! Exits like grep: 0 if at least one GNU build-id was found, 1 if none was and nothing failed, 2 if anything
-//! failed, be it one file of many.
+//! Exits as grep does: 0 if at least one GNU build-id was found, 1 if none was found and nothing failed, 2 if
+//! anything failed, even one file of many.
 
 mod arguments;
-mod subject;
-mod write;
+mod input;
+mod output;
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
@@ -13,10 +13,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use zastava_elf::{BuildId, DebugStore, Error, Lookup};
 
-use crate::arguments::{Arguments, Target};
-use crate::subject::{Answer, Subject};
+use crate::arguments::Arguments;
+use crate::input::Reading;
+use crate::output::{Output, Visible};
 
-/// What of a run is told by its exit status.
+/// What the exit status says.
 #[derive(Default)]
 struct Outcome {
     found: bool,
@@ -31,6 +32,14 @@ impl Outcome {
             (false, false) => ExitCode::from(1),
         }
     }
+
+    fn fail(&mut self, name: &str, error: &Error) {
+        self.failed = true;
+        match std::error::Error::source(error) {
+            Some(cause) => print_error(name, &format!("{error}: {cause}")),
+            None => print_error(name, &error.to_string()),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -39,10 +48,10 @@ fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     match run(&arguments, &mut outcome, &mut out).and_then(|()| out.flush()) {
         Ok(()) => outcome.code(),
-        // Whoever reads has seen enough, as `head` has.
+        // The reader has seen enough, as `head` has.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => outcome.code(),
         Err(error) => {
-            complain("standard output", &error.to_string());
+            print_error("standard output", &error.to_string());
             ExitCode::from(2)
         }
     }
@@ -55,40 +64,49 @@ fn run(arguments: &Arguments, outcome: &mut Outcome, out: &mut dyn io::Write) ->
             Ok(store) => Some(store),
             Err(error) => {
                 let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
-                fail(outcome, &format!("--debug-root {}", roots.join(" ")), &error);
+                outcome.fail(&format!("--debug-root {}", roots.join(" ")), &error);
                 return Ok(());
             }
         },
     };
-    let mut writer = write::Writer::new(arguments.json, store.is_some(), out);
-    for target in &arguments.targets {
-        let mut each = |answer: Answer| -> io::Result<()> {
-            let identity = match &answer.identity {
-                Ok(identity) => identity,
-                // Among the files of a directory or process, those that are no ELF files are not meant.
-                Err(Error::NotElf | Error::NotRegular) if answer.is_one_of_many => return Ok(()),
-                Err(error) => {
-                    fail(outcome, &answer.name, error);
-                    return writer.failure(&answer, error);
-                }
-            };
-            outcome.found |= identity.build_id.is_some();
-            let debug = identity.build_id.zip(store.as_ref()).map(|(id, store)| state(store, &id));
-            if let Some(Err(error)) = &debug {
-                fail(outcome, &answer.name, error);
-            }
-            writer.identity(&answer, identity, debug.and_then(Result::ok))
-        };
-        let subject = Subject { target, all: arguments.maps };
-        if let Err(error) = subject.answers(&mut each)? {
-            fail(outcome, &target.to_string(), &error);
+    let mut output = Output::new(arguments.json, store.is_some(), out);
+    for input in &arguments.inputs {
+        let mut report = |reading| print(&reading, store.as_ref(), outcome, &mut output);
+        if let Err(error) = input::read(input, arguments.maps, &mut report)? {
+            outcome.fail(&input.to_string(), &error);
         }
     }
-    writer.end()
+    output.flush()
+}
+
+fn print(
+    reading: &Reading,
+    store: Option<&DebugStore>,
+    outcome: &mut Outcome,
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let identity = match &reading.identity {
+        Ok(identity) => identity,
+        // A directory and the mappings of a process also hold files that are not ELF files.
+        Err(Error::NotElf | Error::NotRegular) if reading.is_one_of_many => return Ok(()),
+        Err(error) => {
+            outcome.fail(&reading.path, error);
+            return output.failure(reading, error);
+        }
+    };
+    outcome.found |= identity.build_id.is_some();
+    let debug_file = match identity.build_id.zip(store).map(|(id, store)| look_up(store, &id)) {
+        Some(Err(error)) => {
+            outcome.fail(&reading.path, &error);
+            None
+        }
+        looked_up => looked_up.and_then(Result::ok),
+    };
+    output.identity(reading, identity, debug_file)
 }
 
 /// Whether the store has the debug file.
-fn state(store: &DebugStore, id: &BuildId) -> Result<&'static str, Error> {
+fn look_up(store: &DebugStore, id: &BuildId) -> Result<&'static str, Error> {
     Ok(match store.find(id)? {
         Lookup::Found(_) => "found",
         Lookup::Mismatch { .. } => "mismatch",
@@ -96,24 +114,7 @@ fn state(store: &DebugStore, id: &BuildId) -> Result<&'static str, Error> {
     })
 }
 
-fn fail(outcome: &mut Outcome, name: &str, error: &Error) {
-    outcome.failed = true;
-    match std::error::Error::source(error) {
-        Some(cause) => complain(name, &format!("{error}: {cause}")),
-        None => complain(name, &error.to_string()),
-    }
-}
-
 #[expect(clippy::print_stderr, reason = "this is a program's standard error")]
-fn complain(name: &str, what: &str) {
-    eprintln!("zastava-elf: {}: {what}", write::Visible(name));
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Pid(pid) => write!(f, "pid:{pid}"),
-            Self::Path(path) => path.display().fmt(f),
-        }
-    }
+fn print_error(name: &str, message: &str) {
+    eprintln!("zastava-elf: {}: {message}", Visible(name));
 }

@@ -2,25 +2,25 @@
 
 use core::convert::Infallible;
 
-/// Bytes that can be read at an offset: a slice, a descriptor, somebody's memory.
+/// Bytes that can be read at an offset: a slice, a file, the memory of a process.
 ///
-/// There is no length to ask for; files in `/sys` and process memory have none.
-pub trait Source {
-    /// What reading can fail with.
+/// It has no length, since files in `/sys` and process memory have none.
+pub trait ReadAt {
+    /// Why a read can fail.
     type Error;
 
-    /// Fills the beginning of `buffer` with the bytes at `offset` and returns how many they are.
+    /// Fills the beginning of `buffer` with the bytes at `offset`. Returns how many bytes it filled in.
     ///
-    /// Fewer than asked for are fine and are followed by another call if more are needed. 0 means that
-    /// nothing lies at `offset` or after it; the scan then does not ask there again.
+    /// It may return fewer bytes than `buffer` holds; the caller reads on if it needs more. 0 means that the
+    /// bytes end at or before `offset`; the caller does not read there again.
     ///
     /// # Errors
     ///
-    /// Whatever the source says; it ends the scan.
+    /// Any error ends the search.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Self::Error>;
 }
 
-impl Source for [u8] {
+impl ReadAt for [u8] {
     type Error = Infallible;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
@@ -31,7 +31,7 @@ impl Source for [u8] {
     }
 }
 
-impl<S: Source + ?Sized> Source for &S {
+impl<S: ReadAt + ?Sized> ReadAt for &S {
     type Error = S::Error;
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, S::Error> {

@@ -1,15 +1,15 @@
-//! ASCII text on the stack, for names that are made from checked bytes.
+//! ASCII text without the heap, for names that are made from checked bytes.
 
 use core::fmt;
 
-/// Its users size it for the longest text they write.
+/// Sized by its users for the longest text that they write.
 #[derive(Clone, Copy)]
-pub(crate) struct Text<const N: usize> {
+pub(crate) struct AsciiText<const N: usize> {
     len: usize,
     bytes: [u8; N],
 }
 
-impl<const N: usize> Text<N> {
+impl<const N: usize> AsciiText<N> {
     pub(crate) const fn new() -> Self {
         Self { len: 0, bytes: [0; N] }
     }
@@ -31,7 +31,7 @@ impl<const N: usize> Text<N> {
     }
 }
 
-impl<const N: usize> fmt::Display for Text<N> {
+impl<const N: usize> fmt::Display for AsciiText<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
