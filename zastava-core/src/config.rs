@@ -6,13 +6,17 @@
 //! not stop the reading: [`Configuration::read`] returns the value, or every fault at once, each with its
 //! file and line, variable or flag. Keys that nobody asked for are faults too.
 
+mod configuration;
 mod fault;
 mod section;
+mod settings;
+mod similar;
 mod tree;
 mod value;
 mod yaml;
 
+pub use configuration::Configuration;
 pub use fault::{Fault, Faults, Origin, Problem};
-pub use section::{Section, Setting, Settings};
-pub use tree::Configuration;
+pub use section::Section;
+pub use settings::{Setting, Settings};
 pub use value::{ByteSize, SettingValue};

@@ -47,5 +47,6 @@ pub mod scanner;
 pub mod secret;
 #[cfg(feature = "platform")]
 pub mod telemetry;
+mod text;
 #[cfg(feature = "platform")]
 pub mod vocabulary;

@@ -2,11 +2,13 @@
 //! listener for probes, metrics and status.
 
 mod command;
+mod exit_status;
 mod health;
 mod log;
 mod shutdown;
 
-pub use command::{Action, CommandLine, ExitStatus, Invocation, OwnCommand, Program};
+pub use command::{Action, CommandLine, Invocation, OwnCommand, Program};
+pub use exit_status::ExitStatus;
 pub use health::{Check, Health, HealthError, HealthServer};
 pub use log::{LogWriter, init_logging};
 pub use shutdown::{Shutdown, shutdown_on_signal};

@@ -4,9 +4,11 @@
 //! A part asks the [`Telemetry`] for the ones that it moves; nothing outside the list can be asked
 //! for, so the list and `/metrics` cannot disagree.
 
+mod instrument;
 mod metric;
 mod registry;
 
+pub use instrument::{Counter, Gauge, Histogram};
 pub(crate) use metric::metric_with_label;
 pub use metric::{
     ADMISSION_CACHE_HITS, ADMISSION_DECISIONS, ADMISSION_IN_FLIGHT, ADMISSION_REVIEW_SECONDS,
@@ -15,7 +17,7 @@ pub use metric::{
     MetricKind, OBSERVER_INSPECTIONS, OBSERVER_MOUNT_UP, OBSERVER_WORKLOADS, RUNTIME_EVENTS, RUNTIME_INFO,
     SOURCE_UP, TOKEN_EXPIRY, TOKEN_FALLBACK, TOKEN_REQUESTS,
 };
-pub use registry::{Counter, Gauge, Histogram, Telemetry};
+pub use registry::Telemetry;
 
 /// Log scopes that operators search for.
 pub mod scope {

@@ -1,15 +1,15 @@
-//! What is wrong with a configuration, and where.
+//! Faults of a configuration and their places.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody set it.
+    /// Not set: the default holds.
     Default,
-    /// A line of a file, counted from 1; 0 when the whole file is meant.
+    /// A line of a file, counted from 1. Line 0 means the whole file.
     File {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
 /// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where the faulty value stands, or the section that lacks it.
+    /// Where the faulty value was set, or the section that lacks the key.
     pub origin: Origin,
     /// The key's full path, such as `zastava.runtime.tenant`; empty for a fault of the whole file.
     pub key: String,
@@ -51,22 +51,29 @@ pub struct Fault {
 pub enum Problem {
     /// The key must be set and is not.
     Missing,
-    /// No part knows this key.
+    /// No part reads this key.
     Unknown {
         /// The known key that looks most like it.
         similar: Option<&'static str>,
     },
-    /// The value is not of the form that the key takes.
+    /// The value does not have the form that the key requires.
     Invalid {
         /// The form.
         expected: &'static str,
-        /// What stands there, shortened; empty when it must not be shown.
+        /// The value, shortened; empty when it must not be shown.
         found: String,
     },
-    /// The value is well-formed and contradicts something else.
+    /// The value is well-formed but contradicts another setting.
     Conflict(String),
     /// The file could not be read, or is not YAML.
     Unreadable(String),
+}
+
+impl Fault {
+    /// A fault of a file that no key stands for.
+    pub(super) fn of_file(path: &Path, line: usize, problem: Problem) -> Self {
+        Self { origin: Origin::File { path: path.to_owned(), line }, key: String::new(), problem }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -88,7 +95,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of a configuration, in the order of reading. Never empty.
+/// All faults of a configuration, in the order of reading. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -99,17 +106,8 @@ impl Faults {
     }
 
     /// The faults one by one.
-    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fault> {
         self.0.iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a Faults {
-    type Item = &'a Fault;
-    type IntoIter = std::slice::Iter<'a, Fault>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 

@@ -1,54 +1,58 @@
-//! A part's view of the settings.
+//! A part's view of the configuration.
+
+mod collections;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 
 use super::fault::{Fault, Origin, Problem};
+use super::settings::Setting;
+use super::similar::nearest;
 use super::tree::{Node, Value};
 use super::value::SettingValue;
 
 /// How much of a faulty value is shown.
 const FOUND_LENGTH_MAX: usize = 60;
 
-/// The settings below one key. Reading records what was asked for; [`Section::finish`] reports
-/// the keys that nobody asked for.
+/// The settings below one key.
+///
+/// Every read records its key. [`Section::finish`] then reports the keys that were not read.
 #[derive(Debug)]
 pub struct Section<'c> {
     node: Option<&'c Node>,
-    /// The nearest place to point at when a key is missing.
+    /// What a fault points at when a key is missing.
     place: Origin,
     path: String,
     known: RefCell<Vec<&'static str>>,
-    report: Rc<RefCell<Report>>,
+    findings: Rc<RefCell<Findings>>,
 }
 
+/// What reading has found so far, shared by all sections of a configuration.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct Findings {
     pub(super) faults: Vec<Fault>,
     pub(super) settings: Vec<Setting>,
 }
 
 impl<'c> Section<'c> {
-    pub(super) fn root(node: &'c Node, report: &Rc<RefCell<Report>>) -> Self {
-        Self::new(Some(node), node.origin.clone(), String::new(), report)
+    pub(super) fn root(node: &'c Node, findings: &Rc<RefCell<Findings>>) -> Self {
+        Self::new(Some(node), node.origin.clone(), String::new(), findings)
     }
 
-    fn new(node: Option<&'c Node>, place: Origin, path: String, report: &Rc<RefCell<Report>>) -> Self {
-        let section = Self { node, place, path, known: RefCell::default(), report: Rc::clone(report) };
+    fn new(node: Option<&'c Node>, place: Origin, path: String, findings: &Rc<RefCell<Findings>>) -> Self {
+        let section = Self { node, place, path, known: RefCell::default(), findings: Rc::clone(findings) };
         if let Some(Node { value: Value::Scalar(text), origin }) = node {
             section.report_invalid("", origin, "a section with keys", text);
         }
         section
     }
 
-    /// The section below `key`; empty when the key is not set.
+    /// The section below `key`. It is empty when the key is not set.
     #[must_use]
     pub fn section(&self, key: &'static str) -> Self {
         let node = self.child(key);
         let place = node.map_or_else(|| self.place.clone(), |node| node.origin.clone());
-        Self::new(node, place, self.path_of(key), &self.report)
+        Self::new(node, place, self.path_of(key), &self.findings)
     }
 
     /// Whether the key is set to anything.
@@ -57,12 +61,12 @@ impl<'c> Section<'c> {
         self.child(key).is_some()
     }
 
-    /// Accepts the key and all below it unread: it belongs to another program.
+    /// Accepts the key and everything below it unread, since it belongs to another program.
     pub fn skip(&self, key: &'static str) {
         self.known.borrow_mut().push(key);
     }
 
-    /// The key's value; a fault when it is not set.
+    /// The key's value. A missing key is a fault.
     #[must_use]
     pub fn required<T: SettingValue>(&self, key: &'static str) -> Option<T> {
         match self.child(key) {
@@ -80,11 +84,11 @@ impl<'c> Section<'c> {
         self.child(key).and_then(|node| self.parse(key, node))
     }
 
-    /// The key's value, or what it is when nobody sets it.
+    /// The key's value, or `default` when it is not set.
     #[must_use]
     pub fn value<T: SettingValue>(&self, key: &'static str, default: T) -> T {
         match self.child(key) {
-            // A faulty value is reported; the default only stands in until the reading ends.
+            // A faulty value was reported, so the default is never used.
             Some(node) => self.parse(key, node).unwrap_or(default),
             None => {
                 self.record(key, default.show(), Origin::Default);
@@ -93,7 +97,7 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// A value that must also hold `valid`; `form` says so in words.
+    /// Like [`Section::value`], and the value must satisfy `valid`. `form` describes valid values.
     #[must_use]
     pub fn checked<T: SettingValue>(
         &self,
@@ -110,119 +114,13 @@ impl<'c> Section<'c> {
         value
     }
 
-    /// A list of values; a variable or flag separates them by commas.
-    #[must_use]
-    pub fn list<T: SettingValue>(&self, key: &'static str, default: Vec<T>) -> Vec<T> {
-        let shown = |items: &[T]| format!("[{}]", items.iter().map(T::show).collect::<Vec<_>>().join(", "));
-        let (values, origin): (Vec<T>, _) = match self.child(key) {
-            None => (default, Origin::Default),
-            Some(node) => {
-                let items = match &node.value {
-                    Value::List(items) => {
-                        items.iter().filter_map(|item| self.parse_item(key, item)).collect()
-                    }
-                    Value::Scalar(text) if node.is_overlaid() => {
-                        let words = self.overlaid_words(key, &node.origin, text);
-                        words.filter_map(|word| self.parse_text(key, &node.origin, word)).collect()
-                    }
-                    _ => {
-                        self.report_invalid(key, &node.origin, "a list", "");
-                        Vec::new()
-                    }
-                };
-                (items, node.origin.clone())
-            }
-        };
-        self.record(key, shown(&values), origin);
-        values
-    }
-
-    /// The words of a list from the environment or a flag. A list in YAML would be taken for words with brackets.
-    fn overlaid_words<'t>(
-        &self,
-        key: &'static str,
-        origin: &Origin,
-        text: &'t str,
-    ) -> impl Iterator<Item = &'t str> + use<'t> {
-        let is_yaml = text.trim_start().starts_with(['[', '{']);
-        if is_yaml {
-            self.report_invalid(key, origin, "words with commas between, without brackets", text);
-        }
-        let words = if is_yaml { "" } else { text };
-        words.split(',').map(str::trim).filter(|word| !word.is_empty())
-    }
-
-    /// A list whose items are words or sections; `read` gets each item as one or the other.
-    #[must_use]
-    pub fn items<T>(
-        &self,
-        key: &'static str,
-        mut read: impl FnMut(Result<&str, Self>) -> Option<T>,
-    ) -> Vec<T> {
-        let Some(node) = self.child(key) else {
-            self.record(key, "[]".to_owned(), Origin::Default);
-            return Vec::new();
-        };
-        let mut shown = Vec::new();
-        let items: Vec<T> = match &node.value {
-            Value::List(items) => items
-                .iter()
-                .enumerate()
-                .filter_map(|(index, item)| match &item.value {
-                    Value::Scalar(text) => {
-                        shown.push(text.as_str());
-                        read(Ok(text))
-                    }
-                    _ => {
-                        // Its keys are shown one by one.
-                        shown.push("{…}");
-                        let path = format!("{}[{index}]", self.path_of(key));
-                        read(Err(Self::new(Some(item), item.origin.clone(), path, &self.report)))
-                    }
-                })
-                .collect(),
-            Value::Scalar(text) if node.is_overlaid() => {
-                let words = self.overlaid_words(key, &node.origin, text);
-                words.inspect(|word| shown.push(word)).filter_map(|word| read(Ok(word))).collect()
-            }
-            _ => {
-                self.report_invalid(key, &node.origin, "a list", "");
-                Vec::new()
-            }
-        };
-        self.record(key, format!("[{}]", shown.join(", ")), node.origin.clone());
-        items
-    }
-
-    /// A map of words to words.
-    #[must_use]
-    pub fn words(&self, key: &'static str) -> BTreeMap<String, String> {
-        let Some(node) = self.child(key) else { return BTreeMap::new() };
-        let Value::Map(members) = &node.value else {
-            self.report_invalid(key, &node.origin, "a map of words", "");
-            return BTreeMap::new();
-        };
-        let words: BTreeMap<_, _> = members
-            .iter()
-            .filter_map(|(name, node)| Some((name.clone(), self.parse_item::<String>(key, node)?)))
-            .collect();
-        for (name, node) in members {
-            if let Some(word) = words.get(name) {
-                let key = format!("{}.{name}", self.path_of(key));
-                let setting = Setting { key, value: word.clone(), origin: node.origin.clone() };
-                self.report.borrow_mut().settings.push(setting);
-            }
-        }
-        words
-    }
-
-    /// Reports that a well-formed value contradicts something else.
+    /// Reports that the key's value contradicts another setting.
     pub fn conflict(&self, key: &'static str, text: impl Into<String>) {
         let origin = self.child(key).map_or_else(|| self.place.clone(), |node| node.origin.clone());
         self.report(&origin, key, Problem::Conflict(text.into()));
     }
 
-    /// Reports every key that was not asked for. Called once, after all reading.
+    /// Reports every key that was not read. Call it once, after all reads.
     pub fn finish(&self) {
         let Some(Node { value: Value::Map(members), .. }) = self.node else { return };
         let known = self.known.borrow();
@@ -233,7 +131,7 @@ impl<'c> Section<'c> {
                 let key = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
                 let fault =
                     Fault { origin: node.deepest_origin(), key, problem: Problem::Unknown { similar } };
-                self.report.borrow_mut().faults.push(fault);
+                self.findings.borrow_mut().faults.push(fault);
             }
         }
     }
@@ -269,7 +167,7 @@ impl<'c> Section<'c> {
     }
 
     fn record(&self, key: &'static str, value: String, origin: Origin) {
-        self.report.borrow_mut().settings.push(Setting { key: self.path_of(key), value, origin });
+        self.findings.borrow_mut().settings.push(Setting { key: self.path_of(key), value, origin });
     }
 
     fn report_invalid(&self, key: &'static str, origin: &Origin, expected: &'static str, found: &str) {
@@ -282,7 +180,7 @@ impl<'c> Section<'c> {
 
     fn report(&self, origin: &Origin, key: &'static str, problem: Problem) {
         let fault = Fault { origin: origin.clone(), key: self.path_of(key), problem };
-        self.report.borrow_mut().faults.push(fault);
+        self.findings.borrow_mut().faults.push(fault);
     }
 
     fn path_of(&self, key: &'static str) -> String {
@@ -291,83 +189,5 @@ impl<'c> Section<'c> {
             (path, "") => path.to_owned(),
             (path, key) => format!("{path}.{key}"),
         }
-    }
-}
-
-impl Node {
-    /// A variable's own place, even when only the levels above it are unknown.
-    fn deepest_origin(&self) -> Origin {
-        match &self.value {
-            Value::Map(members) if self.is_overlaid() => {
-                members.first().map_or_else(|| self.origin.clone(), |(_, node)| node.deepest_origin())
-            }
-            _ => self.origin.clone(),
-        }
-    }
-}
-
-/// The known key within two edits of `name`, upper and lower case being one.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let distance = |key: &&'static str| edit_distance(&name.to_ascii_lowercase(), &key.to_ascii_lowercase());
-    known.iter().copied().filter(|key| distance(key) <= 2).min_by_key(distance)
-}
-
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
-/// One setting as it holds, for `config print`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The key's full path.
-    pub key: String,
-    /// Its value; `…` for a secret.
-    pub value: String,
-    /// Who set it.
-    pub origin: Origin,
-}
-
-/// Every setting that was read, in the order of reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(Vec<Setting>);
-
-impl Settings {
-    pub(super) fn new(settings: Vec<Setting>) -> Self {
-        Self(settings)
-    }
-
-    /// The settings one by one.
-    pub fn iter(&self) -> std::slice::Iter<'_, Setting> {
-        self.0.iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a Settings {
-    type Item = &'a Setting;
-    type IntoIter = std::slice::Iter<'a, Setting>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl fmt::Display for Settings {
-    /// One setting a line: `key: value  # origin`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|setting| {
-            let line = format!("{}: {}", setting.key, setting.value);
-            writeln!(f, "{line:<72} # {}", setting.origin)
-        })
     }
 }

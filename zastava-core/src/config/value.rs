@@ -1,4 +1,4 @@
-//! What a setting may hold.
+//! The types that a setting can have.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// Longer than any setting means, and short enough to be added to a clock.
+/// Longer than any setting needs, and short enough to be added to any clock's time.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A value that can be read from a setting's text and shown again.
+/// A type that a setting can have: it is read from text and shown as text.
 pub trait SettingValue: Sized {
-    /// The form in words, for faults: "expected {FORM}".
+    /// Describes valid text in faults: "expected {FORM}".
     const FORM: &'static str;
     /// Whether the value must never be shown.
     const SECRET: bool = false;
 
-    /// Reads the text; `None` when it does not have the form.
+    /// Reads the text. `None` when it does not have the form.
     fn parse(text: &str) -> Option<Self>;
 
-    /// The text that reads as this value.
+    /// The text from which `parse` makes this value.
     fn show(&self) -> String;
 }
 
@@ -122,7 +122,7 @@ impl SettingValue for http::Uri {
     fn parse(text: &str) -> Option<Self> {
         let uri: Self = text.parse().ok()?;
         let host = uri.host().filter(|host| !host.is_empty() && !host.starts_with('.'))?;
-        // Of a port that is no number the type says nothing.
+        // `Uri::port` is `None` for a port that is not a number, so the text is checked.
         let port = uri.authority()?.as_str().strip_prefix(host)?;
         let has_port = || {
             let digits =

@@ -1,7 +1,7 @@
-//! YAML text to a tree with places.
+//! Turns YAML text into a tree of settings with line numbers.
 //!
-//! Anchors, aliases, tags and second documents are refused: a configuration that operators read
-//! at night should say what it means where it stands.
+//! Anchors, aliases, tags and second documents are refused (docs/design/core.md: why are only YAML's
+//! plain parts read).
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,16 +11,16 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use super::fault::{Fault, Origin, Problem};
 use super::tree::{Node, Value};
 
-/// Deeper nesting than any setting has.
+/// No setting is nested this deeply.
 const DEPTH_MAX: usize = 16;
 
-/// The tree, or what ends the reading; faults that do not end it go to `faults`.
+/// The root section, or the fault that ended the parsing. Faults that do not end it go to `faults`.
 pub(super) fn parse(text: &str, path: &Path, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
     let mut reader = Reader { events: Parser::new_from_str(text), path, faults };
     let mut root = reader.origin_node(Value::Null, 0);
     loop {
         match reader.next()? {
-            (Event::StreamEnd, _) => return Ok(root),
+            (Event::StreamEnd, _) => return section(root, path),
             (Event::DocumentStart(true), span) if !matches!(root.value, Value::Null) => {
                 return Err(reader.fault(span, "a second document is not read"));
             }
@@ -28,6 +28,18 @@ pub(super) fn parse(text: &str, path: &Path, faults: &mut Vec<Fault>) -> Result<
             event => root = reader.node(event, 0)?,
         }
     }
+}
+
+/// The root must be a section. An empty file is an empty section.
+fn section(root: Node, path: &Path) -> Result<Node, Fault> {
+    let found = match root.value {
+        Value::Map(_) => return Ok(root),
+        Value::Null => return Ok(Node { value: Value::Map(Vec::new()), ..root }),
+        Value::List(_) => "a list",
+        Value::Scalar(_) => "a word",
+    };
+    let problem = Problem::Invalid { expected: "a section with keys", found: found.to_owned() };
+    Err(Fault::of_file(path, 0, problem))
 }
 
 struct Reader<'a> {
@@ -86,7 +98,7 @@ impl<'a> Reader<'a> {
             let event = self.next()?;
             let value = self.node(event, depth + 1)?.value;
             if names.insert(key.clone()) {
-                // The key's line, not the value's: a block's content starts below its key.
+                // The key's line and not the value's: a block's content starts below its key.
                 members.push((key, self.origin_node(value, span.start.line())));
             } else {
                 let fault = self.fault(span, &format!("the key {key} is given twice"));
@@ -100,7 +112,6 @@ impl<'a> Reader<'a> {
     }
 
     fn fault(&self, span: Span, problem: &str) -> Fault {
-        let origin = Origin::File { path: self.path.to_owned(), line: span.start.line() };
-        Fault { origin, key: String::new(), problem: Problem::Unreadable(problem.to_owned()) }
+        Fault::of_file(self.path, span.start.line(), Problem::Unreadable(problem.to_owned()))
     }
 }

@@ -1,17 +1,29 @@
 //! The runtime event: observer to Scanner.
 
+mod delta;
+mod evidence;
+mod kind;
+mod posture;
+mod process;
+mod workload;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use serde::ser::SerializeStruct as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
+
+pub use delta::{Delta, NewBinary};
+pub use evidence::Evidence;
+pub use kind::{EventKind, EventKindError, KindStyle};
+pub use posture::{Attestation, Posture};
+pub use process::{EntryTrace, LoadedLibrary, Process};
+pub use workload::{EngineIdentity, Owner, Workload};
 
 use super::version::SchemaVersion;
 use crate::clock::Timestamp;
-use crate::vocabulary::{Annotation, Engine, Platform, Signal, Word};
+use crate::vocabulary::Annotation;
 
 /// `{"schemaVersion": "zastava.runtime.event@v1.0", "event": {…}}`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,277 +190,4 @@ pub fn event_id(tenant: &str, node: &str, container: &str, kind: EventKind, disc
         hash.update(part.as_bytes());
     }
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash.finalize())
-}
-
-/// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// A workload began to run.
-    ContainerStart,
-    /// A workload ended.
-    ContainerStop,
-    /// A workload runs something that its image does not hold.
-    Drift,
-    /// A workload broke a policy.
-    PolicyViolation,
-    /// What is known of an image's attestations changed.
-    AttestationStatus,
-}
-
-/// How an [`EventKind`] is spelled on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the two spellings that Scanner releases know")]
-pub enum KindStyle {
-    /// `ContainerStart`
-    #[default]
-    Pascal,
-    /// `CONTAINER_START`
-    Screaming,
-}
-
-impl EventKind {
-    /// Every kind, in declared order.
-    pub const ALL: [Self; 5] = [
-        Self::ContainerStart,
-        Self::ContainerStop,
-        Self::Drift,
-        Self::PolicyViolation,
-        Self::AttestationStatus,
-    ];
-
-    /// The kind's name on the wire.
-    #[must_use]
-    pub fn name(self, style: KindStyle) -> &'static str {
-        let (pascal, screaming) = match self {
-            Self::ContainerStart => ("ContainerStart", "CONTAINER_START"),
-            Self::ContainerStop => ("ContainerStop", "CONTAINER_STOP"),
-            Self::Drift => ("Drift", "DRIFT"),
-            Self::PolicyViolation => ("PolicyViolation", "POLICY_VIOLATION"),
-            Self::AttestationStatus => ("AttestationStatus", "ATTESTATION_STATUS"),
-        };
-        match style {
-            KindStyle::Pascal => pascal,
-            KindStyle::Screaming => screaming,
-        }
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name(KindStyle::Pascal))
-    }
-}
-
-/// The text names no kind of event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a kind of runtime event")]
-pub struct EventKindError;
-
-impl FromStr for EventKind {
-    type Err = EventKindError;
-
-    /// Any case, with or without underscores.
-    fn from_str(text: &str) -> Result<Self, EventKindError> {
-        let letters = text.replace('_', "");
-        Self::ALL
-            .into_iter()
-            .find(|kind| letters.eq_ignore_ascii_case(kind.name(KindStyle::Pascal)))
-            .ok_or(EventKindError)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// What runs the workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineIdentity {
-    /// Which engine.
-    #[serde(rename = "engine")]
-    pub name: Word<Engine>,
-    /// The engine's own version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-}
-
-impl EngineIdentity {
-    /// An engine whose version is not known.
-    #[must_use]
-    pub fn new(name: Engine) -> Self {
-        Self { name: name.into(), version: None }
-    }
-}
-
-/// What an event happened to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Workload {
-    /// What the workload belongs to.
-    pub platform: Word<Platform>,
-    /// Kubernetes namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Pod name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
-    /// Container name within the pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container: Option<String>,
-    /// With the engine in front: `containerd://<id>`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container_id: Option<String>,
-    /// `repository@sha256:…` whenever the digest is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_ref: Option<String>,
-    /// What made the workload.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
-}
-
-impl Workload {
-    /// A workload of which only the platform is known.
-    #[must_use]
-    pub fn new(platform: Platform) -> Self {
-        Self {
-            platform: platform.into(),
-            namespace: None,
-            pod: None,
-            container: None,
-            container_id: None,
-            image_ref: None,
-            owner: None,
-        }
-    }
-}
-
-/// What made a workload, such as a ReplicaSet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// The owner's kind.
-    pub kind: String,
-    /// The owner's name.
-    pub name: String,
-}
-
-/// The workload's main process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Process {
-    /// In the node's pid namespace.
-    pub pid: u32,
-    /// Program and arguments; capped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub entrypoint: Vec<String>,
-    /// How the entrypoint led to the program that runs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub entry_trace: Vec<EntryTrace>,
-    /// Lower-case hex of the executable's `NT_GNU_BUILD_ID` note.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build_id: Option<String>,
-}
-
-/// One step from the entrypoint to the program that runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntryTrace {
-    /// The script or program that took the step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// Where in the file, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
-    /// What it did, such as `exec` or `shebang`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub op: Option<String>,
-    /// What it led to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-}
-
-/// A shared object mapped into the main process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoadedLibrary {
-    /// As seen inside the workload.
-    pub path: String,
-    /// The file's inode number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inode: Option<u64>,
-    /// Lower-case hex of the file's SHA-256.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Lower-case hex of the file's `NT_GNU_BUILD_ID` note.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build_id: Option<String>,
-}
-
-/// What is known of the image's signatures.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Posture {
-    /// Whether the image carries a valid signature.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_signed: Option<bool>,
-    /// `present`, `missing`, or the referrer's digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sbom_referrer: Option<String>,
-    /// The image's attestation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attestation: Option<Attestation>,
-}
-
-/// An attestation in a transparency log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attestation {
-    /// The log entry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<String>,
-    /// Whether it was checked and held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verified: Option<bool>,
-}
-
-/// How a workload differs from its image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Delta {
-    /// The image that it was compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline_image_digest: Option<String>,
-    /// Paths whose content differs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed_files: Vec<String>,
-    /// Executables that the image does not hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub new_binaries: Vec<NewBinary>,
-}
-
-/// An executable that the image does not hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewBinary {
-    /// As seen inside the workload.
-    pub path: String,
-    /// Lower-case hex of the file's SHA-256.
-    pub sha256: String,
-}
-
-/// Where a fact came from, or why it is missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// What the fact was read from.
-    pub signal: Word<Signal>,
-    /// What it said, or the reason.
-    pub value: String,
-}
-
-impl Evidence {
-    /// Evidence of a listed signal.
-    #[must_use]
-    pub fn new(signal: Signal, value: impl Into<String>) -> Self {
-        Self { signal: signal.into(), value: value.into() }
-    }
 }

@@ -1,78 +1,41 @@
-//! The command line that both programs share.
+//! The command line that all programs share.
+
+mod invocation;
 
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Configuration, Faults, Origin, Problem, Section};
+pub use invocation::{Action, Invocation};
 
-/// Where the configuration is when nobody says.
-const CONFIG_PATH: &str = "/etc/zastava/zastava.yaml";
+use super::exit_status::ExitStatus;
+use crate::config::Origin;
+use invocation::{load, print_error};
 
-/// More than any configuration has; a device could be endless.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
-
-/// What an own command's arguments are called inside.
+/// The name of an own command's arguments inside clap.
 const REST: &str = "arguments";
 
-/// How a program ends. The numbers are part of the command line's promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ExitStatus {
-    /// Everything asked for was done.
-    Success = 0,
-    /// Something failed that the log tells of.
-    Failure = 1,
-    /// The command line cannot be understood.
-    Usage = 2,
-    /// `invalidate-op-token` found no token to drop.
-    NothingToDo = 3,
-    /// The configuration has faults (`EX_CONFIG` of sysexits.h).
-    Config = 78,
-}
-
-impl ExitStatus {
-    /// Of `invalidate-op-token`, by how many tokens were dropped and how many processes did not answer.
-    #[must_use]
-    pub fn of_invalidation(tokens: usize, unanswered: usize) -> Self {
-        match (tokens, unanswered) {
-            (_, 1..) => Self::Failure,
-            (0, 0) => Self::NothingToDo,
-            (1.., 0) => Self::Success,
-        }
-    }
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(status as u8)
-    }
-}
-
-/// What a program is called and what it is.
+/// A program's name and build.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "each program's main.rs writes one down")]
+#[expect(clippy::exhaustive_structs, reason = "each program's main.rs declares one")]
 pub struct Program {
-    /// As on the command line.
+    /// The name on the command line.
     pub name: &'static str,
     /// One sentence for `--help`.
     pub about: &'static str,
     /// The release.
     pub version: &'static str,
-    /// The source's commit, or `unknown`.
+    /// The commit of the source, or `unknown`.
     pub commit: &'static str,
 }
 
-/// A command that one program has and the others do not. It is shown among the shared ones, needs
-/// no configuration, and reads its own arguments.
+/// A command that only one program has. Help lists it among the shared commands. It needs no
+/// configuration and parses its own arguments.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "each program's main.rs writes its own down")]
+#[expect(clippy::exhaustive_structs, reason = "each program's main.rs declares its own")]
 pub struct OwnCommand {
-    /// As on the command line.
+    /// The name on the command line.
     pub name: &'static str,
     /// One sentence for `--help`.
     pub about: &'static str,
@@ -82,36 +45,14 @@ pub struct OwnCommand {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a program with own commands must handle both")]
 pub enum CommandLine {
-    /// One of the commands that all programs share.
+    /// A command that all programs have.
     Shared(Invocation),
-    /// One of the program's own.
+    /// A command of this program alone.
     Own {
         /// Its name.
         name: &'static str,
         /// What follows the name.
         arguments: Vec<OsString>,
-    },
-}
-
-/// A command line that was understood, with its configuration merged and not yet read.
-#[derive(Debug)]
-pub struct Invocation {
-    config: Configuration,
-    command: Option<Command>,
-    /// Log directive, such as `info` or `zastava_observer=debug`.
-    pub log_filter: String,
-}
-
-/// What the program itself must do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "each program must handle every command")]
-pub enum Action {
-    /// Serve until told to end.
-    Run,
-    /// Drop the cached tokens for an audience, on disk and in running programs.
-    InvalidateOpToken {
-        /// The audience.
-        audience: String,
     },
 }
 
@@ -132,7 +73,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until told to end (the default)
+    /// Serves until a signal ends it (the default)
     Run,
     /// Checks or prints the configuration
     #[command(subcommand)]
@@ -149,15 +90,15 @@ enum Command {
 enum ConfigCommand {
     /// Reports every fault with its place; exits with 78 if there is one
     Check,
-    /// Prints every setting as it holds, and who set it
+    /// Prints every setting in effect and where it was set
     Print,
 }
 
 impl Program {
-    /// Understands this process's command line and environment.
+    /// Parses this process's command line and environment.
     ///
     /// # Errors
-    /// The status to end with, after help, version or a usage error was printed.
+    /// The status to exit with, after help, version or a usage error was printed.
     pub fn invocation(&self) -> Result<Invocation, ExitStatus> {
         match self.command_line(&[])? {
             CommandLine::Shared(invocation) => Ok(invocation),
@@ -165,7 +106,7 @@ impl Program {
         }
     }
 
-    /// The same for a program that has commands of its own.
+    /// Like [`Program::invocation`], for a program with commands of its own.
     ///
     /// # Errors
     /// As for [`Program::invocation`].
@@ -190,22 +131,22 @@ impl Program {
             return Ok(CommandLine::Own { name: own.name, arguments });
         }
         let arguments = Arguments::from_arg_matches(&found).map_err(refuse)?;
-        let mut config = load(arguments.config.as_deref());
-        config.overlay_environment(environment);
+        let mut configuration = load(arguments.config.as_deref());
+        configuration.overlay_environment(environment);
         for setting in &arguments.set {
             let Some((key, value)) = setting.split_once('=') else {
-                complain(format_args!("{}: --set takes KEY=VALUE, found {setting:?}", self.name));
+                print_error(format_args!("{}: --set takes KEY=VALUE, found {setting:?}", self.name));
                 return Err(ExitStatus::Usage);
             };
-            config.set(key, value, &Origin::Flag("--set".to_owned()));
+            configuration.set(key, value, &Origin::Flag("--set".to_owned()));
         }
-        let invocation = Invocation { config, command: arguments.command, log_filter: arguments.log };
+        let invocation = Invocation { configuration, command: arguments.command, log_filter: arguments.log };
         Ok(CommandLine::Shared(invocation))
     }
 }
 
 impl OwnCommand {
-    /// Everything behind the name, `--help` too, is the command's own.
+    /// All arguments after the name, including `--help`, go to the command.
     fn declare(&self) -> clap::Command {
         let rest = clap::Arg::new(REST)
             .num_args(0..)
@@ -217,72 +158,7 @@ impl OwnCommand {
 }
 
 fn refuse(error: clap::Error) -> ExitStatus {
-    // Nobody to tell when the terminal is gone.
+    // When the terminal is gone, nobody can read the error.
     let _ = error.print();
     if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
-}
-
-impl Invocation {
-    /// Reads the options and answers the `config` commands.
-    ///
-    /// # Errors
-    /// The status to end with: faults were printed, or a `config` command is done.
-    pub fn options<T>(
-        &self,
-        read: impl FnOnce(&Section<'_>) -> Option<T>,
-    ) -> Result<(T, Action), ExitStatus> {
-        let (options, settings) = self.config.read(read).map_err(|faults| report(&faults))?;
-        match &self.command {
-            None | Some(Command::Run) => Ok((options, Action::Run)),
-            Some(Command::InvalidateOpToken { audience }) => {
-                Ok((options, Action::InvalidateOpToken { audience: audience.clone() }))
-            }
-            Some(Command::Config(ConfigCommand::Check)) => {
-                Err(say(format_args!("the configuration is valid: {} settings\n", settings.iter().count())))
-            }
-            Some(Command::Config(ConfigCommand::Print)) => Err(say(settings)),
-        }
-    }
-}
-
-fn load(path: Option<&Path>) -> Configuration {
-    let (path, required) = (path.unwrap_or_else(|| Path::new(CONFIG_PATH)), path.is_some());
-    match read_bounded(path) {
-        Ok(text) => Configuration::from_yaml(&text, path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Configuration::empty(),
-        Err(error) => Configuration::unreadable(path, &error),
-    }
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > CONFIG_BYTES_MAX {
-        return Err(std::io::Error::other(format!("larger than {CONFIG_BYTES_MAX} bytes")));
-    }
-    Ok(text)
-}
-
-fn report(faults: &Faults) -> ExitStatus {
-    complain(faults);
-    if faults.iter().any(|fault| fault.problem == Problem::Missing && fault.origin == Origin::Default) {
-        complain(format_args!("there is no file {CONFIG_PATH}; --config names another"));
-    }
-    ExitStatus::Config
-}
-
-/// A reader that has seen enough, as in `config print | head`, is no failure; a full disk is.
-fn say(text: impl Display) -> ExitStatus {
-    let mut out = std::io::stdout();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(format_args!("standard output cannot be written: {error}"));
-            ExitStatus::Failure
-        }
-        _ => ExitStatus::Success,
-    }
-}
-
-fn complain(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
