@@ -1,10 +1,8 @@
-//! The other facts of a file, and the policies of where to look.
+//! The other facts of a file, and how far and in which order they are searched.
 
-use zastava_elf::{
-    Artifact, BuildId, Class, ElfReader, Endian, Error, Extent, FileType, Identity, Machine, Order, Part,
-};
+use zastava_elf::{Class, ElfReader, Endian, Extent, FileType, Identity, Machine, Order, Part};
 
-use crate::image::{Area, ID, Image, PT_NOTE, SHAPES, SHT_PROGBITS, Shape};
+use crate::image::{Area, ID, Image, PT_NOTE, SHAPES, Shape};
 
 const GO: &[u8] = b"abc_-/def/ghi/jkl";
 const PACKAGE: u32 = 0xcafe_1a7e;
@@ -13,7 +11,7 @@ const OTHER: [u8; 8] = *b"otherid!";
 
 fn scan(reader: ElfReader, image: &Image) -> Identity {
     let bytes = image.bytes();
-    crate::format::keep_as_seed(&bytes);
+    crate::ask::keep_as_seed(&bytes);
     reader.identity(bytes.as_slice()).expect("an identity")
 }
 
@@ -156,81 +154,6 @@ fn the_header_tells_class_order_type_and_machine() {
     }
 }
 
-/// An image whose section names are the first section and whose second is named `.gnu_debuglink`.
-fn linked(shape: Shape, content: &[u8]) -> Vec<u8> {
-    let names = Area::new(3, 1, b"\0.gnu_debuglink\0".to_vec());
-    let mut bytes =
-        shape.image().section(names).section(Area::new(SHT_PROGBITS, 4, content.to_vec())).bytes();
-    let half = |value: u16| if shape.big { value.to_be_bytes() } else { value.to_le_bytes() };
-    let at = if shape.wide { 62 } else { 50 };
-    bytes[at..at + 2].copy_from_slice(&half(1));
-    // sh_name is the first word of a section header.
-    let last = bytes.len() - shape.section_bytes() as usize;
-    let one = 1_u32;
-    bytes[last..last + 4].copy_from_slice(&if shape.big { one.to_be_bytes() } else { one.to_le_bytes() });
-    crate::format::keep_as_seed(&bytes);
-    bytes
-}
-
-#[test]
-fn a_debug_link_is_one_plain_file_name_and_a_checksum() {
-    for shape in SHAPES {
-        let mut content = b"hello.debug\0".to_vec();
-        shape.u32(&mut content, 0xdead_beef);
-        let link = ElfReader::new()
-            .debug_link(linked(shape, &content).as_slice())
-            .expect("readable")
-            .expect("a link");
-        assert_eq!((link.file_name(), link.crc32()), (b"hello.debug".as_slice(), 0xdead_beef));
-        assert_eq!(ElfReader::new().debug_link(shape.image().bytes().as_slice()), Ok(None));
-        assert_eq!(
-            ElfReader::new().debug_link(shape.image().note_section(shape.gnu(&ID)).bytes().as_slice()),
-            Ok(None)
-        );
-    }
-    let too_long = [[b'a'; 256].as_slice(), &[0; 8]].concat();
-    let rows: [(&str, &[u8]); 10] = [
-        ("nothing", b""),
-        ("no name", b"\0\0\0\0CRC0"),
-        ("no end", b"abcdCRC0"),
-        ("no checksum", b"abc\0"),
-        ("two checksums", b"abc\0CRC0CRC1"),
-        ("a path", b"a/b\0CRC0"),
-        ("the parent", b"..\0\0CRC0"),
-        ("the directory itself", b".\0\0\0CRC0"),
-        ("absolute", b"/ab\0CRC0"),
-        ("too long", &too_long),
-    ];
-    for (name, content) in rows {
-        let link = ElfReader::new().debug_link(linked(SHAPES[0], content).as_slice());
-        assert_eq!(link, Err(Error::Malformed { part: Part::Section(2) }), "{name}");
-    }
-}
-
-#[test]
-fn names_of_an_id_are_made_from_its_bytes() {
-    let id = BuildId::try_from(ID.as_slice()).unwrap();
-    let hex = "0123456789abcdeffedcba987654321000112233";
-    assert_eq!(id.short().to_string(), "0123456789ab");
-    assert_eq!(id.executable_path().unwrap().as_str(), format!(".build-id/01/{}", &hex[2..]));
-    let paths =
-        [Artifact::DebugInfo, Artifact::Executable].map(|a| id.debuginfod_path(a).unwrap().to_string());
-    assert_eq!(paths, [format!("/buildid/{hex}/debuginfo"), format!("/buildid/{hex}/executable")]);
-    // debuginfod's clients draw the line below 64 bytes.
-    let longest = BuildId::try_from([1; 64].as_slice()).unwrap();
-    assert!(longest.debuginfod_path(Artifact::Executable).is_none());
-    assert!(BuildId::try_from([1; 63].as_slice()).unwrap().debuginfod_path(Artifact::Executable).is_some());
-}
-
-#[test]
-fn ids_of_equal_bytes_are_degenerate() {
-    for (bytes, wanted) in
-        [(&[0; 20][..], true), (&[0xff; 8], true), (&[7], true), (&ID, false), (&[0, 1], false)]
-    {
-        assert_eq!(BuildId::try_from(bytes).unwrap().is_degenerate(), wanted, "{bytes:?}");
-    }
-}
-
 #[test]
 fn a_core_has_no_id_of_its_own() {
     let shape = SHAPES[0];
@@ -238,33 +161,4 @@ fn a_core_has_no_id_of_its_own() {
     let identity = scan(ElfReader::new(), &image);
     assert_eq!(identity.build_id, None);
     assert_eq!(identity.header.map(|header| header.file_type), Some(FileType::Core));
-}
-
-#[cfg(feature = "htlhash")]
-#[test]
-fn the_hash_is_the_one_that_opentelemetry_defines() {
-    use sha2::{Digest as _, Sha256};
-    let shape = SHAPES[0];
-    for filler in [0, 1, 3000, 3900, 4000, 4100, 9000, 100_000] {
-        let text = Area::new(SHT_PROGBITS, 1, (0..filler).map(|n| n as u8).collect());
-        let bytes = shape.image().note_segment(shape.gnu(&ID)).section(text).bytes();
-        let part = bytes.len().min(4096);
-        let mut hasher = Sha256::new();
-        hasher.update(&bytes[..part]);
-        hasher.update(&bytes[bytes.len() - part..]);
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        let wanted = hasher.finalize();
-        let (identity, hash) = ElfReader::new().identity_and_hash(bytes.as_slice(), bytes.len() as u64);
-        assert_eq!(hash.expect("a hash").as_bytes()[..], wanted[..16]);
-        let alone = ElfReader::new().identity(bytes.as_slice()).expect("an identity");
-        assert_eq!(
-            identity.expect("an identity").cost.preads,
-            alone.cost.preads + u32::from(bytes.len() > 4096)
-        );
-        let (_, short) = ElfReader::new().identity_and_hash(bytes.as_slice(), bytes.len() as u64 + 1);
-        assert_eq!(short.map_err(|error| error.kind()), Err(zastava_elf::ErrorKind::Truncated));
-    }
-    // Known outside: SHA-256 of eight zero bytes, for an empty file.
-    let (_, hash) = ElfReader::new().identity_and_hash(b"".as_slice(), 0);
-    assert_eq!(hash.expect("a hash").to_string(), "af5570f5a1810b7af78caf4bc70a660f");
 }

@@ -5,7 +5,9 @@ use std::hash::{Hash, Hasher};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use zastava_elf::{BuildId, InvalidBuildId};
+use zastava_elf::{Artifact, BuildId, InvalidBuildId};
+
+use crate::image::ID;
 
 fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -82,4 +84,28 @@ fn debug_paths_split_after_the_first_byte() {
     assert_eq!(id(&[0xab, 0xcd]).debug_path().unwrap().to_string(), ".build-id/ab/cd.debug");
     let longest = id(&[0xff; 64]).debug_path().unwrap();
     assert_eq!(longest.as_str(), format!(".build-id/ff/{}.debug", "ff".repeat(63)));
+}
+
+#[test]
+fn names_of_an_id_are_made_from_its_bytes() {
+    let id = BuildId::try_from(ID.as_slice()).unwrap();
+    let hex = "0123456789abcdeffedcba987654321000112233";
+    assert_eq!(id.short().to_string(), "0123456789ab");
+    assert_eq!(id.executable_path().unwrap().as_str(), format!(".build-id/01/{}", &hex[2..]));
+    let paths =
+        [Artifact::DebugInfo, Artifact::Executable].map(|a| id.debuginfod_path(a).unwrap().to_string());
+    assert_eq!(paths, [format!("/buildid/{hex}/debuginfo"), format!("/buildid/{hex}/executable")]);
+    // debuginfod's clients draw the line below 64 bytes.
+    let longest = BuildId::try_from([1; 64].as_slice()).unwrap();
+    assert!(longest.debuginfod_path(Artifact::Executable).is_none());
+    assert!(BuildId::try_from([1; 63].as_slice()).unwrap().debuginfod_path(Artifact::Executable).is_some());
+}
+
+#[test]
+fn ids_of_equal_bytes_are_degenerate() {
+    for (bytes, wanted) in
+        [(&[0; 20][..], true), (&[0xff; 8], true), (&[7], true), (&ID, false), (&[0, 1], false)]
+    {
+        assert_eq!(BuildId::try_from(bytes).unwrap().is_degenerate(), wanted, "{bytes:?}");
+    }
 }

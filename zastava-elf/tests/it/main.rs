@@ -1,17 +1,24 @@
-//! What a caller of `zastava-elf` can rely on, through its public door.
+//! What callers of `zastava-elf` can rely on, through its public interface.
 //!
-//! `image` makes ELF files in memory; the other modules are named for what they show.
+//! `image` makes ELF files in memory, and `ask` asks for their build-id. The other modules are named for what they
+//! test.
 
+mod answers;
+mod ask;
 #[cfg(feature = "cli")]
 mod cli;
+mod damage;
+mod debug_link;
 mod facts;
-mod format;
 mod hostile;
+#[cfg(feature = "htlhash")]
+mod htlhash;
 mod id;
 mod image;
 mod limits;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod maps;
+mod notes;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod open;
 #[cfg(all(feature = "linux", target_os = "linux"))]
@@ -24,3 +31,4 @@ mod serde;
 mod skip;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod store;
+mod tables;
