@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use zastava_admission::{AdmissionOptions, PolicySource, Review, Reviewer, Subject, async_trait};
+use zastava_admission::{AdmissionOptions, PolicySource, Review, ReviewObject, Reviewer, async_trait};
 use zastava_core::contract::{PolicyRequest, PolicyResponse};
 use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
@@ -69,15 +69,15 @@ fn review(bytes: usize) -> Vec<u8> {
 }
 
 fn extract(body: &[u8]) -> usize {
-    match Review::parse(body).map(|review| review.subject()) {
-        Ok(Subject::Pod(pod)) => pod.images().len(),
+    match Review::parse(body).map(|review| review.object()) {
+        Ok(ReviewObject::Pod(pod)) => pod.images().len(),
         other => panic!("a pod, not {other:?}"),
     }
 }
 
 fn digest(body: &[u8]) -> bool {
-    match Review::parse(body).map(|review| review.subject()) {
-        Ok(Subject::Pod(pod)) => pod.digest().is_some(),
+    match Review::parse(body).map(|review| review.object()) {
+        Ok(ReviewObject::Pod(pod)) => pod.digest().is_some(),
         other => panic!("a pod, not {other:?}"),
     }
 }
@@ -93,7 +93,7 @@ fn unchanged(body: &[u8]) -> Vec<u8> {
 fn decide(reviewer: &Reviewer, body: &[u8]) -> bool {
     let reviewed = pin!(reviewer.review(body, Duration::from_secs(5)));
     match reviewed.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(reviewed)) => !reviewed.response.is_empty(),
+        Poll::Ready(Ok(reviewed)) => !reviewed.response().is_empty(),
         other => panic!("an answer at once, not {other:?}"),
     }
 }

@@ -58,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
     let reviewer = Reviewer::new(AdmissionOptions::default(), OnlyPinned, &Telemetry::detached());
     let reviewed = reviewer.review(review.as_bytes(), Duration::from_secs(5)).await?;
     let mut out = std::io::stdout();
-    writeln!(out, "{:#}", serde_json::to_value(&reviewed.decision)?)?;
-    writeln!(out, "{}", String::from_utf8_lossy(&reviewed.response))?;
+    writeln!(out, "{:#}", serde_json::to_value(reviewed.envelope())?)?;
+    writeln!(out, "{}", String::from_utf8_lossy(reviewed.response()))?;
     Ok(())
 }

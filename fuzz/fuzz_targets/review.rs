@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zastava_admission::{Review, Subject};
+use zastava_admission::{Review, ReviewObject};
 
 fuzz_target!(|body: &[u8]| {
     let Ok(review) = Review::parse(body) else { return };
     assert!(!review.uid().is_empty());
-    if let Subject::Pod(pod) | Subject::Unchanged(pod) = review.subject() {
+    if let ReviewObject::Pod(pod) | ReviewObject::Unchanged(pod) = review.object() {
         let _ = pod.digest();
         for image in pod.images() {
             assert!(image.reference.len() <= body.len());

@@ -1,4 +1,4 @@
-//! The webhook as a whole: certificate, listener, reviewer, and the way to Scanner.
+//! The whole webhook: certificate, listener, reviewer, and the connection to Scanner.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use zastava_core::telemetry::Telemetry;
 
 use crate::error::Error;
 use crate::options::WebhookOptions;
+use crate::policy::PolicySource;
 use crate::reviewer::Reviewer;
 use crate::server::{Certificates, Endpoint, Server};
-use crate::source::PolicySource;
 
-/// The webhook, listening and not yet serving.
+/// The webhook, bound to its address and not yet serving.
 #[derive(Debug)]
 pub struct App {
     server: Server,
@@ -26,18 +26,19 @@ pub struct App {
     core: Option<(RuntimeCore, String)>,
 }
 
-/// How long the first token is waited for before reviews are asked for: the first of them would wait
-/// else. Not for ever: without Authority there are still verdicts in the cache and open namespaces.
+/// How long readiness waits for the first token, so that the first reviews do not have to. The webhook
+/// becomes ready without it in the end, because it can still serve namespaces that fail open.
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between looks for it when the failure does not say when the next one is worth it.
+/// Time to the next attempt when the failure does not name one.
 const TOKEN_RETRY: Duration = Duration::from_millis(250);
 
 impl App {
-    /// A webhook that asks Scanner. `decisions` gets every decision and must not block. Called
-    /// inside a tokio runtime.
+    /// A webhook that asks Scanner. It passes every decision to `decisions`, which must not block.
+    /// Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// When a certificate cannot serve, the address is taken, or Authority cannot be set up.
+    /// When the certificate cannot serve, the address cannot be bound, or the options for Authority and
+    /// Scanner do not work.
     pub async fn build(
         options: WebhookOptions,
         telemetry: &Telemetry,
@@ -52,10 +53,10 @@ impl App {
         Ok(Self { core: Some((core, audience)), ..app })
     }
 
-    /// A webhook that asks something else; the options' `runtime` and `backend` are not used.
+    /// A webhook that asks another policy source. It does not use the options' `runtime` and `backend`.
     ///
     /// # Errors
-    /// When a certificate cannot serve, or the address is taken.
+    /// When the certificate cannot serve or the address cannot be bound.
     pub async fn with_source(
         options: WebhookOptions,
         source: impl PolicySource + 'static,
@@ -70,18 +71,18 @@ impl App {
         Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })
     }
 
-    /// Where it listens, with the port that the system chose for port 0.
+    /// The bound address. It has the port that the system chose, if the options name port 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    /// Serves until the shutdown has begun and every review in flight is answered.
+    /// Serves until the shutdown has begun and the webhook has answered every review in flight.
     pub async fn run(self, shutdown: Shutdown) {
         tracing::info!(listen = %self.local_addr(), "reviews are taken");
         let first_token = async {
             if let Some((core, audience)) = &self.core {
-                // Whatever comes of it is logged where it happens.
+                // The token source logs its failures.
                 let _ = tokio::time::timeout(FIRST_TOKEN_TIMEOUT, first_token(core, audience)).await;
             }
         };
@@ -93,7 +94,7 @@ impl App {
     }
 }
 
-/// A failure is no end: installed together, Authority may be there a second later.
+/// Tries until there is a token. When all is installed together, Authority may start a second later.
 async fn first_token(core: &RuntimeCore, audience: &str) {
     let tokens = core.tokens();
     while let Err(error) = tokens.token(audience).await {

@@ -1,33 +1,33 @@
-//! What can go wrong before there is a verdict. A denial is no error.
+//! Why a review could not be read, or the webhook not be started. A denial is not an error.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use zastava_core::http_service::BoxError;
 
-/// Why a review could not be read, or the webhook not be started.
+/// A body that cannot be answered, or a webhook that cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The body is not JSON, or not shaped like an AdmissionReview.
+    /// The body is not JSON, or does not have the shape of an AdmissionReview.
     #[error("the body is not an AdmissionReview")]
     MalformedReview(#[source] BoxError),
-    /// Another kind, or a version that is not v1.
+    /// The body is of another kind, or of a version other than v1.
     #[error("expected an AdmissionReview of admission.k8s.io/v1, found {found}")]
     UnknownReview {
         /// Kind and version as sent, shortened and escaped.
         found: String,
     },
-    /// The review holds no request, or its uid is missing or longer than 128 characters: there is
-    /// nothing that an answer could name.
+    /// The review holds no request, or its uid is missing or longer than 128 characters. An answer
+    /// would have nothing to name.
     #[error("the review holds no request with a uid")]
     MissingUid,
-    /// The address cannot be listened on.
+    /// The webhook cannot listen on its address.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A certificate or key file cannot be read.
@@ -35,10 +35,10 @@ pub enum Error {
     CertificateFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The files can be read and do not hold a certificate chain and its key.
+    /// The files hold no certificate chain with its key.
     #[error("{} and its key cannot serve", path.display())]
     Certificate {
         /// The certificate's file.
@@ -47,6 +47,6 @@ pub enum Error {
         source: BoxError,
     },
     /// Authority or Scanner cannot be set up as configured.
-    #[error("the way to scanner cannot be set up")]
+    #[error("cannot set up the connection to scanner")]
     Connect(#[from] zastava_authority::Error),
 }

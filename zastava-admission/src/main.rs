@@ -1,13 +1,13 @@
 //! The program `zastava-webhook`: reads its configuration and runs the library.
 
-mod ask;
+mod cli;
 
 use std::process::ExitCode;
 
 use zastava_admission::{App, WebhookOptions};
 use zastava_core::program::{
-    Action, CommandLine, ExitStatus, Health, HealthServer, LogWriter, OwnCommand, Program, Shutdown,
-    init_logging, shutdown_on_signal,
+    Action, CommandLine, ExitStatus, Health, HealthServer, LogWriter, Program, Shutdown, init_logging,
+    shutdown_on_signal,
 };
 use zastava_core::telemetry::Telemetry;
 
@@ -21,11 +21,6 @@ const PROGRAM: Program = Program {
     },
 };
 
-const REVIEW: OwnCommand = OwnCommand {
-    name: "review",
-    about: "Asks a running webhook what it would decide for a Pod with the given images",
-};
-
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -33,9 +28,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitStatus, ExitStatus> {
-    let invocation = match PROGRAM.command_line(&[REVIEW])? {
+    let invocation = match PROGRAM.command_line(&cli::COMMANDS)? {
         CommandLine::Shared(invocation) => invocation,
-        CommandLine::Own { arguments, .. } => return ask::run(PROGRAM.name, REVIEW.name, arguments),
+        CommandLine::Own { name, arguments } => return cli::run(PROGRAM.name, name, arguments),
     };
     let (options, action) = invocation.options(WebhookOptions::read)?;
     let lines = LogWriter::stdout();
@@ -64,7 +59,7 @@ async fn serve(options: WebhookOptions, lines: &LogWriter) -> Result<ExitStatus,
     let decisions = lines.clone();
     let app = App::build(options, &telemetry, &health, move |decision| decisions.json(decision)).await?;
     shutdown_on_signal(&shutdown)?;
-    // Probes are answered until the last review is.
+    // Probes are served until the last review is answered.
     let probes = tokio::spawn(probes.serve(end.clone()));
     app.run(shutdown).await;
     end.begin();

@@ -1,11 +1,11 @@
-//! An AdmissionReview of `admission.k8s.io/v1`, read only as far as a decision needs.
+//! Reads an AdmissionReview of `admission.k8s.io/v1`, as far as a decision needs it.
 //!
-//! The parse borrows from the body. What no decision needs, such as `managedFields`, is skipped
-//! without being built. The kinds that hold a pod, and where:
+//! The parse borrows from the body and skips what no decision needs, such as `managedFields`, without
+//! building it. These kinds hold a pod spec:
 //!
-//! | kind | where its pod spec stands |
+//! | kind | path of its pod spec |
 //! | --- | --- |
-//! | Pod, also by `ephemeralcontainers`, `resize`, `status` | `spec` |
+//! | Pod, also through `ephemeralcontainers`, `resize`, `status` | `spec` |
 //! | Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, ReplicationController | `spec.template.spec` |
 //! | CronJob | `spec.jobTemplate.spec.template.spec` |
 //! | PodTemplate | `template.spec` |
@@ -17,32 +17,32 @@ use pod::unreadable;
 pub use pod::{ImageField, ImageUse, PodSpec};
 
 use crate::error::Error;
-use crate::text::shown;
+use crate::text::printable;
 use crate::verdict::Rule;
 use shape::{RawObject, RawRequest, RawReview, Shape, Text};
 
-/// A uid is a UUID of 36 characters; this leaves room and keeps answers small.
+/// A uid is a UUID of 36 characters. The bound leaves room and keeps answers small.
 const UID_LENGTH_MAX: usize = 128;
 
-/// A review whose request can be answered. Its object is read by [`Review::subject`].
+/// A review that can be answered: it has a request with a uid. [`Review::object`] reads its object.
 #[derive(Debug)]
 pub struct Review<'a> {
     uid: Text<'a>,
     request: RawRequest<'a>,
 }
 
-/// What a review is about.
+/// What a review is about, as far as images are concerned.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "who decides must handle every subject")]
-pub enum Subject<'a> {
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle every case")]
+pub enum ReviewObject<'a> {
     /// A pod, or a template for pods, whose images must be judged.
     Pod(PodSpec<'a>),
-    /// An update that leaves every image where it was: finalizers, labels, status and scale must
-    /// stay changeable when an image has lost its signature since.
+    /// An update that leaves every image where it was. Finalizers, labels, status and scale must stay
+    /// changeable when an image has lost its signature since.
     Unchanged(PodSpec<'a>),
-    /// Nothing that could run an image; why, in words.
+    /// Nothing that could run an image, with the reason.
     NoImages(&'static str),
-    /// Something that cannot be judged: never allowed for want of understanding.
+    /// Something that cannot be judged, and is therefore denied.
     Refused {
         /// The rule.
         rule: Rule,
@@ -55,10 +55,10 @@ impl<'a> Review<'a> {
     /// Reads the envelope of a review.
     ///
     /// # Errors
-    /// When the body is no JSON, no AdmissionReview of v1, or has no request with a uid.
+    /// When the body is not JSON, is not an AdmissionReview of v1, or has no request with a uid.
     pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(body).map_err(|error| Error::MalformedReview(error.into()))?;
-        // A list would be read as the fields in their order.
+        // Derived code would read a list as the fields in their order.
         if !text.trim_start().starts_with('{') {
             return Err(Error::MalformedReview("expected an object".into()));
         }
@@ -69,7 +69,7 @@ impl<'a> Review<'a> {
                 ("", "") => "neither kind nor apiVersion".to_owned(),
                 (kind, version) => format!("{kind} of {version}"),
             };
-            return Err(Error::UnknownReview { found: shown(&found, 120) });
+            return Err(Error::UnknownReview { found: printable(&found, 120) });
         }
         let mut request = raw.request.ok_or(Error::MissingUid)?;
         let uid = request.uid.take().unwrap_or_default();
@@ -85,7 +85,7 @@ impl<'a> Review<'a> {
         self.uid.as_str()
     }
 
-    /// The request's namespace; an object's own may be empty. Empty for objects that have none.
+    /// The request's namespace; empty for objects without one. The object's own may be missing.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.request.namespace.as_ref().map_or("", Text::as_str)
@@ -121,45 +121,45 @@ impl<'a> Review<'a> {
         self.request.sub_resource.as_ref().map_or("", Text::as_str)
     }
 
-    /// Whether nothing will be stored.
+    /// Whether this is a dry run, after which the API server stores nothing.
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.request.dry_run == Some(true)
     }
 
-    /// Reads what the review is about.
+    /// Reads the object under review.
     #[must_use]
-    pub fn subject(&self) -> Subject<'a> {
+    pub fn object(&self) -> ReviewObject<'a> {
         let update = match self.operation() {
             "CREATE" => false,
             "UPDATE" => true,
-            "DELETE" | "CONNECT" => return Subject::NoImages("the operation starts no image"),
+            "DELETE" | "CONNECT" => return ReviewObject::NoImages("the operation starts no image"),
             other => {
-                let reason = format!("the operation {:?} is unknown", shown(other, 40));
-                return Subject::Refused { rule: Rule::UnknownKind, reason };
+                let reason = format!("the operation {:?} is unknown", printable(other, 40));
+                return ReviewObject::Refused { rule: Rule::UnknownKind, reason };
             }
         };
         if let ("scale", "Scale") | ("binding", "Binding") | ("eviction", "Eviction") =
             (self.sub_resource(), self.kind())
         {
-            return Subject::NoImages("the subresource holds no image");
+            return ReviewObject::NoImages("the subresource holds no image");
         }
         let Some(shape) = Shape::of(self.group(), self.kind()) else {
             let kind = match self.group() {
-                "" => shown(self.kind(), 120),
-                group => shown(&format!("{}.{group}", self.kind()), 120),
+                "" => printable(self.kind(), 120),
+                group => printable(&format!("{}.{group}", self.kind()), 120),
             };
             let reason = format!("{kind} is no kind whose images are known");
-            return Subject::Refused { rule: Rule::UnknownKind, reason };
+            return ReviewObject::Refused { rule: Rule::UnknownKind, reason };
         };
         match read_object(shape, self.request.object.as_ref()) {
-            Ok(pod) if update && self.images_unchanged(shape, &pod) => Subject::Unchanged(pod),
-            Ok(pod) => Subject::Pod(pod),
-            Err((rule, reason)) => Subject::Refused { rule, reason },
+            Ok(pod) if update && self.images_unchanged(shape, &pod) => ReviewObject::Unchanged(pod),
+            Ok(pod) => ReviewObject::Pod(pod),
+            Err((rule, reason)) => ReviewObject::Refused { rule, reason },
         }
     }
 
-    /// An old object that is missing or cannot be read is no excuse: the images count as changed.
+    /// The images count as changed when the old object is missing or cannot be read.
     fn images_unchanged(&self, shape: Shape, pod: &PodSpec<'_>) -> bool {
         read_object(shape, self.request.old_object.as_ref()).is_ok_and(|old| old.has_images_of(pod))
     }

@@ -1,14 +1,13 @@
 //! HTTPS for API servers: HTTP/1.1 over TLS 1.2 or 1.3, bounded everywhere, drained at the end.
 //!
-//! API servers speak HTTP/1.1 to webhooks and keep connections open (kubernetes PR 82090), and go
-//! on using them after an endpoint has left its Service (kubernetes issue 127335). So the end has
-//! two steps: first readiness fails while every answer closes its connection and new connections
-//! are still taken; then nothing new is taken, and what is in flight is finished.
+//! API servers speak HTTP/1.1 to webhooks and keep connections open (kubernetes PR 82090). They go on
+//! using them after an endpoint has left its Service (kubernetes issue 127335). So a shutdown has two
+//! steps. First readiness fails, new connections are still taken, and every answer closes its
+//! connection. Then the listener closes and reviews in flight are finished.
 
 mod body;
 mod certificate;
 mod deadline;
-mod expiry;
 mod request;
 
 use std::convert::Infallible;
@@ -34,10 +33,10 @@ pub(crate) use request::Endpoint;
 
 /// How long a client may take for its TLS handshake, and again for its first request's header.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may lie idle. Longer than the 90 s after which API servers close one
-/// themselves, so that no request meets a connection that is just being closed here.
+/// How long a connection may be idle. API servers close theirs after 90 s; with a longer time here, no
+/// request meets a connection that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
-/// How long reviews in flight are waited for at the end: no API server waits longer itself.
+/// How long a shutdown waits for reviews in flight. No API server waits longer.
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest request header.
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -68,8 +67,8 @@ impl Server {
         self.address
     }
 
-    /// Serves until the shutdown has begun and every review in flight is answered. Reviews are
-    /// answered from the start, and asked for (`ready`) once `warm` is.
+    /// Serves until the shutdown has begun and every review in flight is answered. Answers reviews from
+    /// the start, and becomes ready when `warm` ends.
     pub(crate) async fn serve(
         self,
         endpoint: Endpoint,
@@ -109,7 +108,7 @@ impl Server {
                 () = &mut drained => break,
             };
             let Ok((stream, _)) = accepted else {
-                // Out of descriptors: wait for connections to end rather than spin.
+                // Out of descriptors. Waits for connections to end instead of spinning.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -133,15 +132,15 @@ impl Server {
 struct Connection {
     acceptor: TlsAcceptor,
     endpoint: Arc<Endpoint>,
-    /// Answers close their connections.
+    /// Begun when answers close their connections.
     draining: Shutdown,
-    /// Connections without a request in flight end.
+    /// Begun when connections without a request in flight end.
     closing: Shutdown,
 }
 
 impl Connection {
     async fn serve(&self, stream: TcpStream) {
-        // The caller's clock runs during the handshake too, which takes a while on a busy machine.
+        // The caller's time runs during the handshake too, which takes a while on a busy machine.
         let accepted = Instant::now();
         // Answers are one small write each.
         let _ = stream.set_nodelay(true);
@@ -168,7 +167,7 @@ impl Connection {
                 .max_buf_size(HEADER_BYTES_MAX)
                 .serve_connection(TokioIo::new(tls), service)
         );
-        // Whatever ends a connection early is the client's own affair.
+        // A connection that the client ends early is not an error of the server.
         tokio::select! {
             _ = connection.as_mut() => return,
             () = first_request.notified() => {}

@@ -1,7 +1,7 @@
-//! Foreign text on its way into messages: bounded, and never able to break a line or a header.
+//! Text from outside on its way into messages: bounded, and unable to break a line or a header.
 
-/// At most `chars_max` characters of the text; what cannot be printed is escaped.
-pub(crate) fn shown(text: &str, chars_max: usize) -> String {
+/// The text with unprintable characters escaped, cut to `chars_max` characters.
+pub(crate) fn printable(text: &str, chars_max: usize) -> String {
     const CUT: &str = "...";
     let mut out = String::with_capacity(text.len().min(chars_max));
     let mut length = 0;
@@ -27,7 +27,7 @@ pub(crate) fn shown(text: &str, chars_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::printable;
 
     #[test]
     fn foreign_text_is_cut_and_escaped() {
@@ -39,7 +39,7 @@ mod tests {
             ("größe", 40, "größe"),
             ("\n\n\n\n", 4, "\\..."),
         ] {
-            let found = shown(text, chars_max);
+            let found = printable(text, chars_max);
             assert_eq!(found, expected);
             assert!(found.chars().count() <= chars_max);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use zastava_admission::WebhookOptions;
+use zastava_admission::{Enforcement, WebhookOptions};
 use zastava_core::config::{Configuration, Section, Settings};
 use zastava_observer::ObserverOptions;
 
@@ -57,7 +57,8 @@ fn defaults_are_those_of_the_programs_but_for_what_the_chart_mounts() {
 
     let (webhook, _) = options(&rendered.configuration("zastava-webhook"), WebhookOptions::read);
     assert_eq!(webhook.tls.certificate_path, Path::new("/var/run/secrets/zastava-webhook/tls.crt"));
-    assert!(webhook.admission.enforce && !webhook.admission.fail_open_by_default);
+    assert_eq!(webhook.admission.enforcement, Enforcement::Enforce);
+    assert!(!webhook.admission.fail_open_by_default);
 }
 
 /// The samples hold every key with its default; what has none stands behind `#:`.

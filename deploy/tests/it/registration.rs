@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use zastava_admission::{Review, Subject};
+use zastava_admission::{Review, ReviewObject};
 
 use crate::chart::{Chart, certified, least, sandbox};
 
@@ -71,8 +71,8 @@ fn knows(group: &str, kind: &str) -> bool {
     }});
     let text = review.to_string();
     let review = Review::parse(text.as_bytes()).expect("is a review");
-    match review.subject() {
-        Subject::Refused { reason, .. } => !reason.contains("is no kind whose images are known"),
+    match review.object() {
+        ReviewObject::Refused { reason, .. } => !reason.contains("is no kind whose images are known"),
         _ => true,
     }
 }

@@ -9,15 +9,15 @@ use zastava_core::contract::canonical_digest;
 use zastava_core::image::Digest;
 
 use super::shape::{self, RawContainer, RawPodSpec, RawTemplate, Shape, Text};
-use crate::text::shown;
+use crate::text::printable;
 use crate::verdict::Rule;
 
-/// Places that name images, and labels, of one object. No pod comes near; a hostile body could
-/// hold a million.
+/// Bounds for the places that name images and for the labels of one object. No real pod comes near;
+/// a hostile body could hold a million.
 const IMAGES_MAX: usize = 256;
 const LABELS_MAX: usize = 256;
 
-/// A pod's spec, or that of a template for pods, with every image that it names.
+/// The spec of a pod or of a pod template, with every image that it names.
 #[derive(Debug)]
 pub struct PodSpec<'a> {
     images: Vec<ImageUse<'a>>,
@@ -80,20 +80,20 @@ impl<'a> PodSpec<'a> {
         &self.labels
     }
 
-    /// Whether this only describes pods to come, whose images may be filled in later.
+    /// Whether this is a template, whose blank images may be filled in when pods are made from it.
     #[must_use]
     pub fn is_template(&self) -> bool {
         self.is_template
     }
 
-    /// The spec's digest over RFC 8785 canonical JSON; `None` when it holds a number that has no
-    /// canonical form.
+    /// The digest of the spec's canonical JSON (RFC 8785). `None` when the spec holds a number that has
+    /// no canonical form.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         canonical_digest(&self.spec).ok()
     }
 
-    /// The spec as written.
+    /// The spec's JSON as written.
     pub(crate) fn spec(&self) -> &'a RawValue {
         self.spec
     }
@@ -128,7 +128,7 @@ fn image_use(field: ImageField, reference: Option<Text<'_>>) -> ImageUse<'_> {
     ImageUse { field, reference: reference.unwrap_or_default().0 }
 }
 
-/// The object is not shaped like its kind.
+/// The object does not have the shape of its kind.
 pub(super) fn unreadable(problem: impl fmt::Display) -> (Rule, String) {
-    (Rule::UnreadableObject, format!("the object cannot be read: {}", shown(&problem.to_string(), 200)))
+    (Rule::UnreadableObject, format!("the object cannot be read: {}", printable(&problem.to_string(), 200)))
 }

@@ -1,4 +1,4 @@
-//! The JSON shapes that are read, and nothing beside them.
+//! The JSON shapes that are read. Everything else is skipped.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 pub(super) const KIND: &str = "AdmissionReview";
 
-/// A string that is borrowed from the body unless it holds escapes.
+/// A string, borrowed from the body unless it holds escapes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
@@ -61,8 +61,8 @@ pub(super) struct RawKind<'a> {
     pub(super) kind: Option<Text<'a>>,
 }
 
-/// Any object. Its parts are kept as text until the kind is known: the rest, above all
-/// `managedFields`, is passed over once.
+/// Any object. The parts that may hold a pod stay text until the kind is known. The rest, above all
+/// `managedFields`, is skipped once.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawObject<'a> {
     #[serde(borrow, default)]
@@ -92,7 +92,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// `extensions` held the workloads before `apps` did.
+    /// Workloads were in the group `extensions` before they moved to `apps`.
     pub(super) fn of(group: &str, kind: &str) -> Option<Self> {
         match (group, kind) {
             ("", "Pod") => Some(Self::Pod),
@@ -105,7 +105,7 @@ impl Shape {
         }
     }
 
-    /// The part of the object that is shaped like a pod: `metadata` and `spec`.
+    /// The part of the object that has the shape of a pod: `metadata` and `spec`.
     pub(super) fn template<'a>(
         self,
         object: &RawObject<'a>,
@@ -125,7 +125,7 @@ fn read<'a, T: Deserialize<'a>>(text: Option<&'a RawValue>) -> Result<Option<T>,
     text.map(read_object).transpose()
 }
 
-/// Reads an object, and only that: derived code would take a list for the fields in their order.
+/// Reads an object and nothing else. Derived code would read a list as the fields in their order.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Result<T, serde_json::Error> {
     if !text.get().starts_with('{') {
         return Err(serde::de::Error::custom("expected an object"));

@@ -1,4 +1,4 @@
-//! Bodies, each bounded and all together bounded.
+//! Reads bodies. Each is bounded, and so are all of them together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bodies of the largest size that may be in memory at once.
+/// How many bodies of the largest size may be in memory at once.
 const BODIES_MAX: usize = 8;
 
 /// Reads bodies.
 #[derive(Clone, Debug)]
 pub(super) struct BodyReader {
     bytes_max: usize,
-    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
-/// A body that is whole, and the room that it takes until it is dropped.
+/// A complete body. Gives its share of the memory back when it is dropped.
 #[derive(Debug)]
-pub(super) struct WholeBody {
+pub(super) struct CompleteBody {
     pub(super) bytes: Vec<u8>,
-    room: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyReader {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, room: Arc::new(Semaphore::new(bytes_max.saturating_mul(BODIES_MAX))) }
+        Self { bytes_max, memory: Arc::new(Semaphore::new(bytes_max.saturating_mul(BODIES_MAX))) }
     }
 
-    /// The whole body, or the status to answer with.
-    pub(super) async fn read(&self, body: Incoming) -> Result<WholeBody, StatusCode> {
+    /// The complete body, or the status to answer with.
+    pub(super) async fn read(&self, body: Incoming) -> Result<CompleteBody, StatusCode> {
         if body.size_hint().lower() > self.bytes_max as u64 {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
@@ -42,31 +42,31 @@ impl BodyReader {
         read.await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
     }
 
-    async fn collect(&self, mut body: Incoming) -> Result<WholeBody, StatusCode> {
-        let mut whole = WholeBody { bytes: Vec::new(), room: None };
+    async fn collect(&self, mut body: Incoming) -> Result<CompleteBody, StatusCode> {
+        let mut complete = CompleteBody { bytes: Vec::new(), memory: None };
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-            if whole.bytes.len() + data.len() > self.bytes_max {
+            if complete.bytes.len() + data.len() > self.bytes_max {
                 return Err(StatusCode::PAYLOAD_TOO_LARGE);
             }
-            whole.add(&data, self.takeroom(data.len())?);
+            complete.add(&data, self.reserve(data.len())?);
         }
-        Ok(whole)
+        Ok(complete)
     }
 
-    fn takeroom(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StatusCode> {
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StatusCode> {
         let permits = u32::try_from(bytes).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
-        room.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+        let permit = Arc::clone(&self.memory).try_acquire_many_owned(permits);
+        permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 
-impl WholeBody {
-    fn add(&mut self, data: &Bytes, room: OwnedSemaphorePermit) {
+impl CompleteBody {
+    fn add(&mut self, data: &Bytes, memory: OwnedSemaphorePermit) {
         self.bytes.extend_from_slice(data);
-        match &mut self.room {
-            Some(held) => held.merge(room),
-            None => self.room = Some(room),
+        match &mut self.memory {
+            Some(held) => held.merge(memory),
+            None => self.memory = Some(memory),
         }
     }
 }

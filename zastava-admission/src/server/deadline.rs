@@ -1,19 +1,19 @@
-//! How long a review may take: the API server says so in the URL, as `?timeout=10s`.
+//! How long a review may take. The API server says so in the URL, as `?timeout=10s`.
 
 use std::time::Duration;
 
-/// What an API server takes when its configuration names no time.
+/// An API server's timeout when the webhook's registration names none.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// The longest that a webhook configuration can name.
+/// The longest timeout that a registration can name.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
-/// What is left at least for the way there and back: an answer that comes too late is none.
+/// The least that is kept for the way there and back. An answer that comes too late counts as none.
 const MARGIN_MIN: Duration = Duration::from_millis(300);
-/// More of a longer time is left: a tenth, for machines too busy to answer at once.
+/// A tenth is kept of a longer timeout, for machines too busy to answer at once.
 const MARGIN_PART: u32 = 10;
-/// What the policy question gets at least.
+/// The least that a question to the policy source gets.
 const BUDGET_MIN: Duration = Duration::from_millis(100);
 
-/// The time for a review that began `elapsed` ago, from the query of its URL.
+/// The time left for a review that began `elapsed` ago, from its URL's query.
 pub(super) fn budget(query: Option<&str>, elapsed: Duration) -> Duration {
     let parameters = query.unwrap_or_default().split('&');
     let timeout = parameters.filter_map(|parameter| parameter.strip_prefix("timeout=")).find_map(parse);

@@ -1,7 +1,7 @@
-//! One HTTP request: a review for an answer, or a status that says what was wrong.
+//! Answers one HTTP request.
 //!
-//! Only what is no review gets a status other than 200: the API server takes any other status as
-//! the webhook's failure, not as a denial.
+//! Every review gets status 200, denied or not: the API server takes any other status as the webhook's
+//! failure. A request that is not a review gets another status and a line of text.
 
 use std::fmt;
 use std::time::Instant;
@@ -18,22 +18,22 @@ use super::deadline;
 use crate::error::Error;
 use crate::reviewer::Reviewer;
 
-type Sink = Box<dyn Fn(&AdmissionDecisionEnvelope) + Send + Sync>;
+type DecisionSink = Box<dyn Fn(&AdmissionDecisionEnvelope) + Send + Sync>;
 
 /// Answers `POST /validate` and, for configurations that name no path, `POST /`.
 pub(crate) struct Endpoint {
     reviewer: Reviewer,
     bodies: BodyReader,
-    decisions: Sink,
+    decisions: DecisionSink,
 }
 
 impl Endpoint {
-    pub(crate) fn new(reviewer: Reviewer, body_bytes_max: usize, decisions: Sink) -> Self {
+    pub(crate) fn new(reviewer: Reviewer, body_bytes_max: usize, decisions: DecisionSink) -> Self {
         Self { reviewer, bodies: BodyReader::new(body_bytes_max), decisions }
     }
 
-    /// The caller has waited since `began`. `last` says, when the answer is ready, whether it is the
-    /// connection's last.
+    /// Answers a caller that has waited since `began`. `last` is asked when the answer is ready: it says
+    /// whether the answer is the connection's last.
     pub(super) async fn respond(
         &self,
         request: Request<Incoming>,
@@ -42,8 +42,8 @@ impl Endpoint {
     ) -> Response<Full<Bytes>> {
         let (mut response, close) = match self.review(request, began).await {
             Ok(body) => (json(body), last()),
-            // Whoever sends anything else does not get to hold the connection.
-            Err(refusal) => (refusal.into_response(), true),
+            // A client that sends anything else does not keep its connection.
+            Err(rejection) => (rejection.into_response(), true),
         };
         if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -51,23 +51,24 @@ impl Endpoint {
         response
     }
 
-    async fn review(&self, request: Request<Incoming>, began: Instant) -> Result<Bytes, Refusal> {
+    async fn review(&self, request: Request<Incoming>, began: Instant) -> Result<Bytes, Rejection> {
         let (parts, body) = request.into_parts();
         if !matches!(parts.uri.path(), "/validate" | "/") {
-            return Err(Refusal::of(StatusCode::NOT_FOUND, "reviews are taken at /validate"));
+            return Err(Rejection::of(StatusCode::NOT_FOUND, "reviews are taken at /validate"));
         }
         if parts.method != Method::POST {
-            return Err(Refusal::of(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST"));
+            return Err(Rejection::of(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST"));
         }
         if !is_json(&parts.headers) {
-            return Err(Refusal::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "reviews are application/json"));
+            return Err(Rejection::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "reviews are application/json"));
         }
-        let body = self.bodies.read(body).await.map_err(|status| Refusal::of(status, why(status)))?;
+        let body = self.bodies.read(body).await.map_err(|status| Rejection::of(status, why(status)))?;
         let budget = deadline::budget(parts.uri.query(), began.elapsed());
         let reviewed =
-            self.reviewer.review(&body.bytes, budget).await.map_err(|error| Refusal::unread(&error))?;
-        (self.decisions)(&reviewed.decision);
-        Ok(reviewed.response)
+            self.reviewer.review(&body.bytes, budget).await.map_err(|error| Rejection::unread(&error))?;
+        let (response, decision) = reviewed.into_parts();
+        (self.decisions)(&decision);
+        Ok(response)
     }
 }
 
@@ -100,12 +101,12 @@ fn json(body: Bytes) -> Response<Full<Bytes>> {
 
 /// A status and one line of text.
 #[derive(Debug)]
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     text: String,
 }
 
-impl Refusal {
+impl Rejection {
     fn of(status: StatusCode, text: &str) -> Self {
         Self { status, text: text.to_owned() }
     }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use super::program::Installation;
+use super::installation::Installation;
 use super::scanner::{SIGNED, UNSIGNED, WARNED, pinned};
 
 fn command(arguments: &[&str]) -> Command {

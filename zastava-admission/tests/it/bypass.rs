@@ -1,5 +1,7 @@
 //! What has let unchecked images past other webhooks, and what must never be held up.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use zastava_admission::ImageField;
 use zastava_core::contract::{Decision, PolicyVerdict};
@@ -18,134 +20,41 @@ fn with(mut review: Value, pointer: &str, value: Value) -> Value {
     review
 }
 
-/// The table: a name, and a review that tries to get the unsigned image in.
-fn attempts() -> Vec<(&'static str, Value)> {
-    let good = pod(&[SIGNED]);
-    let bad = pod(&[UNSIGNED]);
-    let deployment = |image: &str, replicas: u64| {
-        let mut object =
-            object("Deployment", "/spec/template/spec", &spec_with(ImageField::Container, image));
-        object["spec"]["replicas"] = replicas.into();
-        object
-    };
-    let debugged = object("Pod", "/spec", &spec_with(ImageField::EphemeralContainer, UNSIGNED));
-    let mounted = object("Pod", "/spec", &spec_with(ImageField::Volume, UNSIGNED));
-    let swapped_field = object(
-        "Pod",
-        "/spec",
-        &json!({
-        "containers": [{"image": UNSIGNED}, {"image": SIGNED}, {"image": SIGNED}]}),
-    );
-    let before_swap = object(
-        "Pod",
-        "/spec",
-        &json!({
-        "containers": [{"image": UNSIGNED}, {"image": UNSIGNED}, {"image": SIGNED}]}),
-    );
-    vec![
-        ("the one mutable image field of a live pod", update("", "Pod", &good, &bad)),
-        (
-            "an ephemeral container through its subresource",
-            with(update("", "Pod", &good, &debugged), "/request/subResource", "ephemeralcontainers".into()),
-        ),
-        ("an image volume", create("", "Pod", &mounted)),
-        (
-            "forged owner references",
-            with(
-                create("", "Pod", &bad),
-                "/request/object/metadata/ownerReferences",
-                json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "1", "controller": true}]),
-            ),
-        ),
-        (
-            "a deletion timestamp held by a finalizer",
-            with(
-                update("", "Pod", &good, &with(bad.clone(), "/metadata/finalizers", json!(["a/b"]))),
-                "/request/object/metadata/deletionTimestamp",
-                "2026-01-01T00:00:00Z".into(),
-            ),
-        ),
-        (
-            "an image swapped together with a scale-down",
-            update("apps", "Deployment", &deployment(SIGNED, 5), &deployment(UNSIGNED, 1)),
-        ),
-        ("a workload of no replicas", create("apps", "Deployment", &deployment(UNSIGNED, 0))),
-        (
-            "a resize that changes an image",
-            with(update("", "Pod", &good, &bad), "/request/subResource", "resize".into()),
-        ),
-        (
-            "a status update that changes an image",
-            with(update("", "Pod", &good, &bad), "/request/subResource", "status".into()),
-        ),
-        (
-            "a scale subresource on a pod",
-            with(update("", "Pod", &good, &bad), "/request/subResource", "scale".into()),
-        ),
-        ("an update that names an image less often", update("", "Pod", &before_swap, &swapped_field)),
-        ("an update without an old object", update("", "Pod", &Value::Null, &bad)),
-        ("an update with an old object that cannot be read", update("", "Pod", &json!({"spec": 1}), &bad)),
-        (
-            "a container moved to the init containers",
-            update("", "Pod", &bad, &object("Pod", "/spec", &spec_with(ImageField::InitContainer, UNSIGNED))),
-        ),
-        (
-            "a mirror pod",
-            with(
-                create("", "Pod", &bad),
-                "/request/object/metadata/annotations",
-                json!({"kubernetes.io/config.mirror": "x"}),
-            ),
-        ),
-        (
-            "an exemption label of the tenant's own",
-            with(
-                create("", "Pod", &bad),
-                "/request/object/metadata/labels",
-                json!({"zastava.io/skip": "true", "admission": "ignore"}),
-            ),
-        ),
-        ("a system namespace", with(create("", "Pod", &bad), "/request/namespace", "kube-system".into())),
-        ("no namespace", with(create("", "Pod", &bad), "/request/namespace", Value::Null)),
-        (
-            "a cluster administrator",
-            with(
-                create("", "Pod", &bad),
-                "/request/userInfo",
-                json!({"username": "admin", "groups": ["system:masters"]}),
-            ),
-        ),
-        ("a dry run", with(create("", "Pod", &bad), "/request/dryRun", true.into())),
-        ("a tag in front of the digest", pod_review(&[&UNSIGNED.replace('@', ":signed@")])),
-        ("a digest in upper case", pod_review(&[&pinned("registry.sandbox.local/demo/signed", 'A')])),
-        (
-            "another hash",
-            pod_review(&[&format!("registry.sandbox.local/demo/signed@sha512:{}", "1".repeat(128))]),
-        ),
-        (
-            "a registry that only starts alike",
-            pod_review(&[&pinned("registry.sandbox.local.evil.example/demo/signed", '5')]),
-        ),
-        (
-            "a repository that only starts alike",
-            pod_review(&[&pinned("registry.sandbox.local/demo/signed-not", '5')]),
-        ),
-        ("a slash at the end", pod_review(&["registry.sandbox.local/demo/signed/"])),
-        ("a port that is no tag", pod_review(&["registry.sandbox.local:5000/demo/signed"])),
-        ("the implicit registry", pod_review(&["demo/signed"])),
-        ("spaces around", pod_review(&[&format!(" {SIGNED} ")])),
-        ("a second digest", pod_review(&[&format!("{SIGNED}@sha256:{}", "2".repeat(64))])),
-        ("a blank image in a pod", pod_review(&[SIGNED, ""])),
-        ("white space for an image", pod_review(&[" "])),
-        (
-            "a container without an image",
-            with(pod_review(&[SIGNED]), "/request/object/spec/initContainers", json!([{"name": "x"}])),
-        ),
-        (
-            "an image volume without a reference",
-            with(pod_review(&[SIGNED]), "/request/object/spec/volumes", json!([{"image": {}}])),
-        ),
-    ]
+/// An attempt of `tests/data/bypasses.json` to get the unsigned image in. `$SIGNED` and `$UNSIGNED` are
+/// the images of the fake Scanner, and `$` with a digit stands for that digit 64 times.
+#[derive(serde::Deserialize)]
+struct Attempt {
+    #[serde(rename = "attempt")]
+    name: String,
+    /// The images of the old Pod, when the review is an update.
+    was: Option<Vec<String>>,
+    /// The images of the Pod.
+    images: Vec<String>,
+    /// What else is changed in the review: JSON pointers and values.
+    #[serde(default)]
+    set: BTreeMap<String, Value>,
+}
+
+impl Attempt {
+    fn review(&self) -> Value {
+        let pod = |images: &[String]| pod(&images.iter().map(String::as_str).collect::<Vec<_>>());
+        let review = match &self.was {
+            Some(was) => update("", "Pod", &pod(was), &pod(&self.images)),
+            None => create("", "Pod", &pod(&self.images)),
+        };
+        self.set.iter().fold(review, |review, (pointer, value)| with(review, pointer, value.clone()))
+    }
+}
+
+fn attempts() -> Vec<(String, Value)> {
+    let mut text = include_str!("../data/bypasses.json").replace("$SIGNED", SIGNED);
+    text = text.replace("$UNSIGNED", UNSIGNED);
+    for digit in ["1", "2", "5", "A"] {
+        text = text.replace(&format!("${digit}"), &digit.repeat(64));
+    }
+    let attempts: Vec<Attempt> = serde_json::from_str(&text).unwrap();
+    assert_eq!(attempts.len(), 34);
+    attempts.into_iter().map(|attempt| (attempt.name.clone(), attempt.review())).collect()
 }
 
 #[tokio::test]
@@ -273,7 +182,7 @@ async fn maintenance_needs_no_scanner() {
         ("scaled down", update("apps", "Deployment", &deployment(5), &deployment(1))),
     ] {
         let (reviewed, _) = review(&reviewer, &request).await;
-        let decision = reviewed.decision.decision;
+        let decision = reviewed.decision();
         assert_eq!(decision.decision, Decision::Allow, "{name}");
         assert_eq!(decision.annotations["source"], "unchanged", "{name}");
         assert!(decision.pod_spec_digest.is_some());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use zastava_admission::{FailOpen, WebhookOptions};
+use zastava_admission::{Enforcement, FailOpen, WebhookOptions};
 use zastava_core::config::Configuration;
 use zastava_core::options::Component;
 
@@ -30,7 +30,8 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(options.tls.private_key_path, mount.join("tls.key"));
     assert_eq!(options.tls.ca_bundle_path, mount.join("ca.crt"));
     let admission = options.admission;
-    assert!(admission.enforce && admission.resolve_tags && !admission.fail_open_by_default);
+    assert_eq!(admission.enforcement, Enforcement::Enforce);
+    assert!(admission.resolve_tags && !admission.fail_open_by_default);
     assert!(admission.fail_open_namespaces.is_empty() && admission.fail_closed_namespaces.is_empty());
     assert_eq!(admission.cache_ttl, Duration::from_secs(300));
     assert_eq!((admission.max_in_flight, options.limits.body_bytes_max), (256, 8 << 20));

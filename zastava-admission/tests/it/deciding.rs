@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use zastava_admission::{AdmissionOptions, FailOpen, FailureMode, Reviewer};
+use zastava_admission::{AdmissionOptions, Enforcement, FailOpen, FailureMode, Reviewer};
 use zastava_core::clock::{Clock as _, ManualClock, Timestamp};
 use zastava_core::contract::{Decision, PolicyVerdict};
 use zastava_core::telemetry::{ADMISSION_CACHE_HITS, ADMISSION_DECISIONS, ADMISSION_IN_FLIGHT, Telemetry};
@@ -39,33 +39,34 @@ async fn decision_table_is_total() {
         let names: Vec<_> = table.iter().map(|(image, _)| *image).collect();
         let has = |verdict| chosen.iter().any(|(_, chosen)| **chosen == verdict);
         for mode in [FailureMode::Closed, FailureMode::Open] {
-            for enforce in [true, false] {
+            for enforcement in [Enforcement::Enforce, Enforcement::Warn, Enforcement::DryRun] {
                 let options = options(|options| {
-                    options.enforce = enforce;
+                    options.enforcement = enforcement;
                     options.fail_open_by_default = mode == FailureMode::Open;
                 });
                 let reviewer = Reviewer::new(options, FakeScanner::new(&table), &Telemetry::detached());
                 let (reviewed, response) = review(&reviewer, &pod_review(&names)).await;
                 let denied = has(Fail) || (has(Error) && mode == FailureMode::Closed);
                 let opened = has(Error) && !has(Fail) && mode == FailureMode::Open;
-                let row = format!("{chosen:?} {mode:?} enforce {enforce}");
-                let decision = reviewed.decision.decision;
-                let expected = if denied && enforce { Decision::Deny } else { Decision::Allow };
+                let would_deny = denied && enforcement != Enforcement::Enforce;
+                let row = format!("{chosen:?} {mode:?} {enforcement:?}");
+                let decision = reviewed.decision();
+                let expected = if denied && !would_deny { Decision::Deny } else { Decision::Allow };
                 assert_eq!(decision.decision, expected, "{row}");
                 assert_eq!(decision.images.len(), names.len(), "{row}");
                 let warnings = response["warnings"].as_array().map_or(0, Vec::len);
-                let told = usize::from(opened) + usize::from(denied && !enforce);
+                let told = usize::from(opened) + usize::from(denied && enforcement == Enforcement::Warn);
                 assert_eq!(warnings, usize::from(has(Warn)) + told, "{row}");
-                for (key, holds) in [("failOpen", opened), ("wouldDeny", denied && !enforce)] {
+                for (key, holds) in [("failOpen", opened), ("wouldDeny", would_deny)] {
                     assert_eq!(decision.annotations.contains_key(key), holds, "{row} {key}");
                     assert_eq!(response["auditAnnotations"].get(key).is_some(), holds, "{row} {key}");
                 }
-                assert_eq!(response.get("status").is_some(), denied && enforce, "{row}");
+                assert_eq!(response.get("status").is_some(), denied && !would_deny, "{row}");
                 rows += 1;
             }
         }
     }
-    assert_eq!(rows, 64);
+    assert_eq!(rows, 96);
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn every_kind_of_silence_is_no_verdict() {
             let options = options(|options| options.fail_open_by_default = fail_open);
             let reviewer = Reviewer::new(options, scanner, &Telemetry::detached());
             let reviewed = reviewer.review(&body, Duration::from_millis(40)).await.unwrap();
-            let decision = reviewed.decision.decision;
+            let decision = reviewed.decision();
             assert_eq!(decision.decision == Decision::Allow, fail_open, "{mood:?}");
             assert_eq!(decision.annotations["source"], if fail_open { "fail-open" } else { "fail-closed" });
             assert_eq!(decision.images[0].policy_verdict, PolicyVerdict::Error);
@@ -105,7 +106,7 @@ async fn a_question_that_scanner_will_not_take_is_denied_even_where_the_namespac
         let options = options(|options| options.fail_open_by_default = true);
         let reviewer = Reviewer::new(options, scanner, &Telemetry::detached());
         let reviewed = reviewer.review(&body, Duration::from_secs(5)).await.unwrap();
-        let decision = reviewed.decision.decision;
+        let decision = reviewed.decision();
         assert_eq!(decision.decision, Decision::Deny, "{status}");
         assert_eq!(decision.annotations["rule"], "unanswerable");
     }
@@ -187,7 +188,7 @@ async fn verdicts_are_remembered_as_long_as_they_hold() {
     ] {
         clock.advance(Duration::from_secs(after));
         let (reviewed, _) = review(&reviewer, &pod_review(&[image])).await;
-        assert_eq!(reviewed.decision.decision.ttl_seconds, ttl);
+        assert_eq!(reviewed.decision().ttl_seconds, ttl);
         assert_eq!((scanner.requests().len(), hits()), (requests, cache_hits));
     }
 }
@@ -198,10 +199,10 @@ async fn only_what_is_missing_is_asked() {
     let reviewer = reviewer(&scanner);
     decide(&reviewer, &pod_review(&[SIGNED])).await;
     let (reviewed, _) = review(&reviewer, &pod_review(&[SIGNED, WARNED])).await;
-    assert_eq!(reviewed.decision.decision.annotations["source"], "backend");
+    assert_eq!(reviewed.decision().annotations["source"], "backend");
     assert_eq!(scanner.requests()[1].images, [WARNED]);
     let (reviewed, _) = review(&reviewer, &pod_review(&[SIGNED, WARNED])).await;
-    assert_eq!(reviewed.decision.decision.annotations["source"], "cache");
+    assert_eq!(reviewed.decision().annotations["source"], "cache");
 }
 
 #[tokio::test]
@@ -233,8 +234,8 @@ async fn tags_are_asked_in_full_or_have_no_verdict() {
         let scanner = FakeScanner::new(&[(asked, PolicyVerdict::Pass)]);
         let (reviewed, _) = review(&reviewer(&scanner), &pod_review(&[written])).await;
         assert_eq!(scanner.requests()[0].images, [asked]);
-        assert_eq!(reviewed.decision.decision.decision, Decision::Allow);
-        assert_eq!(reviewed.decision.decision.images[0].resolved, None);
+        assert_eq!(reviewed.decision().decision, Decision::Allow);
+        assert_eq!(reviewed.decision().images[0].resolved, None);
 
         let scanner = FakeScanner::demo();
         let options = options(|options| options.resolve_tags = false);
@@ -262,7 +263,7 @@ async fn overload_is_answered_at_once_and_spares_what_is_known() {
     scanner.asked().await;
     assert_eq!(telemetry.gauge(ADMISSION_IN_FLIGHT).get(&[]), 1.0);
     let (reviewed, response) = review(&reviewer, &pod_review(&[UNSIGNED])).await;
-    assert_eq!(reviewed.decision.decision.annotations["source"], "overload");
+    assert_eq!(reviewed.decision().annotations["source"], "overload");
     assert_eq!(response["allowed"], false);
     assert!(message(&response).contains("rule overload"), "{}", message(&response));
     assert_eq!(decide(&reviewer, &pod_review(&[SIGNED])).await, Decision::Allow, "known already");
@@ -312,7 +313,7 @@ async fn texts_are_bounded_whatever_scanner_says() {
         assert!(texts.iter().all(|text| text.chars().count() <= 256 && !text.contains(['\n', '\u{202e}'])));
         assert!(message(&response).chars().count() <= 1024);
         assert!(verdict == PolicyVerdict::Warn || message(&response).ends_with("then try again."));
-        let image = &reviewed.decision.decision.images[0];
+        let image = &reviewed.decision().images[0];
         assert!(image.metadata.is_empty() && image.reasons.len() == 8);
         assert!(image.reasons.iter().all(|reason| reason.chars().count() <= 256));
     }

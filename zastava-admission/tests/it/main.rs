@@ -2,9 +2,11 @@
 
 mod asking;
 mod bypass;
+mod certificates;
 mod configuring;
 mod deciding;
 mod golden;
+mod installation;
 mod program;
 mod reading;
 mod scanner;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use zastava_admission::{Error, ImageField, Review, Subject};
+use zastava_admission::{Error, ImageField, Review, ReviewObject};
 use zastava_core::contract::{Decision, PolicyVerdict};
 
 use super::scanner::{
@@ -84,7 +84,7 @@ async fn every_field_of_every_kind_is_judged() {
             for request in [create(group, kind, &bad), update(group, kind, &object_with(SIGNED), &bad)] {
                 let scanner = FakeScanner::demo();
                 let (reviewed, response) = review(&reviewer(&scanner), &request).await;
-                let decision = reviewed.decision.decision;
+                let decision = reviewed.decision();
                 assert_eq!(decision.decision, Decision::Deny, "{kind} {field:?}");
                 assert!(response["status"]["message"].as_str().unwrap().contains(UNSIGNED));
                 let judged: BTreeSet<_> = decision.images.iter().map(|image| image.name.clone()).collect();
@@ -113,7 +113,7 @@ async fn kind_that_is_not_known_is_denied() {
         ("", "", ""),
     ] {
         let (reviewed, response) = review(&reviewer(&FakeScanner::demo()), &create(group, kind, &pod)).await;
-        assert_eq!(reviewed.decision.decision.annotations["rule"], "unknown-kind", "{named}");
+        assert_eq!(reviewed.decision().annotations["rule"], "unknown-kind", "{named}");
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains(&format!("{named} is no kind whose images are known")), "{message}");
         assert!(message.contains("webhook's rules"), "{message}");
@@ -138,7 +138,7 @@ async fn object_that_is_not_shaped_like_its_kind_is_denied() {
         (unknown_operation, "the operation \"PATCH\" is unknown"),
     ] {
         let (reviewed, response) = review(&reviewer(&FakeScanner::demo()), &request).await;
-        assert_eq!(reviewed.decision.decision.decision, Decision::Deny);
+        assert_eq!(reviewed.decision().decision, Decision::Deny);
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.contains(expected), "{message}");
     }
@@ -169,8 +169,8 @@ async fn what_starts_no_image_is_allowed_without_a_question() {
     ] {
         let scanner = FakeScanner::demo();
         let (reviewed, _) = review(&reviewer(&scanner), &request).await;
-        assert_eq!(reviewed.decision.decision.decision, Decision::Allow, "{request}");
-        assert_eq!(reviewed.decision.decision.annotations["source"], "rule");
+        assert_eq!(reviewed.decision().decision, Decision::Allow, "{request}");
+        assert_eq!(reviewed.decision().annotations["source"], "rule");
         assert!(scanner.requests().is_empty());
     }
 }
@@ -188,7 +188,7 @@ async fn image_that_stands_in_many_places_is_asked_once() {
     let [asked] = &scanner.requests()[..] else { panic!("one question") };
     assert_eq!(asked.images, [other.as_str(), SIGNED]);
     assert_eq!(asked.namespace.as_deref(), Some("shop"));
-    let names: Vec<_> = reviewed.decision.decision.images.into_iter().map(|image| image.name).collect();
+    let names: Vec<_> = reviewed.decision().images.iter().map(|image| image.name.as_str()).collect();
     assert_eq!(names, [other.as_str(), SIGNED, &tagged]);
 }
 
@@ -202,7 +202,7 @@ async fn nesting_does_not_exhaust_the_stack() {
     for place in ["\"metadata\"", "\"restartPolicy\"", "\"image\"", "\"uid\"", "\"app\""] {
         let reviewer = reviewer(&FakeScanner::demo());
         let reviewed = reviewer.review(deep_in(place).as_bytes(), super::scanner::BUDGET).await.unwrap();
-        let decision = reviewed.decision.decision;
+        let decision = reviewed.decision();
         let label = place == "\"app\"";
         assert_eq!(decision.decision == Decision::Deny, label, "a label is text");
         assert!(label || decision.images.len() == 1);
@@ -215,7 +215,7 @@ async fn more_images_than_any_pod_has_are_denied_unasked() {
     let images: Vec<_> = images.iter().map(String::as_str).collect();
     let scanner = FakeScanner::demo();
     let (reviewed, _) = review(&reviewer(&scanner), &pod_review(&images)).await;
-    assert_eq!(reviewed.decision.decision.annotations["rule"], "too-large");
+    assert_eq!(reviewed.decision().annotations["rule"], "too-large");
     assert!(scanner.requests().is_empty());
 }
 
@@ -263,7 +263,7 @@ fn truncated_reviews_are_errors_and_changed_ones_do_no_harm() {
         let mut changed = review.clone().into_bytes();
         changed[length] ^= 0x15;
         if let Ok(review) = Review::parse(&changed) {
-            let _ = review.subject();
+            let _ = review.object();
         }
     }
 }
@@ -277,7 +277,7 @@ fn escapes_nesting_and_order_do_not_hide_images() {
         "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1"}"#;
     let review = Review::parse(body).unwrap();
     assert_eq!((review.uid(), review.kind(), review.group(), review.namespace()), ("1", "Pod", "", ""));
-    let Subject::Pod(pod) = review.subject() else { panic!("a pod") };
+    let ReviewObject::Pod(pod) = review.object() else { panic!("a pod") };
     let images: Vec<_> = pod.images().iter().map(|image| (image.field, &*image.reference)).collect();
     assert_eq!(images, [(ImageField::Container, "b:2"), (ImageField::Volume, "registry.example.com/a:1")]);
     assert!(!pod.is_template());
@@ -298,7 +298,7 @@ async fn verdict_in_the_decision_is_scanners() {
         answer.ttl_seconds = Some(77);
     });
     let (reviewed, _) = review(&reviewer(&scanner), &pod_review(&[SIGNED])).await;
-    let decision = serde_json::to_value(&reviewed.decision).unwrap();
+    let decision = serde_json::to_value(reviewed.envelope()).unwrap();
     assert_eq!(decision["schemaVersion"], "zastava.admission.decision@v1.0");
     assert_eq!(decision["decision"]["ttlSeconds"], 77);
     let image = json!({
@@ -307,5 +307,5 @@ async fn verdict_in_the_decision_is_scanners() {
         "metadata": {"scan": 7},
     });
     assert_eq!(decision["decision"]["images"], json!([image]));
-    assert_eq!(reviewed.decision.decision.images[0].policy_verdict, PolicyVerdict::Pass);
+    assert_eq!(reviewed.decision().images[0].policy_verdict, PolicyVerdict::Pass);
 }

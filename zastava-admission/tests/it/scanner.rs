@@ -162,19 +162,19 @@ pub(crate) fn reviewer(scanner: &FakeScanner) -> Reviewer {
 pub(crate) async fn review(reviewer: &Reviewer, review: &Value) -> (Reviewed, Value) {
     let body = serde_json::to_vec(review).unwrap();
     let reviewed = reviewer.review(&body, BUDGET).await.unwrap();
-    let answer: Value = serde_json::from_slice(&reviewed.response).unwrap();
+    let answer: Value = serde_json::from_slice(reviewed.response()).unwrap();
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(answer["kind"], "AdmissionReview");
     let response = answer["response"].clone();
     assert_eq!(response["uid"], review["request"]["uid"]);
-    let decision = &reviewed.decision.decision;
+    let decision = reviewed.decision();
     assert_eq!(response["allowed"], decision.decision == Decision::Allow);
     assert_eq!(decision.admission_id, review["request"]["uid"].as_str().unwrap());
     (reviewed, response)
 }
 
 pub(crate) async fn decide(by: &Reviewer, what: &Value) -> Decision {
-    review(by, what).await.0.decision.decision.decision
+    review(by, what).await.0.decision().decision
 }
 
 /// A review of a Pod that runs these images.

@@ -1,4 +1,4 @@
-//! When a certificate ends: the one field of X.509 that is needed here.
+//! Reads when a certificate ends: the only field of X.509 that is needed here.
 
 use zastava_core::clock::Timestamp;
 
@@ -24,7 +24,7 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     time(rest)?.0.parse().ok()
 }
 
-/// A time as RFC 3339 text, and what follows it. Seconds and `Z` are required (section 4.1.2.5).
+/// A time as RFC 3339 text, and the bytes after it. Seconds and `Z` are required (section 4.1.2.5).
 fn time(der: &[u8]) -> Option<(String, &[u8])> {
     let (tag, year_digits) = match der.first()? {
         tag @ &UTC_TIME => (*tag, 2),
@@ -45,14 +45,14 @@ fn time(der: &[u8]) -> Option<(String, &[u8])> {
     (text.get(10..)? == "Z").then_some((rfc3339, rest))
 }
 
-/// The content of the element with that tag, and what follows it.
+/// The content of the element with that tag, and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&length, mut rest) = rest.split_first()?;
     let mut size = usize::from(length);
     if length & 0x80 != 0 {
         let (digits, after) = rest.split_at_checked(usize::from(length & 0x7f))?;
-        // Four bytes of length are 4 GB: more than any certificate.
+        // Four bytes of length mean up to 4 GB, more than any certificate.
         if digits.is_empty() || digits.len() > 4 {
             return None;
         }

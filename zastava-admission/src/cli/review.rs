@@ -1,8 +1,9 @@
-//! `zastava-webhook review`: sends a running webhook the review that an API server would send for
-//! a Pod with the given images, as a dry run, and says what it decided.
+//! `zastava-webhook review`: asks a running webhook what it would decide for a Pod with the given
+//! images.
 //!
-//! No API server is asked and nothing is created: what `kubectl` could not tell apart, such as a
-//! webhook that is not registered from one that allows, shows here.
+//! The command sends the review that an API server would send, as a dry run. No API server takes part
+//! and nothing is created. So a webhook that allows can be told from one that is not registered, which
+//! `kubectl` cannot do.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,32 +18,39 @@ use serde_json::{Value, json};
 use tower::Service as _;
 use zastava_authority::{TransportOptions, https};
 use zastava_core::clock::Timestamp;
-use zastava_core::program::ExitStatus;
+use zastava_core::program::{ExitStatus, OwnCommand};
 
+use super::print;
 use crate::AnyError;
 
-/// Where the chart mounts the authority of the webhook's own certificate.
+pub(super) const NAME: &str = "review";
+pub(super) const COMMAND: OwnCommand = OwnCommand {
+    name: NAME,
+    about: "Asks a running webhook what it would decide for a Pod with the given images",
+};
+
+/// Where the chart mounts the CA bundle of the serving certificate.
 const CA_PATH: &str = "/var/run/secrets/zastava-webhook/ca.crt";
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// An image of the Pod, by preference with its digest; repeatable
+    /// An image of the Pod, preferably with its digest; repeatable
     #[arg(long = "image", value_name = "REF", required = true)]
     images: Vec<String>,
-    /// The Pod's namespace; failure modes depend on it
+    /// The Pod's namespace, on which the failure mode depends
     #[arg(long, value_name = "NAME", default_value = "default")]
     namespace: String,
     /// Where the webhook takes reviews
     #[arg(long, value_name = "URL", default_value = "https://zastava-webhook.stellaops.svc/validate")]
     url: Uri,
-    /// PEM file of the authorities that its certificate is checked against
-    /// [default: /var/run/secrets/zastava-webhook/ca.crt if it is there, else the system's]
+    /// PEM file of the authorities that the webhook's certificate is checked against
+    /// [default: /var/run/secrets/zastava-webhook/ca.crt if it exists, otherwise the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// How long the webhook may take; it is told, as API servers tell it
+    /// How long the webhook may take; sent along as API servers send it
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=30))]
     timeout: u64,
-    /// What must be decided; anything else ends with status 1
+    /// The decision to expect; with any other the status is 1
     #[arg(long, value_name = "DECISION")]
     expect: Option<Expected>,
 }
@@ -54,28 +62,28 @@ enum Expected {
 }
 
 /// Runs the command.
-pub(crate) fn run(program: &str, name: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
-    let name = OsString::from(format!("{program} {name}"));
+pub(super) fn run(program: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
+    let name = OsString::from(format!("{program} {NAME}"));
     let arguments = Arguments::try_parse_from(std::iter::once(name).chain(arguments)).map_err(|error| {
-        // Nobody to tell when the terminal is gone.
+        // Printing fails only when the terminal is gone.
         let _ = error.print();
         if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(ask(&arguments)));
-    match asked {
+    let answer = runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(send(&arguments)));
+    match answer {
         Ok(response) => Ok(report(&arguments, &response)),
         Err(error) => {
             let causes = std::iter::successors(error.source(), |cause| cause.source());
             let causes = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
             let causes = causes.collect::<Vec<_>>().join(": ");
-            say(std::io::stderr(), &format!("{} gave no decision: {causes}\n", arguments.url));
+            print(std::io::stderr(), &format!("{} gave no decision: {causes}\n", arguments.url));
             Ok(ExitStatus::Failure)
         }
     }
 }
 
-/// The part of an AdmissionReview's response that a person wants to see.
+/// The part of an AdmissionReview's response that is shown.
 #[derive(Debug, Deserialize)]
 struct Response {
     uid: String,
@@ -92,11 +100,11 @@ struct Status {
     message: String,
 }
 
-async fn ask(arguments: &Arguments) -> Result<Response, AnyError> {
+async fn send(arguments: &Arguments) -> Result<Response, AnyError> {
     let timeout = Duration::from_secs(arguments.timeout);
-    let found = || Some(PathBuf::from(CA_PATH)).filter(|path| Path::exists(path));
+    let mounted = || Some(PathBuf::from(CA_PATH)).filter(|path| Path::exists(path));
     let mut http = https(&TransportOptions {
-        ca_bundle_path: arguments.ca.clone().or_else(found),
+        ca_bundle_path: arguments.ca.clone().or_else(mounted),
         request_timeout: timeout,
         ..TransportOptions::default()
     })?;
@@ -158,17 +166,12 @@ fn report(arguments: &Arguments, response: &Response) -> ExitStatus {
     for warning in &response.warnings {
         text += &format!("  Warning: {}\n", warning.escape_debug());
     }
-    say(std::io::stdout(), &text);
+    print(std::io::stdout(), &text);
     match arguments.expect {
         Some(expected) if expected != found => {
-            say(std::io::stderr(), &format!("{expected:?} was expected\n"));
+            print(std::io::stderr(), &format!("{expected:?} was expected\n"));
             ExitStatus::Failure
         }
         _ => ExitStatus::Success,
     }
-}
-
-/// The status tells too when nobody reads.
-fn say(mut out: impl std::io::Write, text: &str) {
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

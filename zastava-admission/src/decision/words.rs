@@ -1,0 +1,109 @@
+//! The words for a judgement: message, warnings, audit annotations.
+//!
+//! Nothing is decided here: the same judgement of the same images always gives the same words.
+
+use std::collections::BTreeMap;
+
+use crate::assessment::{Assessed, Assessment};
+use crate::candidate::Candidate;
+use crate::judgement::{Effect, Grounds, Judgement};
+use crate::text::printable;
+use crate::verdict::{Level, Rule};
+
+/// The API server cuts a longer warning.
+const WARNING_LENGTH_MAX: usize = 256;
+const MESSAGE_LENGTH_MAX: usize = 1024;
+const ANNOTATION_LENGTH_MAX: usize = 512;
+/// The longest name of a namespace.
+const NAMESPACE_LENGTH_MAX: usize = 63;
+/// Images that a text names. The decision line names them all.
+const IMAGES_NAMED_MAX: usize = 5;
+
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// Why the object is denied.
+    pub(super) message: Option<String>,
+    /// At most two: one for `warn` verdicts, one for a denial that is not enforced or a namespace that
+    /// fails open.
+    pub(super) warnings: Vec<String>,
+    /// For the audit log and the decision line.
+    pub(super) annotations: BTreeMap<&'static str, String>,
+}
+
+impl Words {
+    pub(super) fn new(assessment: &Assessment<'_>, judgement: Judgement, namespace: &str) -> Self {
+        let mut words = Self::default();
+        let warned = at_level(assessment, Level::Warn);
+        if !warned.is_empty() {
+            words.warn(&format!("zastava: {}", list(&warned)));
+        }
+        let Some((rule, complaint)) = complaint(assessment, judgement.grounds) else { return words };
+        let namespace = printable(namespace, NAMESPACE_LENGTH_MAX);
+        words.annotations.insert("rule", rule.to_string());
+        match judgement.effect {
+            Effect::Deny => {
+                let closed = match judgement.grounds {
+                    Grounds::NoVerdict(_) => format!("; namespace {namespace} fails closed"),
+                    _ => String::new(),
+                };
+                words.message = Some(message(&format!("zastava: {complaint}{closed}."), rule.advice()));
+            }
+            Effect::WouldDeny { warn } => {
+                words.annotate("wouldDeny", &complaint);
+                if warn {
+                    words.warn(&format!("zastava: would be denied if it were enforced: {complaint}"));
+                }
+            }
+            Effect::Allow => {
+                words.annotate("failOpen", &complaint);
+                words.warn(&format!(
+                    "zastava: allowed without a verdict, namespace {namespace} fails open: {complaint}"
+                ));
+            }
+        }
+        words
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.warnings.push(printable(text, WARNING_LENGTH_MAX));
+    }
+
+    fn annotate(&mut self, name: &'static str, text: &str) {
+        self.annotations.insert(name, printable(text, ANNOTATION_LENGTH_MAX));
+    }
+}
+
+/// The images on which the judgement rests, or the refused object, and the rule of the first.
+fn complaint(assessment: &Assessment<'_>, grounds: Grounds) -> Option<(Rule, String)> {
+    if let Assessed::Refused(verdict) = &assessment.object {
+        return Some((verdict.rule, verdict.complaint()));
+    }
+    let blocking = match grounds {
+        Grounds::Passed | Grounds::Warned => return None,
+        Grounds::NoVerdict(_) => at_level(assessment, Level::Unknown),
+        Grounds::Failed => at_level(assessment, Level::Fail),
+    };
+    Some((blocking.first()?.rule(), list(&blocking)))
+}
+
+fn at_level<'a>(assessment: &'a Assessment<'_>, level: Level) -> Vec<&'a Candidate<'a>> {
+    assessment.candidates().iter().filter(|candidate| candidate.level() == level).collect()
+}
+
+fn list(images: &[&Candidate<'_>]) -> String {
+    let mut named: Vec<_> = images.iter().take(IMAGES_NAMED_MAX).map(|image| image.complaint()).collect();
+    if images.len() > IMAGES_NAMED_MAX {
+        named.push(format!("and {} more", images.len() - IMAGES_NAMED_MAX));
+    }
+    named.join(", ")
+}
+
+/// The complaint and the advice. A long message loses the end of its complaint, never the advice.
+fn message(complaint: &str, advice: &str) -> String {
+    let whole = format!("{complaint} {advice}");
+    if whole.chars().count() <= MESSAGE_LENGTH_MAX {
+        return printable(&whole, MESSAGE_LENGTH_MAX);
+    }
+    let start = printable(&whole, MESSAGE_LENGTH_MAX - advice.len() - 1);
+    format!("{start} {advice}")
+}

@@ -1,0 +1,129 @@
+//! `zastava.webhook.admission`: how reviews are decided.
+
+use std::time::Duration;
+
+use zastava_core::clock::Timestamp;
+use zastava_core::config::Section;
+
+use crate::judgement::{Enforcement, FailureMode};
+
+/// `zastava.webhook.admission`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdmissionOptions {
+    /// What a denial does. The setting `enforce: false` means [`Enforcement::Warn`].
+    pub enforcement: Enforcement,
+    /// Namespaces that fail open.
+    pub fail_open_namespaces: Vec<FailOpen>,
+    /// Namespaces that fail closed, whatever the default is.
+    pub fail_closed_namespaces: Vec<String>,
+    /// Whether the namespaces in neither list fail open.
+    pub fail_open_by_default: bool,
+    /// Whether Scanner is asked about a tag without a digest. If not, the tag has no verdict.
+    pub resolve_tags: bool,
+    /// The longest that a verdict is remembered.
+    pub cache_ttl: Duration,
+    /// Reviews that may wait for the policy source at once. Further ones are decided without it.
+    pub max_in_flight: usize,
+}
+
+impl Default for AdmissionOptions {
+    fn default() -> Self {
+        Self {
+            enforcement: Enforcement::Enforce,
+            fail_open_namespaces: Vec::new(),
+            fail_closed_namespaces: Vec::new(),
+            fail_open_by_default: false,
+            resolve_tags: true,
+            cache_ttl: Duration::from_secs(300),
+            max_in_flight: 256,
+        }
+    }
+}
+
+impl AdmissionOptions {
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let defaults = Self::default();
+        let options = Self {
+            enforcement: match section.value("enforce", true) {
+                true => Enforcement::Enforce,
+                false => Enforcement::Warn,
+            },
+            fail_open_namespaces: section.items("failOpenNamespaces", FailOpen::read),
+            fail_closed_namespaces: section.list("failClosedNamespaces", defaults.fail_closed_namespaces),
+            fail_open_by_default: section.value("failOpenByDefault", defaults.fail_open_by_default),
+            resolve_tags: section.value("resolveTags", defaults.resolve_tags),
+            cache_ttl: section.value("cacheTtlSeconds", defaults.cache_ttl),
+            max_in_flight: section.checked(
+                "maxInFlight",
+                defaults.max_in_flight,
+                "a number from 1 to 65536",
+                |number| (1..=65536).contains(number),
+            ),
+        };
+        if section.is_set("cacheSeedPath") {
+            section.conflict("cacheSeedPath", "is not built yet; the cache fills from Scanner alone");
+        }
+        let open = options.fail_open_namespaces.iter().map(|open| ("failOpenNamespaces", &open.name));
+        let closed = options.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
+        for (key, name) in open.chain(closed).filter(|(_, name)| !is_namespace(name)) {
+            section.conflict(key, format!("{name:?} is no name of a namespace"));
+        }
+        for name in &options.fail_closed_namespaces {
+            if options.fail_open_namespaces.iter().any(|open| open.name == *name) {
+                section.conflict("failClosedNamespaces", format!("{name} is in failOpenNamespaces too"));
+            }
+        }
+        section.finish();
+        options
+    }
+
+    /// The namespace's failure mode at `now`. A namespace that is in neither list follows the default;
+    /// one that is in both fails closed.
+    #[must_use]
+    pub fn failure_mode(&self, namespace: &str, now: Timestamp) -> FailureMode {
+        let closed = self.fail_closed_namespaces.iter().any(|name| name == namespace);
+        let listed_open = || {
+            let mut open = self.fail_open_namespaces.iter();
+            open.any(|open| open.name == namespace && open.until.is_none_or(|until| now < until))
+        };
+        if !closed && (self.fail_open_by_default || listed_open()) {
+            FailureMode::Open
+        } else {
+            FailureMode::Closed
+        }
+    }
+}
+
+/// Whether it is a label of RFC 1123, as the API server requires.
+fn is_namespace(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// A namespace that fails open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the two keys that the setting has")]
+pub struct FailOpen {
+    /// The namespace.
+    pub name: String,
+    /// When it fails closed again; never if `None`.
+    pub until: Option<Timestamp>,
+}
+
+impl FailOpen {
+    fn read(item: Result<&str, Section<'_>>) -> Option<Self> {
+        match item {
+            Ok(name) => Some(Self { name: name.to_owned(), until: None }),
+            Err(section) => {
+                let name = section.required("name");
+                let until = section.optional("until");
+                section.finish();
+                Some(Self { name: name?, until })
+            }
+        }
+    }
+}

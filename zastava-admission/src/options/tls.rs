@@ -1,0 +1,58 @@
+//! `zastava.webhook.tls`: where the serving certificate comes from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zastava_core::config::Section;
+
+/// `zastava.webhook.tls`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// PEM file of the certificate chain, leaf first.
+    pub certificate_path: PathBuf,
+    /// PEM file of the leaf's key.
+    pub private_key_path: PathBuf,
+    /// PEM file of the authorities that API servers check the chain against. The webhook logs a chain
+    /// that does not hold against it; without the file it does not check.
+    pub ca_bundle_path: PathBuf,
+    /// How often the files are read.
+    pub poll_interval: Duration,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        let file = |name| PathBuf::from("/var/run/secrets/zastava-webhook").join(name);
+        Self {
+            certificate_path: file("tls.crt"),
+            private_key_path: file("tls.key"),
+            ca_bundle_path: file("ca.crt"),
+            poll_interval: Duration::from_secs(3),
+        }
+    }
+}
+
+impl TlsOptions {
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let defaults = Self::default();
+        let mode = section.checked("mode", "Secret".to_owned(), "Secret or CsrBundle", |mode| {
+            matches!(mode.as_str(), "Secret" | "CsrBundle")
+        });
+        if mode == "CsrBundle" {
+            section.conflict("mode", "CsrBundle is not built yet; mount the certificate and use Secret");
+        }
+        let options = Self {
+            certificate_path: section.value("certificatePath", defaults.certificate_path),
+            private_key_path: section.value("privateKeyPath", defaults.private_key_path),
+            ca_bundle_path: section.value("caBundlePath", defaults.ca_bundle_path),
+            poll_interval: section.checked(
+                "pollInterval",
+                defaults.poll_interval,
+                "more than nothing",
+                |interval| !interval.is_zero(),
+            ),
+        };
+        section.finish();
+        options
+    }
+}

@@ -1,0 +1,57 @@
+//! Where verdicts come from: a policy source, and the layers between it and a review.
+//!
+//! | layer, from the review down | what it does |
+//! | --- | --- |
+//! | [`Cache`](cache::Cache) | answers with verdicts that still hold, asks below for the other images, remembers |
+//! | [`Limit`](limit::Limit) | lets a bounded number of reviews ask at once, sheds the rest |
+//! | [`Backend`](backend::Backend) | asks the policy source once, within the review's time |
+//!
+//! Every layer is a [`PolicyLayer`](layer::PolicyLayer). docs/design/admission.md: why the layers have a
+//! trait of their own, and where single flight and the circuit breaker go.
+
+mod backend;
+mod cache;
+mod labels;
+mod layer;
+mod limit;
+mod scanner;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zastava_core::contract::{PolicyRequest, PolicyResponse};
+use zastava_core::http_service::BoxError;
+use zastava_core::telemetry::Telemetry;
+
+pub(crate) use labels::policy_labels;
+pub(crate) use layer::{Answer, AskedImage, Origin, PolicyLayer, Question};
+
+use crate::options::AdmissionOptions;
+use backend::Backend;
+use cache::Cache;
+use limit::Limit;
+
+/// Gives verdicts on images: Scanner, or an embedder's own.
+///
+/// Many reviews call it at once, each at most once. A call may be dropped at any await, when the
+/// review's time is up.
+#[async_trait]
+pub trait PolicySource: Send + Sync + fmt::Debug {
+    /// A verdict on every image of the request. An error means that no image has a verdict; so does
+    /// a missing result for that image.
+    async fn policy(&self, request: &PolicyRequest) -> Result<PolicyResponse, BoxError>;
+}
+
+/// What a reviewer asks: the source below all layers.
+pub(crate) type Policy = Cache<Limit<Backend>>;
+
+/// Puts the layers around a source.
+pub(crate) fn layers(
+    source: impl PolicySource + 'static,
+    options: &AdmissionOptions,
+    telemetry: &Telemetry,
+) -> Policy {
+    let backend = Backend::new(Arc::new(source));
+    Cache::new(Limit::new(backend, options.max_in_flight), options.cache_ttl, telemetry)
+}

@@ -1,0 +1,109 @@
+//! The innermost layer: one call of the policy source for all images of a question.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::{PolicyRequest, PolicyResponse};
+use zastava_core::scanner::ScannerError;
+
+use super::PolicySource;
+use super::layer::{Answer, Answers, Origin, PolicyLayer, Question};
+use crate::text::printable;
+use crate::verdict::{Rule, Verdict};
+
+/// Log scope of questions without an answer.
+const SCOPE: &str = "admission.review";
+const REASON_LENGTH_MAX: usize = 200;
+
+/// Asks a policy source.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    source: Arc<dyn PolicySource>,
+}
+
+impl Backend {
+    pub(super) fn new(source: Arc<dyn PolicySource>) -> Self {
+        Self { source }
+    }
+
+    /// The source's response, or the verdict that all images have without one.
+    async fn ask(&self, question: &Question<'_>) -> Result<PolicyResponse, Verdict> {
+        let request = PolicyRequest {
+            namespace: Some(question.namespace.to_owned()).filter(|name| !name.is_empty()),
+            labels: question.labels.clone(),
+            images: question.images.iter().map(|image| image.reference.to_owned()).collect(),
+        };
+        let budget_ms = question.budget.as_millis() as u64;
+        match tokio::time::timeout(question.budget, self.source.policy(&request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                tracing::warn!(scope = SCOPE, error = &*error as &dyn Error, "no verdict");
+                let reason = printable(&error.to_string(), REASON_LENGTH_MAX);
+                Err(match is_unanswerable(&*error) {
+                    true => Verdict::refused(Rule::Unanswerable, reason),
+                    false => Verdict::unknown(Rule::NoVerdict, reason),
+                })
+            }
+            Err(_) => {
+                tracing::warn!(scope = SCOPE, budget_ms, "no verdict in time");
+                Err(Verdict::unknown(Rule::NoVerdict, format!("no verdict within {budget_ms} ms")))
+            }
+        }
+    }
+}
+
+impl PolicyLayer for Backend {
+    async fn answers<'q>(&self, question: &Question<'q>) -> Answers<'q> {
+        let response = match self.ask(question).await {
+            Ok(response) => response,
+            Err(verdict) => return question.answer_all(verdict, Origin::Backend),
+        };
+        // A time to live counts from the response's arrival.
+        let ttl = time_to_live(&response, question.clock.now());
+        let answer = |verdict| Answer { verdict: Arc::new(verdict), ttl, origin: Origin::Backend };
+        let verdict = |reference, digest| match response.result(reference, digest) {
+            Some(result) => Verdict::from_result(result),
+            None => Verdict::unknown(Rule::NoVerdict, "scanner's answer leaves the image out"),
+        };
+        let images = question.images.iter();
+        images.map(|image| (image.reference, answer(verdict(image.reference, image.digest)))).collect()
+    }
+}
+
+/// How long the response says that it holds; without bound when it does not say.
+fn time_to_live(response: &PolicyResponse, now: Timestamp) -> Duration {
+    let ttl = response.ttl_seconds.map(Duration::from_secs);
+    let expiry = response.expires_at_utc.map(|end| end.saturating_since(now));
+    [ttl, expiry].into_iter().flatten().fold(Duration::MAX, Duration::min)
+}
+
+/// Whether Scanner answered that it will not take this question. The question's author caused that,
+/// and must not profit from a namespace that fails open.
+///
+/// docs/design/admission.md: what a question that Scanner refuses is.
+fn is_unanswerable(error: &(dyn Error + 'static)) -> bool {
+    let refused = error.downcast_ref::<ScannerError>();
+    refused.is_some_and(|error| error.is_rejected_content() || error.is_too_large())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_to_live_is_the_shorter_of_the_two_that_a_response_names() {
+        let at = |seconds| Timestamp::from_unix_seconds(1_700_000_000 + seconds);
+        for (ttl_seconds, expires_at_utc, expected) in [
+            (None, None, Duration::MAX),
+            (Some(60), None, Duration::from_secs(60)),
+            (Some(60), Some(at(20)), Duration::from_secs(20)),
+            (None, Some(at(-5)), Duration::ZERO),
+            (Some(0), None, Duration::ZERO),
+        ] {
+            let response = PolicyResponse { ttl_seconds, expires_at_utc, ..PolicyResponse::default() };
+            assert_eq!(time_to_live(&response, at(0)), expected, "{ttl_seconds:?} {expires_at_utc:?}");
+        }
+    }
+}

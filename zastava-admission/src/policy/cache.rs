@@ -1,0 +1,150 @@
+//! Answers with verdicts that still hold, so that the layers below are asked for the others only.
+//!
+//! A verdict is remembered for what was asked: the namespace, the labels and the pinned reference.
+//! A verdict on a tag is never remembered, because the next pull may get another image; an unknown
+//! one neither, because the next review may get an answer.
+
+mod entries;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use zastava_core::telemetry::{ADMISSION_CACHE_HITS, Counter, Telemetry};
+
+use super::layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
+use crate::verdict::Level;
+use entries::{Entries, KeyPrefix};
+
+/// The longest that a `fail` is remembered: a denied image may be signed the next minute.
+const FAIL_TTL_MAX: Duration = Duration::from_secs(30);
+
+/// Remembers what the layers below answer.
+#[derive(Debug)]
+pub(crate) struct Cache<L> {
+    inner: L,
+    entries: Mutex<Entries>,
+    ttl_max: Duration,
+    hits: Counter,
+}
+
+impl<L> Cache<L> {
+    /// An empty cache that keeps no verdict for longer than `ttl_max`.
+    pub(super) fn new(inner: L, ttl_max: Duration, telemetry: &Telemetry) -> Self {
+        Self { inner, entries: Mutex::default(), ttl_max, hits: telemetry.counter(ADMISSION_CACHE_HITS) }
+    }
+
+    fn remembered<'q>(&self, question: &Question<'q>, prefix: KeyPrefix) -> Answers<'q> {
+        let now = question.clock.now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let pinned = question.images.iter().filter(|image| image.digest.is_some());
+        let answers: Answers<'q> = pinned
+            .filter_map(|AskedImage { reference, .. }| {
+                let (verdict, ttl) = entries.get(prefix.key(reference), now)?;
+                Some((*reference, Answer { verdict, ttl, origin: Origin::Cache }))
+            })
+            .collect();
+        self.hits.add(&[], answers.len() as u64);
+        answers
+    }
+
+    /// Limits the answers' time to live, and keeps them for that long.
+    fn remember<'q>(&self, question: &Question<'q>, prefix: KeyPrefix, answers: &mut Answers<'q>) {
+        let now = question.clock.now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for AskedImage { reference, digest } in &question.images {
+            let Some(answer) = answers.get_mut(reference) else { continue };
+            if answer.verdict.level == Level::Unknown {
+                // It says nothing against a verdict that another review has stored meanwhile.
+                answer.ttl = Duration::ZERO;
+                continue;
+            }
+            answer.ttl = answer.ttl.min(match digest {
+                Some(_) => ttl_max(answer.verdict.level, self.ttl_max),
+                None => Duration::ZERO,
+            });
+            entries.insert(prefix.key(reference), answer.verdict.clone(), answer.ttl, now);
+        }
+    }
+}
+
+impl<L: PolicyLayer> PolicyLayer for Cache<L> {
+    async fn answers<'q>(&self, question: &Question<'q>) -> Answers<'q> {
+        let prefix = KeyPrefix::new(question.namespace, question.labels);
+        let mut answers = self.remembered(question, prefix);
+        let images = question.images.iter().filter(|image| !answers.contains_key(image.reference));
+        let missing = question.about(images.copied().collect());
+        if !missing.images.is_empty() {
+            let mut asked = self.inner.answers(&missing).await;
+            self.remember(&missing, prefix, &mut asked);
+            answers.extend(asked);
+        }
+        answers
+    }
+}
+
+/// The longest that a verdict of this level is kept.
+fn ttl_max(level: Level, ttl_max: Duration) -> Duration {
+    match level {
+        Level::Pass | Level::Warn => ttl_max,
+        Level::Fail => ttl_max.min(FAIL_TTL_MAX),
+        Level::Unknown => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use zastava_core::clock::{ManualClock, Timestamp};
+    use zastava_core::contract::{ImageResult, PolicyVerdict};
+    use zastava_core::image::Digest;
+
+    use super::*;
+    use crate::verdict::Verdict;
+
+    /// Gives every image the same verdict for the same time.
+    #[derive(Debug)]
+    struct Constant(PolicyVerdict, Duration);
+
+    impl PolicyLayer for Constant {
+        async fn answers<'q>(&self, question: &Question<'q>) -> Answers<'q> {
+            let result = ImageResult { policy_verdict: Some(self.0), ..ImageResult::default() };
+            let verdict = Arc::new(Verdict::from_result(&result));
+            let answer = Answer { verdict, ttl: self.1, origin: Origin::Backend };
+            question.images.iter().map(|image| (image.reference, answer.clone())).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn time_to_live_is_the_shortest_that_anyone_names() {
+        use PolicyVerdict::{Error, Fail, Pass, Warn};
+        let digest = Some(Digest::of(b"image"));
+        for (verdict, digest, answered, expected) in [
+            (Pass, digest, u64::MAX, 300),
+            (Warn, digest, u64::MAX, 300),
+            (Pass, digest, 60, 60),
+            (Pass, digest, 3600, 300),
+            (Pass, digest, 0, 0),
+            (Pass, None, 60, 0),
+            (Fail, digest, u64::MAX, 30),
+            (Fail, digest, 10, 10),
+            (Error, digest, 60, 0),
+        ] {
+            let inner = Constant(verdict, Duration::from_secs(answered));
+            let cache = Cache::new(inner, Duration::from_secs(300), &Telemetry::detached());
+            let question = Question {
+                namespace: "shop",
+                labels: &BTreeMap::new(),
+                images: vec![AskedImage { reference: "image", digest }],
+                budget: Duration::from_secs(5),
+                clock: &ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000)),
+            };
+            for origin in [Origin::Backend, if expected == 0 { Origin::Backend } else { Origin::Cache }] {
+                let answer = &cache.answers(&question).await["image"];
+                assert_eq!(answer.ttl, Duration::from_secs(expected), "{verdict:?} {answered}");
+                assert_eq!(answer.origin, origin, "{verdict:?} {answered}");
+            }
+        }
+    }
+}

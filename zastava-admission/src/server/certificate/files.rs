@@ -1,0 +1,64 @@
+//! The serving pair from files: a mounted Secret, or what the kubelet projects.
+//!
+//! A Secret volume never writes a file in place. It swaps the symlink `..data` to a new directory and
+//! removes the old one. A watch on the files would see the first swap and miss the next, so the files
+//! are read through whatever the path means at that time.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zastava_core::secret::Secret;
+
+use super::pair::PemPair;
+use crate::error::Error;
+use crate::options::TlsOptions;
+
+/// No chain or key is larger.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where the serving pair comes from. The CSR mode will be a second source that yields the same
+/// [`PemPair`] (docs/design/admission.md: where the CSR mode goes).
+#[derive(Debug)]
+pub(super) struct PairFiles {
+    options: TlsOptions,
+}
+
+impl PairFiles {
+    pub(super) fn new(options: TlsOptions) -> Self {
+        Self { options }
+    }
+
+    /// How often the files are worth a look.
+    pub(super) fn poll_interval(&self) -> Duration {
+        self.options.poll_interval
+    }
+
+    /// What the files hold now.
+    pub(super) fn read(&self) -> Result<PemPair, Error> {
+        Ok(PemPair {
+            path: self.options.certificate_path.clone(),
+            chain: read_file(&self.options.certificate_path)?,
+            key: Secret::new(read_file(&self.options.private_key_path)?),
+        })
+    }
+
+    /// The bundle that API servers check the chain against, when it is mounted here.
+    pub(super) fn ca_bundle(&self) -> Option<Result<String, Error>> {
+        let path = self.ca_bundle_path();
+        path.exists().then(|| read_file(path))
+    }
+
+    pub(super) fn ca_bundle_path(&self) -> &PathBuf {
+        &self.options.ca_bundle_path
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Error> {
+    // The capacity fits every usual file. A key that outgrew its buffer would leave a copy behind.
+    let mut text = String::with_capacity(16 << 10);
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|source| Error::CertificateFile { path: path.to_owned(), source })?;
+    Ok(text)
+}
