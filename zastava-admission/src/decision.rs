@@ -9,7 +9,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use zastava_core::contract::{AdmissionDecision, Decision as Outcome};
+use zastava_core::contract::{self, AdmissionDecision};
 
 use crate::assessment::{Assessment, DecidedBy};
 use crate::candidate::Candidate;
@@ -36,8 +36,8 @@ impl<'r> Decision<'r> {
         Self { review, assessment, judgement, words }
     }
 
-    pub(crate) fn outcome(&self) -> Outcome {
-        if self.judgement.is_allowed() { Outcome::Allow } else { Outcome::Deny }
+    pub(crate) fn decision(&self) -> contract::Decision {
+        if self.judgement.is_allowed() { contract::Decision::Allow } else { contract::Decision::Deny }
     }
 
     pub(crate) fn decided_by(&self) -> DecidedBy {
@@ -57,7 +57,7 @@ impl<'r> Decision<'r> {
             namespace: printable(review.namespace(), NAME_LENGTH_MAX),
             pod_spec_digest: self.assessment.pod_spec_digest,
             images: self.assessment.candidates().iter().map(Candidate::decision).collect(),
-            decision: self.outcome(),
+            decision: self.decision(),
             ttl_seconds: self.assessment.ttl().as_secs(),
             annotations: self.annotations(),
         }

@@ -12,6 +12,8 @@
 //! | enforce | denies |
 //! | warn | allows, with a warning and the annotation `wouldDeny` |
 //! | dry run | allows, with the annotation `wouldDeny` |
+//!
+//! docs/design/admission.md: why a judgement is made in one place.
 
 use crate::verdict::Level;
 

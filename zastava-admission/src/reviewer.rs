@@ -75,7 +75,7 @@ impl Reviewer {
         let failure_mode = self.options.failure_mode(review.namespace(), now);
         let judgement = Judgement::of(assessment.levels(), failure_mode, self.options.enforcement);
         let decision = Decision::new(&review, assessment, judgement);
-        watch.stop(decision.decided_by(), decision.outcome());
+        watch.stop(decision.decided_by(), decision.decision());
         let envelope = AdmissionDecisionEnvelope::new(decision.record());
         Ok(Reviewed { response: decision.answer(), envelope })
     }

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn time_to_live_is_the_shorter_of_the_two_that_a_response_names() {
-        let at = |seconds| Timestamp::from_unix_seconds(1_700_000_000 + seconds);
+        let at = |seconds: i64| Timestamp::from_unix_seconds(1_700_000_000 + seconds);
         for (ttl_seconds, expires_at_utc, expected) in [
             (None, None, Duration::MAX),
             (Some(60), None, Duration::from_secs(60)),
