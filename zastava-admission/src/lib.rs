@@ -76,7 +76,7 @@
 //! use std::path::Path;
 //!
 //! use zastava_admission::{App, WebhookOptions};
-//! use zastava_core::config::Config;
+//! use zastava_core::config::Configuration;
 //! use zastava_core::program::{Health, Shutdown};
 //! use zastava_core::telemetry::Telemetry;
 //!
@@ -95,7 +95,7 @@
 //!     tls: {{certificatePath: {directory}/tls.crt, privateKeyPath: {directory}/tls.key}}
 //!     backend: {{baseAddress: 'https://scanner.example'}}
 //! ");
-//! let (options, _) = Config::from_yaml(&yaml, Path::new("zastava.yaml")).read(WebhookOptions::read)?;
+//! let (options, _) = Configuration::from_yaml(&yaml, Path::new("zastava.yaml")).read(WebhookOptions::read)?;
 //! let (telemetry, health, shutdown) = (Telemetry::detached(), Health::new(), Shutdown::new());
 //! let log = |decision: &_| println!("{decision:?}");
 //! let app = App::with_source(options, OwnRegistry, &telemetry, &health, log).await?;
