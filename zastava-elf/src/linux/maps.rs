@@ -46,13 +46,12 @@ pub enum Backing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MappedFile {
-    /// The file system; see [`Device`] for where it differs from the one in
-    /// [`FileVersion`](crate::FileVersion).
+    /// The file system. On some it is not the one in [`FileVersion`](crate::FileVersion); see [`Device`].
     pub device: Device,
     /// The file's number in its file system.
     pub inode: u64,
-    /// The file's path. A line break, which the kernel writes as `\012`, is a line break; so is a `\012` in
-    /// the name itself, which the kernel does not tell apart.
+    /// The file's path. `\012` is read as the line break for which the kernel writes it; the kernel does not escape
+    /// a `\012` that is part of a name.
     pub path: KernelPath,
 }
 

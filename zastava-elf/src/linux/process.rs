@@ -26,7 +26,7 @@ const MAPS_BYTES_MAX: u64 = 32 << 20;
 /// ended, calls fail with `ESRCH` or `ENOENT`, even if another process has got its pid.
 ///
 /// ```
-/// use zastava_elf::{Process, ElfReader};
+/// use zastava_elf::{ElfReader, Process};
 ///
 /// let process = Process::current()?;
 /// let identity = ElfReader::new().identity(&process.executable()?)?;
@@ -99,7 +99,7 @@ impl Process {
         self.0.lookup("root".as_ref(), DIRECTORY, Part::Process).map(Root::of)
     }
 
-    /// What is mapped into the process, in the order of addresses.
+    /// The mappings of the process, in the order of addresses.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use zastava_elf::{ElfReader, Error, Limit, Part, ReadAt};
 use crate::image::{Area, ID, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS};
 
 #[test]
-fn an_answer_tells_where_the_id_was_and_what_it_cost() {
+fn an_identity_says_where_the_id_is_and_what_the_search_cost() {
     let shape = SHAPES[0];
     let near = shape.image().note_segment(shape.note(b"Go\0\0", 4, b"gogo")).note_segment(shape.gnu(&ID));
     let identity = ElfReader::new().identity(near.bytes().as_slice()).expect("an identity");
@@ -36,8 +36,8 @@ fn a_table_of_segments_out_of_the_file_costs_one_read() {
 }
 
 #[test]
-fn errors_of_the_source_end_the_scan_with_their_place() {
-    /// Has a header and fails from the first note on.
+fn an_error_of_the_source_ends_the_search_and_names_the_part() {
+    /// Holds a header and fails from the first note on.
     struct Failing<'a>(&'a [u8]);
 
     impl ReadAt for Failing<'_> {
@@ -66,7 +66,7 @@ fn limit_errors_name_the_limit() {
 
 #[test]
 fn an_id_that_changes_between_two_reads_is_an_error_when_confirming() {
-    /// Each read sees the next of two files.
+    /// The first read sees one file, later reads another.
     struct Changing<'a>(&'a [u8], &'a [u8], std::cell::Cell<bool>);
 
     impl ReadAt for Changing<'_> {
@@ -79,11 +79,11 @@ fn an_id_that_changes_between_two_reads_is_an_error_when_confirming() {
 
     let shape = SHAPES[0];
     let [old, new] = [[1; 20], [2; 20]].map(|id| shape.image().note_segment(shape.gnu(&id)).bytes());
-    let scan = |reader: ElfReader, second: &[u8]| reader.identity(&Changing(&old, second, false.into()));
+    let identity = |reader: ElfReader, second: &[u8]| reader.identity(&Changing(&old, second, false.into()));
     let part = Part::Segment(0);
-    assert_eq!(scan(ElfReader::new().confirming(), &new), Err(Error::Changed { part }));
-    assert_eq!(scan(ElfReader::new().confirming(), &new[..100]), Err(Error::Truncated { part }));
-    let confirmed = scan(ElfReader::new().confirming(), &old).expect("the same");
+    assert_eq!(identity(ElfReader::new().confirming(), &new), Err(Error::Changed { part }));
+    assert_eq!(identity(ElfReader::new().confirming(), &new[..100]), Err(Error::Truncated { part }));
+    let confirmed = identity(ElfReader::new().confirming(), &old).expect("the same");
     assert_eq!((confirmed.build_id.unwrap().as_bytes(), confirmed.cost.preads), ([1; 20].as_slice(), 2));
-    assert_eq!(scan(ElfReader::new(), &new).expect("the first").cost.preads, 1);
+    assert_eq!(identity(ElfReader::new(), &new).expect("the first").cost.preads, 1);
 }

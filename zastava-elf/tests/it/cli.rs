@@ -58,7 +58,7 @@ fn it_exits_like_grep() {
 }
 
 #[test]
-fn a_directory_shows_its_elf_files_alone() {
+fn a_directory_prints_only_its_elf_files() {
     let directory = TempDir::new().unwrap();
     path(&directory, "script", b"#!/bin/sh\n");
     fs::create_dir(directory.path().join("below")).unwrap();
@@ -67,11 +67,11 @@ fn a_directory_shows_its_elf_files_alone() {
     fs::write(directory.path().join("below/program"), elf()).unwrap();
     fs::hard_link(directory.path().join("below/program"), directory.path().join("same")).unwrap();
     let output = check(&[name], 0, &[HEX], &[]);
-    assert_eq!(text(&output.stdout).lines().count(), 2, "a file is shown once");
+    assert_eq!(text(&output.stdout).lines().count(), 2, "a file is printed once");
 }
 
 #[test]
-fn json_has_one_object_a_line() {
+fn json_is_one_object_for_each_file() {
     let directory = TempDir::new().unwrap();
     let shape = SHAPES[0];
     let package = shape.note(b"FDO\0", 0xcafe_1a7e, b"{\"name\":\"hello\"}\0");
@@ -100,7 +100,7 @@ fn json_has_one_object_a_line() {
 }
 
 #[test]
-fn a_debug_root_is_asked_for_each_id() {
+fn each_id_is_looked_up_in_the_debug_root() {
     let directory = TempDir::new().unwrap();
     let program = path(&directory, "program", &elf());
     let root = directory.path().join("debug");
@@ -117,20 +117,20 @@ fn a_debug_root_is_asked_for_each_id() {
 }
 
 #[test]
-fn a_process_shows_its_program_and_its_mappings() {
+fn a_process_prints_its_program_and_its_mapped_files() {
     let pid = format!("pid:{}", std::process::id());
     let own = build_id("/proc/self/exe").unwrap();
     let output = run(&["--json", &pid]);
     let value: Value = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(value["buildId"].as_str(), own.map(|id| id.to_string()).as_deref());
     assert!(Path::new(value["path"].as_str().unwrap()).is_absolute());
-    // Works with and without the capability to open mapped files by address.
+    // With and without the capability to open mapped files by address.
     check(&["--maps", &pid], 0, &["libc.so"], &[]);
     check(&["pid:4294967295"], 2, &[], &["pid:4294967295"]);
 }
 
 #[test]
-fn names_cannot_steer_the_terminal() {
+fn names_cannot_control_the_terminal() {
     let directory = TempDir::new().unwrap();
     path(&directory, "\u{1b}[2Jname\n", &elf());
     let output = check(&[directory.path().to_str().unwrap()], 0, &["\\u{1b}[2Jname\\n"], &[]);

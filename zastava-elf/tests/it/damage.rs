@@ -12,14 +12,14 @@ fn damage_in_one_place_does_not_hide_an_id_in_another() {
 }
 
 #[test]
-fn damage_is_told_when_nothing_is_found() {
+fn damage_is_an_error_if_no_id_is_found() {
     check_rows(DAMAGE_ALONE);
     let lost = SHAPES[0].image().note_section(SHAPES[0].gnu(&ID)).with(|image| image.shentsize = Some(1));
     assert_eq!(build_id_in(&lost.bytes()), Err(Error::Malformed { part: Part::SectionTable }));
 }
 
 #[test]
-fn headers_of_other_files_are_told_apart() {
+fn other_files_and_broken_headers_each_have_their_error() {
     let patched = |at: usize, value: u8| {
         let mut bytes = SHAPES[0].image().note_segment(SHAPES[0].gnu(&ID)).bytes();
         bytes[at] = value;

@@ -4,7 +4,7 @@ use zastava_elf::{ElfReader, Error, Part};
 
 use crate::image::{Area, ID, SHAPES, SHT_PROGBITS, Shape};
 
-/// An image whose section names are the first section and whose second is named `.gnu_debuglink`.
+/// An image with two sections: the names of sections, and a `.gnu_debuglink` with this content.
 fn linked(shape: Shape, content: &[u8]) -> Vec<u8> {
     let names = Area::new(3, 1, b"\0.gnu_debuglink\0".to_vec());
     let mut bytes =

@@ -52,14 +52,14 @@ fn every_byte_of_a_file_may_take_any_value() {
             let mut bytes = bytes.clone();
             for value in 0..=255 {
                 bytes[at] = value;
-                scan_within_limits(&bytes);
+                check_limits(&bytes);
             }
         }
     }
 }
 
-/// What an answer cost is within the limits; its absence is an error like any other.
-fn scan_within_limits(bytes: &[u8]) {
+/// The cost of an answer is within the limits; an error is an answer too.
+fn check_limits(bytes: &[u8]) {
     if let Ok(identity) = ElfReader::new().identity(bytes) {
         let (cost, limits) = (identity.cost, Limits::DEFAULT);
         assert!(cost.preads <= limits.preads && cost.bytes <= limits.bytes && cost.notes <= limits.notes);
@@ -93,7 +93,7 @@ proptest! {
         if cuts {
             bytes.truncate(cut.index(bytes.len()));
         }
-        scan_within_limits(&bytes);
+        check_limits(&bytes);
     }
 
     #[test]

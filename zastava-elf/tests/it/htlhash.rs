@@ -6,7 +6,7 @@ use zastava_elf::{ElfReader, ErrorKind};
 use crate::image::{Area, ID, SHAPES, SHT_PROGBITS};
 
 #[test]
-fn the_hash_is_the_one_that_opentelemetry_defines() {
+fn the_hash_is_as_opentelemetry_defines_it() {
     let shape = SHAPES[0];
     for filler in [0, 1, 3000, 3900, 4000, 4100, 9000, 100_000] {
         let text = Area::new(SHT_PROGBITS, 1, (0..filler).map(|n| n as u8).collect());
@@ -27,7 +27,7 @@ fn the_hash_is_the_one_that_opentelemetry_defines() {
         let (_, short) = ElfReader::new().identity_and_hash(bytes.as_slice(), bytes.len() as u64 + 1);
         assert_eq!(short.map_err(|error| error.kind()), Err(ErrorKind::Truncated));
     }
-    // Known outside: SHA-256 of eight zero bytes, for an empty file.
+    // For an empty file it is SHA-256 of eight zero bytes, a known value.
     let (_, hash) = ElfReader::new().identity_and_hash(b"".as_slice(), 0);
     assert_eq!(hash.expect("a hash").to_string(), "af5570f5a1810b7af78caf4bc70a660f");
 }

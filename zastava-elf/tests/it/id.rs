@@ -1,4 +1,4 @@
-//! The type: what becomes an id, how it prints, how it compares.
+//! Build-ids: parsing, printing, comparing, and the names made from them.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -73,7 +73,7 @@ fn what_is_not_an_id_is_refused_with_the_reason() {
 }
 
 #[test]
-fn it_prints_lower_hex_everywhere() {
+fn ids_print_as_lower_case_hex() {
     let id: BuildId = "ABcd01".parse().unwrap();
     assert_eq!(format!("{id} {id:x} {id:?} {id:>8}"), "abcd01 abcd01 BuildId(abcd01)   abcd01");
 }
@@ -95,7 +95,7 @@ fn names_of_an_id_are_made_from_its_bytes() {
     let paths =
         [Artifact::DebugInfo, Artifact::Executable].map(|a| id.debuginfod_path(a).unwrap().to_string());
     assert_eq!(paths, [format!("/buildid/{hex}/debuginfo"), format!("/buildid/{hex}/executable")]);
-    // debuginfod's clients draw the line below 64 bytes.
+    // Clients of debuginfod refuse 64 bytes.
     let longest = BuildId::try_from([1; 64].as_slice()).unwrap();
     assert!(longest.debuginfod_path(Artifact::Executable).is_none());
     assert!(BuildId::try_from([1; 63].as_slice()).unwrap().debuginfod_path(Artifact::Executable).is_some());

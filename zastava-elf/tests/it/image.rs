@@ -1,6 +1,6 @@
-//! A generator of small ELF files, whose every field can be made wrong.
+//! Makes small ELF files. Every field can be made wrong.
 //!
-//! File: header, program headers, areas, section headers. Section 0 is made and not in `sections`.
+//! A file consists of header, program headers, areas and section headers. Section 0 is added.
 
 pub(crate) const PT_LOAD: u32 = 1;
 pub(crate) const PT_NOTE: u32 = 4;
@@ -34,7 +34,7 @@ impl Shape {
         to.extend(if self.big { value.to_be_bytes() } else { value.to_le_bytes() });
     }
 
-    /// As wide as the class; cut to it.
+    /// As wide as the class, truncated to it.
     fn word(self, to: &mut Vec<u8>, value: u64) {
         if self.wide {
             to.extend(if self.big { value.to_be_bytes() } else { value.to_le_bytes() });
@@ -76,7 +76,7 @@ impl Shape {
         self.note(b"GNU\0", 3, id)
     }
 
-    /// The three words before an owner, with nothing behind them.
+    /// The three words before an owner, and nothing else.
     pub(crate) fn note_header(self, name: u32, descriptor: u32, kind: u32) -> Vec<u8> {
         let mut header = Vec::new();
         for word in [name, descriptor, kind] {
@@ -90,15 +90,15 @@ impl Shape {
     }
 }
 
-/// Something a table entry leads to.
+/// The content that a table entry leads to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Area {
     pub(crate) kind: u32,
     pub(crate) align: u64,
     pub(crate) content: Vec<u8>,
-    /// Bytes between what comes before and the content.
+    /// Bytes before the content.
     pub(crate) gap: u64,
-    /// What the entry says instead of the truth.
+    /// What the entry says instead of the true value.
     pub(crate) offset: Option<u64>,
     pub(crate) size: Option<u64>,
 }
@@ -119,7 +119,7 @@ impl Area {
     }
 }
 
-/// An ELF file to be. The `Option`s replace what would be right.
+/// An ELF file to be made. The `Option`s replace the right values.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub(crate) shape: Shape,

@@ -1,8 +1,8 @@
-//! Each limit is reached with its own error and never with an answer of "none".
+//! Each limit has its own error. Reaching a limit is never "no build-id".
 
 use std::convert::Infallible;
 
-use zastava_elf::{ElfReader, Error, ErrorKind, Limit, Limits, Part, ReadAt, build_id_in};
+use zastava_elf::{ElfReader, Error, ErrorKind, Extent, Limit, Limits, Part, ReadAt, build_id_in};
 
 use crate::image::{Area, ID, PT_LOAD, PT_NOTE, SHAPES, SHT_NOTE, SHT_PROGBITS};
 
@@ -71,8 +71,28 @@ fn a_limit_on_one_part_does_not_hide_an_id_in_another() {
     assert_eq!(build_id_in(&image.bytes()).expect("an id").unwrap().as_bytes(), ID);
 }
 
+/// What is optional must not cost the id. The read that confirms it has no reserve yet.
 #[test]
-fn a_limit_is_told_before_damage() {
+fn a_limit_after_the_id_leaves_the_answer_incomplete() {
+    let shape = SHAPES[0];
+    let far = |at: u64| Area::new(PT_NOTE, 4, shape.note(b"GNU\0", 5, &[0; 16])).after(at);
+    let near = shape.image().note_segment(shape.gnu(&ID));
+    let bytes = near.segment(far(8192)).segment(far(8192)).bytes();
+    let check = |name: &str, change: fn(&mut Limits)| {
+        for extent in [Extent::Table, Extent::Everything] {
+            let identity = limited(change).through(extent).identity(bytes.as_slice()).expect(name);
+            assert_eq!(identity.build_id.expect(name).as_bytes(), ID);
+            assert!(!identity.complete, "{name}");
+        }
+    };
+    check("reads", |limits| limits.preads = 1);
+    check("bytes", |limits| limits.bytes = 4096);
+    check("notes", |limits| limits.notes = 1);
+    check("program headers", |limits| limits.program_headers = 1);
+}
+
+#[test]
+fn a_limit_outweighs_damage() {
     let shape = SHAPES[0];
     let mut image = shape.image().note_section(shape.note_header(u32::MAX, 0, 3));
     image.segments = vec![Area::new(PT_LOAD, 4, Vec::new()); 1025];

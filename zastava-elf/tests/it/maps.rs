@@ -1,12 +1,12 @@
-//! Lines of `/proc/<pid>/maps`: what is mapped, and what is no line of it.
+//! Lines of `/proc/<pid>/maps`.
 
 use std::path::Path;
 
 use zastava_elf::{Backing, Mapping};
 
-/// `addresses permissions offset device inode name` of the backing that the line must have.
+/// Checks the device, the inode and the path of a mapped file.
 #[track_caller]
-fn file(line: &str, wanted: (&str, u64, &str)) {
+fn check_file(line: &str, wanted: (&str, u64, &str)) {
     let mapping = Mapping::parse(line.as_bytes()).expect("a line of maps");
     let file = mapping.file().expect("a file");
     let path = file.path.as_path();
@@ -17,7 +17,7 @@ fn file(line: &str, wanted: (&str, u64, &str)) {
 }
 
 #[test]
-fn a_line_has_all_that_the_kernel_says_of_a_mapping() {
+fn a_mapping_has_its_addresses_permissions_and_offset() {
     let line = b"7f1c70a00000-7f1c70b55000 r-xp 00026000 fe:1f 5678                       /usr/lib/libc.so.6";
     let mapping = Mapping::parse(line).expect("a line of maps");
     assert_eq!((mapping.addresses, mapping.offset), (0x7f1c_70a0_0000..0x7f1c_70b5_5000, 0x26000));
@@ -29,18 +29,30 @@ fn a_line_has_all_that_the_kernel_says_of_a_mapping() {
 }
 
 #[test]
-fn a_file_has_its_device_its_inode_and_the_kernel_s_text() {
-    file("0-1 r-xp 0 fe:00 12 /usr/bin/sleep", ("fe:00", 12, "/usr/bin/sleep"));
-    file("0-1 r-xp 0 00:1f 77    /opt/my app/lib one.so ", ("00:1f", 77, "/opt/my app/lib one.so "));
-    file("0-1 r-xp 0 103:05 1 /a", ("103:05", 1, "/a"));
-    file("0-1 r-xp 0 fe:00 99 /tmp/two\\012lines.so", ("fe:00", 99, "/tmp/two\nlines.so"));
-    file("0-1 r-xp 0 fe:00 99 /\\012\\012a\\011\\01\\", ("fe:00", 99, "/\n\na\\011\\01\\"));
-    file("0-1 rwxs 0 00:01 1025 /memfd:jit (deleted)", ("00:01", 1025, "/memfd:jit (deleted)"));
-    file("0-1 rw-s 0 00:01 4 /dev/zero (deleted)", ("00:01", 4, "/dev/zero (deleted)"));
+fn a_mapped_file_has_its_device_its_inode_and_its_path() {
+    check_file("0-1 r-xp 0 fe:00 12 /usr/bin/sleep", ("fe:00", 12, "/usr/bin/sleep"));
+    check_file("0-1 r-xp 0 00:1f 77    /opt/my app/lib one.so ", ("00:1f", 77, "/opt/my app/lib one.so "));
+    check_file("0-1 r-xp 0 103:05 1 /a", ("103:05", 1, "/a"));
+    check_file("0-1 r-xp 0 fe:00 99 /tmp/two\\012lines.so", ("fe:00", 99, "/tmp/two\nlines.so"));
+    check_file("0-1 r-xp 0 fe:00 99 /\\012\\012a\\011\\01\\", ("fe:00", 99, "/\n\na\\011\\01\\"));
+    check_file("0-1 rwxs 0 00:01 1025 /memfd:jit (deleted)", ("00:01", 1025, "/memfd:jit (deleted)"));
+    check_file("0-1 rw-s 0 00:01 4 /dev/zero (deleted)", ("00:01", 4, "/dev/zero (deleted)"));
+}
+
+/// The kernel numbers inodes for each file system: a workload can have a library with its program's number.
+#[test]
+fn files_with_the_same_inode_on_two_file_systems_differ() {
+    let file = |line: &str| Mapping::parse(line.as_bytes()).expect("a line of maps").file().cloned();
+    let program = file("0-1 r-xp 0 fe:00 77 /app").expect("a file");
+    for other in ["fe:01", "00:2f", "fd:00", "00:fe", "0fe:10"] {
+        let library = file(&format!("1-2 r-xp 0 {other} 77 /app")).expect("a file");
+        assert_eq!((library.inode, &library.path), (program.inode, &program.path));
+        assert_ne!(library.device, program.device, "{other}");
+    }
 }
 
 #[test]
-fn deleted_is_an_ending_of_the_text_and_no_more() {
+fn deleted_is_an_ending_of_the_path_and_no_more() {
     for (path, wanted) in [
         ("/tmp/gone.so (deleted)", Some("/tmp/gone.so")),
         ("/tmp/gone.so (deleted) (deleted)", Some("/tmp/gone.so (deleted)")),
@@ -58,7 +70,7 @@ fn deleted_is_an_ending_of_the_text_and_no_more() {
 }
 
 #[test]
-fn memory_and_what_only_has_a_name_are_no_files() {
+fn anonymous_memory_and_special_mappings_are_not_files() {
     let backing = |line: &str| Mapping::parse(line.as_bytes()).expect("a line of maps").backing;
     assert_eq!(backing("7f1c6c000000-7f1c6c021000 rw-p 00000000 00:00 0 "), Backing::Anonymous);
     assert_eq!(backing("7f1c6c000000-7f1c6c021000 rw-p 00000000 00:00 0"), Backing::Anonymous);
@@ -73,7 +85,7 @@ fn memory_and_what_only_has_a_name_are_no_files() {
 }
 
 #[test]
-fn lines_that_the_kernel_does_not_write_are_none() {
+fn lines_that_the_kernel_does_not_write_are_refused() {
     for line in [
         "",
         "x",

@@ -1,4 +1,4 @@
-//! Opening what somebody else put there: only regular files, never outside the root, never waiting.
+//! Opening paths that somebody else controls: only regular files, never outside the root, never waiting.
 #![expect(clippy::print_stderr, reason = "counts are told")]
 
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use zastava_elf::{
 
 use crate::image::{Area, ID, PT_NOTE, SHAPES, SHT_PROGBITS};
 
-/// Long enough for any machine; a call that waits for a peer would never return.
+/// Long enough for any machine. A call that waits for a peer would never return.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn elf() -> Vec<u8> {
@@ -35,7 +35,7 @@ fn fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
 }
 
-/// Runs `call` in a thread and fails if it does not come back.
+/// Runs `call` in a thread and fails if it does not return.
 fn returns<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(call()));
@@ -63,13 +63,13 @@ fn a_fifo_never_gets_a_reader() {
     fifo(&path);
     let writer = {
         let path = path.clone();
-        // Returns only once somebody opens the other end.
+        // Returns when somebody opens the other end.
         thread::spawn(move || File::options().write(true).open(path).map(drop))
     };
     for _ in 0..1000 {
         assert_eq!(build_id(&path), Err(Error::NotRegular));
     }
-    assert!(!writer.is_finished(), "the writer met a reader");
+    assert!(!writer.is_finished(), "the FIFO got a reader");
     let reader = rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
     writer.join().unwrap().unwrap();
     drop(reader);
@@ -94,12 +94,12 @@ fn files_without_content_are_not_opened() {
     let empty = dir.path().join("empty");
     File::create(&empty).unwrap();
     assert_eq!(build_id(&empty), Err(Error::NotElf));
-    // Seems empty, and may block whoever reads it.
+    // Has the size 0 and may block a reader.
     assert_eq!(build_id("/proc/self/maps"), Err(Error::NotElf));
 }
 
 #[test]
-fn what_cannot_be_opened_tells_the_error_number() {
+fn an_open_that_fails_has_the_error_number() {
     let dir = TempDir::new().unwrap();
     let error = build_id(dir.path().join("missing")).unwrap_err();
     let enoent = Errno::from_raw(2);
@@ -119,7 +119,7 @@ fn descriptors_that_cannot_be_read_at_an_offset_end_in_an_error() {
     assert_eq!(build_id_of(File::open("/").unwrap()), Err(eisdir));
 }
 
-/// A directory with `root/` inside, a file in each of the two, and links of all sorts in the root.
+/// A directory with a file, a directory `root` with another file, and links of all kinds in the root.
 fn container() -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let root = dir.path().join("root");
@@ -198,9 +198,10 @@ fn sparse_giants_are_answered_from_a_few_pages() {
     assert_eq!(identity.cost.preads, 1);
 }
 
-/// Beside an old id, a new one, none and an error a reader without locks can meet a mixture: the bytes of one id
-/// lie in two cache lines, and the writer has stored to one. Reading the id again finds nearly all of them.
-/// `ZASTAVA_ELF_SCANS` sets how many scans of each kind; CI does a million.
+/// A read during a write can return a mixture of old and new id, because the bytes of an id are in two cache
+/// lines and the writer has stored to one. Reading the id again finds nearly all mixtures. `ZASTAVA_ELF_SCANS`
+/// sets the number of reads of each kind; CI does a million.
+// docs/design/elf.md: why a build-id is read twice
 #[test]
 fn ids_torn_by_a_writer_are_found_by_reading_again() {
     let scans = std::env::var("ZASTAVA_ELF_SCANS").map_or(20_000, |scans| scans.parse().expect("a number"));
@@ -214,7 +215,7 @@ fn ids_torn_by_a_writer_are_found_by_reading_again() {
     let writer = thread::spawn(move || {
         let file = File::options().write(true).open(path).unwrap();
         for (turn, image) in [&new, &old].into_iter().cycle().enumerate() {
-            // Cut to nothing, cut within the sections, or written over as it is: most often just around the id.
+            // Truncated to nothing, truncated within the sections, or overwritten, most often just around the id.
             let from = match turn % 32 {
                 0 => file.set_len(0).map(|()| 0).unwrap(),
                 1 => file.set_len(image.len() as u64 - 100).map(|()| 0).unwrap(),

@@ -1,4 +1,4 @@
-//! Processes: the running image and not the path, one process and not its pid.
+//! Processes: the file that runs and not its path, one process and not its pid.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,7 @@ use crate::skip::skip;
 use tempfile::TempDir;
 use zastava_elf::{Backing, ElfReader, Error, ErrorKind, FileVersion, Mapping, Process, Procfs, build_id};
 
-/// A copy of `cat`, running, which has said something and now waits for more.
+/// A running copy of `cat`, which has echoed a line and waits for more.
 struct Running {
     child: Child,
     program: PathBuf,
@@ -44,7 +44,7 @@ impl Drop for Running {
     }
 }
 
-fn id_of_exe(process: &Process) -> Option<zastava_elf::BuildId> {
+fn id_of_executable(process: &Process) -> Option<zastava_elf::BuildId> {
     ElfReader::new().identity(&process.executable().expect("the program")).expect("an ELF file").build_id
 }
 
@@ -54,16 +54,16 @@ fn a_deleted_and_a_replaced_program_are_still_read() {
     let process = running.process();
     let wanted = build_id("/bin/cat").unwrap();
     assert!(wanted.is_some());
-    assert_eq!(id_of_exe(&process), wanted);
+    assert_eq!(id_of_executable(&process), wanted);
     fs::remove_file(&running.program).unwrap();
-    assert_eq!(id_of_exe(&process), wanted);
+    assert_eq!(id_of_executable(&process), wanted);
     fs::copy("/bin/true", &running.program).unwrap();
     assert_ne!(build_id(&running.program).unwrap(), wanted);
-    assert_eq!(id_of_exe(&process), wanted);
+    assert_eq!(id_of_executable(&process), wanted);
 }
 
 #[test]
-fn a_mapping_is_read_though_its_file_was_deleted() {
+fn a_mapped_file_is_read_after_it_was_deleted() {
     let running = Running::start();
     let process = running.process();
     fs::remove_file(&running.program).unwrap();
@@ -91,6 +91,7 @@ fn a_mapped_file_may_have_any_name() {
     for name in ["two words ", "a\nb 00400000-0 r-xp", "living (deleted)"] {
         let running = Running::start_as(name);
         let version = FileVersion::of(fs::File::open(&running.program).unwrap()).unwrap();
+        assert_eq!(running.process().executable().expect("the program").version(), version);
         let mappings = running.process().mappings().expect("a map");
         let files = || mappings.iter().filter_map(|mapping| Some((mapping, mapping.file()?)));
         assert!(
@@ -123,7 +124,7 @@ fn files_are_found_in_the_root_of_a_process() {
     let file = root.open_regular("/bin/cat").expect("this process has a cat");
     assert_eq!(file.version(), FileVersion::of(fs::File::open("/bin/cat").unwrap()).unwrap());
     let magic = root.open_regular("/proc/self/exe").map(drop);
-    assert_eq!(magic.map_err(|error| error.kind()), Err(ErrorKind::Io), "links of that sort are refused");
+    assert_eq!(magic.map_err(|error| error.kind()), Err(ErrorKind::Io), "magic links are refused");
 }
 
 #[test]
@@ -164,30 +165,30 @@ fn there_is_no_process_without_a_pid() {
     assert!(matches!(Process::open(u32::MAX), Err(Error::Io { .. })));
 }
 
-/// Where the kernel speaks, the file says the same; where it is silent, the file is asked.
+/// If the kernel gives an id, the file has the same.
 #[cfg(feature = "procmap-query")]
 #[test]
-fn the_kernel_s_word_on_a_mapping_is_that_of_its_file() {
-    let mut spoken = 0;
+fn the_kernel_s_id_of_a_mapping_is_that_of_its_file() {
+    let mut compared = 0;
     for pid in
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
     {
-        // Processes of others, and those that end meanwhile, are passed over.
+        // Skips processes of others and those that end meanwhile.
         let Ok(process) = Process::open(pid) else { continue };
         let Ok(mappings) = process.mappings() else { continue };
         for mapping in mappings.iter().filter(|mapping| mapping.is_executable) {
-            let Ok(Some(word)) = process.kernel_build_id(mapping.addresses.start) else { continue };
+            let Ok(Some(id)) = process.kernel_build_id(mapping.addresses.start) else { continue };
             let Ok(file) = process.open_mapping(mapping.addresses.clone()) else { continue };
             assert_eq!(
                 ElfReader::new().identity(&file).unwrap().build_id,
-                Some(word),
+                Some(id),
                 "{}",
                 mapping.file().unwrap().path.as_path().display()
             );
-            spoken += 1;
+            compared += 1;
         }
     }
-    if spoken == 0 {
+    if compared == 0 {
         skip("PROCMAP_QUERY needs Linux 6.11, and map_files its capability");
     }
     let process = Process::current().unwrap();

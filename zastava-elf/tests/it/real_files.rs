@@ -1,5 +1,5 @@
-//! The files of this machine, against the tools that people compare with.
-#![expect(clippy::print_stderr, reason = "the comparison tells how many files it read")]
+//! The files of this machine, compared with readelf and eu-readelf.
+#![expect(clippy::print_stderr, reason = "the comparison says how many files it read")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::skip::skip;
 use zastava_elf::{BuildId, ElfReader, Endian, Error, build_id, build_id_in, build_id_in_notes, build_id_of};
 
-/// The tools, and how a line of theirs begins that has an id.
+/// The tools, and how their line with the id begins.
 const TOOLS: [(&str, &str); 2] = [("readelf", "Build ID: "), ("eu-readelf", "Build ID: ")];
 
 /// The first id that `tool -n` prints, or `None` if it prints none.
@@ -34,7 +34,7 @@ fn is_elf(path: &Path) -> bool {
         && magic == *b"\x7fELF"
 }
 
-/// Where programs and libraries lie on Debian and its kin. What a machine lacks is not compared.
+/// The directories of programs and libraries on Debian and its derivatives, as far as this machine has them.
 const DIRECTORIES: [&str; 4] =
     ["/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
 
@@ -57,16 +57,16 @@ fn elf_files() -> BTreeSet<PathBuf> {
     found
 }
 
-/// Where we differ on purpose. Each is an answer of ours that is no wrong id.
+/// The reason why an answer differs on purpose. None is a wrong id.
 fn exception(got: Result<Option<BuildId>, Error>, wanted: Option<&str>) -> Option<&'static str> {
     match (got, wanted) {
-        // The tools print what they can and a warning; we do not call a search complete that was not.
+        // The tools print a warning and no id. We do not call a search complete that was not.
         (Err(_), None) => Some("damaged or over a limit: we say so, the tool finds no id"),
         _ => None,
     }
 }
 
-/// Gigabytes of files with several processes each: a thread for each processor.
+/// One thread for each processor, since there are gigabytes of files and a process for each.
 #[test]
 fn every_program_has_the_id_that_the_tools_print() {
     let paths: Vec<_> = elf_files().into_iter().collect();
@@ -92,7 +92,7 @@ fn every_program_has_the_id_that_the_tools_print() {
     }
 }
 
-/// How many have an id, exceptions, mismatches.
+/// The number of files with an id, the exceptions, the mismatches.
 fn compare(tool: &str, prefix: &str, paths: &[PathBuf]) -> (usize, Vec<String>, Vec<String>) {
     let (mut with_id, mut exceptions, mut mismatches) = (0, Vec::new(), Vec::new());
     for path in paths {
@@ -122,7 +122,7 @@ fn this_program_is_read_alike_by_path_descriptor_and_slice() {
 }
 
 #[test]
-fn the_running_kernel_tells_its_id() {
+fn the_running_kernel_has_an_id() {
     let notes = match fs::read("/sys/kernel/notes") {
         Ok(notes) => notes,
         Err(error) => {

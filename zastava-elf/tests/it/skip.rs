@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-/// Past the test runner's capture, so that it is seen although the test passes.
+/// Writes past the capture of the test runner, so that it is seen although the test passes.
 pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP: {why}");
 }
