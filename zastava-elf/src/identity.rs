@@ -25,7 +25,7 @@ pub struct Identity {
     pub header: Option<Header>,
     /// Whether everything was searched and understood. If true, the file has none of the facts that are `None`.
     /// If false, only a `build_id` of `None` is certain.
-    // docs/design/elf.md: why damage of a Go note is no error
+    // docs/design/elf.md#why-is-limit-on-the-way-to-the-gnu-build-id-an-error-while-damage-of-a-go-note-is-not
     pub complete: bool,
     /// The work that was done.
     pub cost: Cost,
@@ -41,6 +41,7 @@ impl GoBuildId {
     pub const BYTES_MAX: usize = 256;
 
     /// Visible ASCII only, since ids end up in logs and in keys.
+    // docs/design/elf.md#why-is-complete-false-when-a-go-build-id-contains-a-space
     pub(crate) fn new(inline: InlineBytes<{ Self::BYTES_MAX }>) -> Option<Self> {
         let text = inline.as_str()?;
         (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(Self(inline))

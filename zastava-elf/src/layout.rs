@@ -16,8 +16,6 @@ use crate::error::Error;
 use crate::header::{Class, Endian, Header};
 use crate::note::{NoteArea, Padding};
 use crate::part::Part;
-use crate::read_at::ReadAt;
-use crate::windows::Windows;
 
 /// What the file header says about the two tables.
 #[derive(Clone, Copy)]
@@ -53,11 +51,8 @@ impl Layout {
     /// The largest entry of either table.
     pub(crate) const ENTRY_BYTES_MAX: usize = size_of::<SectionHeader64<Endianness>>();
 
-    pub(crate) fn read<S: ReadAt + ?Sized>(windows: &mut Windows<'_, S>) -> Result<Self, Error<S::Error>> {
-        Self::parse(windows.head(Self::HEADER_BYTES_MAX)?)
-    }
-
-    fn parse<E>(head: &[u8]) -> Result<Self, Error<E>> {
+    /// From the beginning of the file, with at least `HEADER_BYTES_MAX` bytes if the file has them.
+    pub(crate) fn parse<E>(head: &[u8]) -> Result<Self, Error<E>> {
         if !head.starts_with(&ELFMAG) {
             return Err(Error::NotElf);
         }

@@ -5,7 +5,7 @@ use crate::limits::Limits;
 /// Which header table is searched first. The first GNU build-id wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-// docs/design/elf.md: why segments come first
+// docs/design/elf.md#why-do-segments-come-first-when-readelf-takes-sections-first
 pub enum Order {
     /// For programs and libraries: segments are what the kernel and the loader see, and what `strip` leaves.
     #[default]
@@ -17,7 +17,7 @@ pub enum Order {
 /// How far the search goes after the GNU build-id was found. Without one, everything is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-// docs/design/elf.md: why a search goes on after the GNU build-id, and only to the end of the table
+// docs/design/elf.md#why-does-a-search-go-on-after-the-gnu-build-id-and-only-to-the-end-of-the-table
 pub enum Extent {
     /// No further. Least work, for the build-id alone.
     BuildId,

@@ -56,7 +56,7 @@ impl ElfReader {
     /// A read during a write of the same bytes may return a mixture of old and new: an id that the file never
     /// had. A second read finds nearly all such mixtures and costs one call. `build_id` and `build_id_of` do it
     /// always.
-    // docs/design/elf.md: why an id is read twice
+    // docs/design/elf.md#why-is-a-build-id-read-twice
     #[must_use]
     pub const fn confirming(self) -> Self {
         Self { policy: Policy { confirms: true, ..self.policy } }

@@ -1,4 +1,4 @@
-//! The two header tables of a file, read entry by entry.
+//! The file header, and the two header tables, read entry by entry.
 
 use crate::error::Error;
 use crate::layout::{Count, Layout, RawSection, Table};
@@ -45,6 +45,10 @@ impl TableKind {
 }
 
 impl Layout {
+    pub(crate) fn read<S: ReadAt + ?Sized>(windows: &mut Windows<'_, S>) -> Result<Self, Error<S::Error>> {
+        Self::parse(windows.head(Self::HEADER_BYTES_MAX)?)
+    }
+
     /// The number of entries of a table; 0 if the file has no such table.
     pub(crate) fn count<S: ReadAt + ?Sized>(
         &self,

@@ -39,10 +39,7 @@ impl<'s, S: ReadAt + ?Sized> Windows<'s, S> {
         out: &mut [u8],
         part: Part,
     ) -> Result<(), Error<S::Error>> {
-        if self.head.copy_to(offset, out) {
-            return Ok(());
-        }
-        self.table.get_or_insert_with(Window::new).read(&mut self.meter, offset, out, part)
+        read(&self.head, &mut self.table, &mut self.meter, offset, out, part)
     }
 
     /// Fills `out` with the bytes at `offset`, by way of the window for notes.
@@ -52,10 +49,7 @@ impl<'s, S: ReadAt + ?Sized> Windows<'s, S> {
         out: &mut [u8],
         part: Part,
     ) -> Result<(), Error<S::Error>> {
-        if self.head.copy_to(offset, out) {
-            return Ok(());
-        }
-        self.notes.get_or_insert_with(Window::new).read(&mut self.meter, offset, out, part)
+        read(&self.head, &mut self.notes, &mut self.meter, offset, out, part)
     }
 
     /// Fills `out` with what the source now has at `offset`, past the windows.
@@ -76,6 +70,26 @@ impl<'s, S: ReadAt + ?Sized> Windows<'s, S> {
     }
 }
 
+/// Fills `out` from the head, or by way of another window.
+fn read<S: ReadAt + ?Sized>(
+    head: &Window,
+    window: &mut Option<Window>,
+    meter: &mut Meter<'_, S>,
+    offset: u64,
+    out: &mut [u8],
+    part: Part,
+) -> Result<(), Error<S::Error>> {
+    if head.copy_to(offset, out) {
+        return Ok(());
+    }
+    let window = window.get_or_insert_with(Window::new);
+    if window.copy_to(offset, out) {
+        return Ok(());
+    }
+    window.load(meter, offset, out.len(), part)?;
+    if window.copy_to(offset, out) { Ok(()) } else { Err(Error::Truncated { part }) }
+}
+
 /// A copy of some bytes of the source. Bytes are copied out before they are judged, so that no write to the file
 /// comes between the judgement and the use.
 struct Window {
@@ -87,20 +101,6 @@ struct Window {
 impl Window {
     fn new() -> Self {
         Self { offset: 0, len: 0, bytes: [0; WINDOW_BYTES] }
-    }
-
-    fn read<S: ReadAt + ?Sized>(
-        &mut self,
-        meter: &mut Meter<'_, S>,
-        offset: u64,
-        out: &mut [u8],
-        part: Part,
-    ) -> Result<(), Error<S::Error>> {
-        if self.copy_to(offset, out) {
-            return Ok(());
-        }
-        self.load(meter, offset, out.len(), part)?;
-        if self.copy_to(offset, out) { Ok(()) } else { Err(Error::Truncated { part }) }
     }
 
     /// Reads until `wanted` bytes at `offset` are there, or the source ends.

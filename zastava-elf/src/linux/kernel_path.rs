@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// It is text for people. When the file's name was removed, the text ends in ` (deleted)`; but a file may also
 /// be called so. It may lead to another file by now, or to none. To be sure, open it and compare the
 /// [`FileVersion`](crate::FileVersion).
+// docs/design/elf.md#why-does-a-mapped-files-path-keep-the-ending--deleted
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelPath(PathBuf);
 

@@ -54,7 +54,7 @@ impl From<RegularFile> for OwnedFd {
 /// [`Error::NotRegular`] for directories, FIFOs, devices and sockets, which are not opened; [`Error::NotElf`] for
 /// an empty file; [`Error::Io`] if the path cannot be resolved or opened. Files in `/proc` have the size 0, and
 /// some of them block when they are read: they count as empty.
-// docs/design/elf.md: why there are two ways to open a path
+// docs/design/elf.md#why-are-there-two-ways-to-open-a-path
 pub fn open_regular(path: impl AsRef<Path>) -> Result<RegularFile, Error> {
     reopen(open_at(CWD, path, OFlags::PATH, Part::File)?)
 }
@@ -73,7 +73,7 @@ pub fn open_trusted(path: impl AsRef<Path>) -> Result<OwnedFd, Error> {
 }
 
 /// Opens the file behind an `O_PATH` descriptor for reading, after a look at its type.
-// docs/design/elf.md: why /proc/self/fd is not kept open
+// docs/design/elf.md#why-is-procselffd-not-kept-open-though-it-would-save-a-microsecond
 pub(super) fn reopen(found: OwnedFd) -> Result<RegularFile, Error> {
     let stat = fstat(&found).map_err(io_error(Part::File))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

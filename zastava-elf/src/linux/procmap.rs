@@ -5,7 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::io::Errno as Os;
+use rustix::io::Errno as RawErrno;
 use rustix::ioctl::{Updater, ioctl, opcode};
 
 use crate::build_id::BuildId;
@@ -50,7 +50,8 @@ pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<Buil
         build_id_addr: id.as_mut_ptr() as u64,
         ..Query::default()
     };
-    #[expect(unsafe_code, reason = "no safe function for this call exists; see docs/design/elf.md")]
+    // docs/design/elf.md#why-is-procmap_query-a-feature-and-off
+    #[expect(unsafe_code, reason = "there is no safe function for this call")]
     // SAFETY: the number is made from the size of the structure, which is the kernel's. The kernel writes at
     // most `build_id_size` bytes at `build_id_addr`: the length of `id`, which outlives the call. No name is
     // asked for.
@@ -58,7 +59,7 @@ pub(super) fn build_id(maps: BorrowedFd<'_>, address: u64) -> Result<Option<Buil
     match answer {
         Ok(()) => Ok(id.get(..query.build_id_size as usize).and_then(|id| BuildId::try_from(id).ok())),
         // A kernel before 6.11.
-        Err(Os::NOTTY | Os::INVAL | Os::OPNOTSUPP) => Ok(None),
+        Err(RawErrno::NOTTY | RawErrno::INVAL | RawErrno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(Error::Io { part: Part::Maps, error: Errno::from_raw(error.raw_os_error()) }),
     }
 }

@@ -26,7 +26,7 @@ const OF_DEBUG_FILES: ElfReader = FOR_BUILD_ID.in_order(Order::SectionsThenSegme
 /// ```
 ///
 /// Links are followed and do not lead out of their root. Nothing is cached.
-// docs/design/elf.md: why a file of a store must have the id
+// docs/design/elf.md#why-must-a-file-of-a-debug-store-have-the-id
 #[derive(Debug)]
 pub struct DebugStore {
     roots: Vec<Root>,

@@ -12,6 +12,7 @@ use crate::part::Part;
 /// The number of a file system. Prints as in `/proc/<pid>/maps`: `fe:00`.
 ///
 /// On btrfs and overlayfs a mapped file's number there may differ from the one that `fstat` gives.
+// docs/design/elf.md#why-does-a-mappings-device-not-decide-which-file-it-is
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a device number has these two parts")]
 pub struct Device {

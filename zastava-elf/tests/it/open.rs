@@ -201,7 +201,7 @@ fn sparse_giants_are_answered_from_a_few_pages() {
 /// A read during a write can return a mixture of old and new id, because the bytes of an id are in two cache
 /// lines and the writer has stored to one. Reading the id again finds nearly all mixtures. `ZASTAVA_ELF_SCANS`
 /// sets the number of reads of each kind; CI does a million.
-// docs/design/elf.md: why a build-id is read twice
+// docs/design/elf.md#why-is-a-build-id-read-twice
 #[test]
 fn ids_torn_by_a_writer_are_found_by_reading_again() {
     let scans = std::env::var("ZASTAVA_ELF_SCANS").map_or(20_000, |scans| scans.parse().expect("a number"));
