@@ -1,5 +1,5 @@
-//! Reading a review: the envelope, the images, the spec's digest; and the whole way of an update
-//! that leaves the images alone, from bytes to answer and decision, which asks nobody.
+//! Reading a review: the envelope, the images, the spec's digest. And deciding an update that leaves
+//! the images alone, from bytes to answer and decision; it asks nobody.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use zastava_core::contract::{PolicyRequest, PolicyResponse};
 use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
 
-/// Is never asked.
+/// A source that is never asked.
 #[derive(Debug)]
 struct Nobody;
 

@@ -1,7 +1,7 @@
 //! Decides an AdmissionReview in process, without TLS, Authority or Scanner.
 //!
-//! Reads the review from standard input, or takes a small one of its own when that is empty, and
-//! prints the decision and the answer for the API server:
+//! Reads the review from standard input, and uses a small one of its own when that is empty. Prints the
+//! decision and the answer for the API server:
 //!
 //! ```text
 //! cargo run -p zastava-examples --example decide_review < review.json
@@ -15,7 +15,7 @@ use zastava_core::contract::{ImageResult, PolicyRequest, PolicyResponse, PolicyV
 use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
 
-/// Passes what is pinned by digest, and nothing else.
+/// Passes images that are pinned by digest, and no others.
 #[derive(Debug)]
 struct OnlyPinned;
 

@@ -1,4 +1,4 @@
-//! Arbitrary bytes as an AdmissionReview: no panic, and whoever is denied is named.
+//! Arbitrary bytes as an AdmissionReview: no panic, and what can be answered has a uid.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -79,7 +79,7 @@ impl App {
 
     /// Serves until the shutdown has begun and the webhook has answered every review in flight.
     pub async fn run(self, shutdown: Shutdown) {
-        tracing::info!(listen = %self.local_addr(), "reviews are taken");
+        tracing::info!(listen = %self.local_addr(), "listening for reviews");
         let first_token = async {
             if let Some((core, audience)) = &self.core {
                 // The token source logs its failures.

@@ -42,10 +42,10 @@ impl<'r> Candidate<'r> {
 
     fn new(image: &'r ImageUse<'r>, resolve_tags: bool) -> Self {
         let (query, verdict) = match resolve(&image.reference, resolve_tags) {
-            Ok(query) => (Some(query), Verdict::unknown(Rule::NoVerdict, "not asked")),
+            Ok(query) => (Some(query), Arc::new(Verdict::unknown(Rule::NoVerdict, "not asked"))),
             Err(verdict) => (None, verdict),
         };
-        let answer = Answer { verdict: Arc::new(verdict), ttl: Duration::ZERO, origin: Origin::Rule };
+        let answer = Answer { verdict, ttl: Duration::ZERO, origin: Origin::Rule };
         Self { image, query, answer }
     }
 

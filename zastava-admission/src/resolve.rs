@@ -5,6 +5,8 @@
 //! image. Looking a tag's digest up in its registry will be `resolve/registry.rs`, and makes the third
 //! kind of [`Query`] (docs/design/admission.md: where tag resolution goes).
 
+use std::sync::Arc;
+
 use zastava_core::image::{Digest, ImageReference};
 
 use crate::policy::AskedImage;
@@ -38,20 +40,20 @@ impl Query {
 }
 
 /// How the image is asked, or the verdict that its text alone settles.
-pub(crate) fn resolve(reference: &str, resolve_tags: bool) -> Result<Query, Verdict> {
+pub(crate) fn resolve(reference: &str, resolve_tags: bool) -> Result<Query, Arc<Verdict>> {
     if reference.trim().is_empty() {
-        return Err(Verdict::refused(Rule::BlankImage, "a container names no image"));
+        return Err(Arc::new(Verdict::refused(Rule::BlankImage, "a container names no image")));
     }
     let image: ImageReference = reference.parse().map_err(|error| {
         let reason = format!("the reference cannot be read: {error}");
-        Verdict::refused(Rule::MalformedReference, reason)
+        Arc::new(Verdict::refused(Rule::MalformedReference, reason))
     })?;
     match image.digest().zip(image.pinned()) {
         Some((digest, reference)) => Ok(Query::Pinned { digest, reference }),
         None if resolve_tags => Ok(Query::Tag(image.to_string())),
         None => {
             let reason = format!("the tag {} can move to another image", image.tag().unwrap_or("latest"));
-            Err(Verdict::unknown(Rule::UnpinnedTag, printable(&reason, 200)))
+            Err(Arc::new(Verdict::unknown(Rule::UnpinnedTag, printable(&reason, 200))))
         }
     }
 }

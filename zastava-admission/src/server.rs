@@ -122,7 +122,7 @@ impl Server {
         connection.closing.begin();
         let all = u32::try_from(connections).unwrap_or(u32::MAX);
         if tokio::time::timeout(IN_FLIGHT_TIMEOUT, permits.acquire_many(all)).await.is_err() {
-            tracing::warn!("reviews were still in flight at the end");
+            tracing::warn!("stopped while reviews were in flight");
         }
     }
 }

@@ -54,13 +54,16 @@ impl Endpoint {
     async fn review(&self, request: Request<Incoming>, began: Instant) -> Result<Bytes, Rejection> {
         let (parts, body) = request.into_parts();
         if !matches!(parts.uri.path(), "/validate" | "/") {
-            return Err(Rejection::of(StatusCode::NOT_FOUND, "reviews are taken at /validate"));
+            return Err(Rejection::of(StatusCode::NOT_FOUND, "send reviews to /validate"));
         }
         if parts.method != Method::POST {
-            return Err(Rejection::of(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST"));
+            return Err(Rejection::of(StatusCode::METHOD_NOT_ALLOWED, "send reviews by POST"));
         }
         if !is_json(&parts.headers) {
-            return Err(Rejection::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "reviews are application/json"));
+            return Err(Rejection::of(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send reviews as application/json",
+            ));
         }
         let body = self.bodies.read(body).await.map_err(|status| Rejection::of(status, why(status)))?;
         let budget = deadline::budget(parts.uri.query(), began.elapsed());
@@ -88,7 +91,7 @@ fn why(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than limits.maxBodyBytes",
         StatusCode::REQUEST_TIMEOUT => "the body did not arrive in time",
-        StatusCode::SERVICE_UNAVAILABLE => "too many bodies are being read",
+        StatusCode::SERVICE_UNAVAILABLE => "too many bodies are in memory",
         _ => "the body could not be read",
     }
 }

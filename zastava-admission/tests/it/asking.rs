@@ -13,24 +13,24 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// The status, standard output, standard error.
-fn told(output: &Output) -> (Option<i32>, String, String) {
+fn parts(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 impl Installation {
-    /// The command beside the webhook, which runs on while it is waited for.
+    /// Runs the command against the webhook, which goes on meanwhile.
     async fn ask(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut command = command(arguments);
         command.arg("--url").arg(format!("https://localhost:{}/validate", self.address.port()));
         command.arg("--ca").arg(self.ca_bundle());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        told(&output)
+        parts(&output)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_decision_is_told_and_compared_with_what_was_expected() {
+async fn the_decision_is_printed_and_compared_with_the_expected_one() {
     let mut installation = Installation::start(&[]).await;
     let images = [SIGNED, UNSIGNED, WARNED];
     for (image, word, other) in
@@ -71,7 +71,7 @@ async fn every_image_and_the_namespace_are_judged_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_answer_is_a_failure_that_says_why() {
+async fn without_an_answer_it_fails_and_says_why() {
     let installation = Installation::start(&[]).await;
     let port = installation.address.port();
     let ca = installation.ca_bundle();
@@ -89,24 +89,24 @@ async fn what_is_no_answer_is_a_failure_that_says_why() {
     ] {
         let mut command = command(&["--image", SIGNED, "--url", &url, "--ca", ca]);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let (status, out, err) = told(&output);
+        let (status, out, err) = parts(&output);
         assert_eq!((status, out.as_str()), (Some(1), ""), "{err}");
         assert!(err.contains("gave no decision") && err.contains(why), "{why}: {err}");
     }
 }
 
 #[test]
-fn the_command_is_helped_with_and_needs_no_configuration() {
-    let (status, out, _) = told(&command(&["--help"]).output().unwrap());
+fn the_command_has_help_and_needs_no_configuration() {
+    let (status, out, _) = parts(&command(&["--help"]).output().unwrap());
     assert_eq!(status, Some(0));
     for word in ["zastava-webhook review", "--image", "--expect", "zastava-webhook.stellaops.svc"] {
         assert!(out.contains(word), "{word} not in {out}");
     }
-    let (status, _, err) = told(&command(&[]).output().unwrap());
+    let (status, _, err) = parts(&command(&[]).output().unwrap());
     assert_eq!(status, Some(2));
     assert!(err.contains("--image"), "{err}");
     let all = Command::new(env!("CARGO_BIN_EXE_zastava-webhook")).arg("--help").output().unwrap();
-    let (_, all, _) = told(&all);
+    let (_, all, _) = parts(&all);
     for name in ["review", "invalidate-op-token", "config", "run"] {
         assert!(all.contains(&format!("\n  {name} ")), "{name} not in {all}");
     }

@@ -69,7 +69,7 @@ async fn no_bypass_admits() {
 }
 
 #[tokio::test]
-async fn what_is_known_to_be_bad_is_denied_where_the_unknown_is_not() {
+async fn no_bypass_admits_in_a_namespace_that_fails_open() {
     for (name, attempt) in attempts() {
         let options = options(|options| {
             options.fail_open_by_default = true;
@@ -134,7 +134,7 @@ async fn remembered_verdict_serves_nobody_else() {
 }
 
 #[tokio::test]
-async fn labels_that_controllers_invent_are_neither_told_nor_remembered() {
+async fn generated_labels_are_neither_sent_nor_part_of_the_key() {
     let scanner = FakeScanner::demo();
     let reviewer = reviewer(&scanner);
     for hash in ["5d59d67564", "7c9b8d4f5b"] {

@@ -30,7 +30,7 @@ async fn swapped_certificate_is_served_without_a_restart() {
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
     let mut webhook = Process::start(&sandbox.write_configuration("acme").unwrap(), &settings);
     let mut fingerprint = webhook.said("serving certificate taken").await["fingerprint"].clone();
-    let address = webhook.said("reviews are taken").await["listen"].as_str().unwrap().parse().unwrap();
+    let address = webhook.said("listening for reviews").await["listen"].as_str().unwrap().parse().unwrap();
     let ca_bundle = sandbox.files().ca_bundle.clone();
     let served = || async {
         let connection = Connection::open(address, &ca_bundle).await.unwrap();
@@ -62,7 +62,7 @@ async fn swapped_certificate_is_served_without_a_restart() {
 }
 
 #[tokio::test]
-async fn certificate_that_the_bundle_does_not_vouch_for_is_told() {
+async fn certificate_that_the_bundle_refutes_is_logged() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
     let bundle = directory.path().join("other-ca.pem");
@@ -74,9 +74,9 @@ async fn certificate_that_the_bundle_does_not_vouch_for_is_told() {
     ];
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
     let mut webhook = Process::start(&sandbox.write_configuration("acme").unwrap(), &settings);
-    let told = webhook
+    let warning = webhook
         .said("serving certificate does not hold against the CA bundle; API servers may refuse it")
         .await;
-    assert_eq!(told["path"], bundle.to_str().unwrap());
-    webhook.said("reviews are taken").await;
+    assert_eq!(warning["path"], bundle.to_str().unwrap());
+    webhook.said("listening for reviews").await;
 }

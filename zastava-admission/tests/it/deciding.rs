@@ -55,8 +55,8 @@ async fn decision_table_is_total() {
                 assert_eq!(decision.decision, expected, "{row}");
                 assert_eq!(decision.images.len(), names.len(), "{row}");
                 let warnings = response["warnings"].as_array().map_or(0, Vec::len);
-                let told = usize::from(opened) + usize::from(denied && enforcement == Enforcement::Warn);
-                assert_eq!(warnings, usize::from(has(Warn)) + told, "{row}");
+                let others = usize::from(opened) + usize::from(denied && enforcement == Enforcement::Warn);
+                assert_eq!(warnings, usize::from(has(Warn)) + others, "{row}");
                 for (key, holds) in [("failOpen", opened), ("wouldDeny", would_deny)] {
                     assert_eq!(decision.annotations.contains_key(key), holds, "{row} {key}");
                     assert_eq!(response["auditAnnotations"].get(key).is_some(), holds, "{row} {key}");
@@ -95,8 +95,8 @@ async fn every_kind_of_silence_is_no_verdict() {
     }
 }
 
-/// What the author can cause is no silence of Scanner's: an unsigned image next to a monstrous label
-/// must not pass because the namespace fails open.
+/// Its author can cause it. An unsigned image next to a monstrous label must not pass because the namespace
+/// fails open.
 #[tokio::test]
 async fn a_question_that_scanner_will_not_take_is_denied_even_where_the_namespace_fails_open() {
     let body = serde_json::to_vec(&pod_review(&[UNSIGNED])).unwrap();

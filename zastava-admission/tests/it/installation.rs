@@ -17,7 +17,7 @@ use zastava_sandbox::{Sandbox, SandboxOptions};
 use super::scanner::pod_review;
 use super::web::Connection;
 
-/// A sandbox and a webhook that is configured by it.
+/// A sandbox, and a webhook with the sandbox's configuration.
 pub(crate) struct Installation {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhook: Process,
@@ -77,7 +77,7 @@ impl Process {
     }
 
     pub(crate) async fn exit_code(mut self) -> Option<i32> {
-        // The output's end is the program's end, but for the moment that the system takes.
+        // The output ends just before the program does.
         while self.lines.recv().await.is_some() {}
         self.child.wait().unwrap().code()
     }
@@ -95,11 +95,11 @@ impl Installation {
         Self::start_beside(settings, |_| ()).await
     }
 
-    /// The same beside a sandbox that was told something before.
-    pub(crate) async fn start_beside(settings: &[&str], tell: impl FnOnce(&Sandbox)) -> Self {
+    /// The same beside a sandbox that was prepared before.
+    pub(crate) async fn start_beside(settings: &[&str], prepare: impl FnOnce(&Sandbox)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
-        tell(&sandbox);
+        prepare(&sandbox);
         let configuration = sandbox.write_configuration("acme").unwrap();
         let mut arguments = vec![
             "--set=zastava.webhook.listen=127.0.0.1:0",
@@ -109,7 +109,7 @@ impl Installation {
         let mut webhook = Process::start(&configuration, &arguments);
         let answered = webhook.said("probes and metrics are answered").await;
         let probes = answered["address"].as_str().unwrap().parse().unwrap();
-        let listening = webhook.said("reviews are taken").await;
+        let listening = webhook.said("listening for reviews").await;
         let address = listening["listen"].as_str().unwrap().parse().unwrap();
         Self { sandbox, webhook, address, probes, _directory: directory }
     }

@@ -173,7 +173,7 @@ async fn faulty_configuration_ends_with_78_and_a_taken_port_with_1() {
     let listen = format!("--set=zastava.webhook.listen={}", installation.address);
     let settings = [listen.as_str(), "--set=zastava.webhook.health.listen=127.0.0.1:0"];
     let mut second = Process::start(&configuration, &settings);
-    let told = second.said("the webhook cannot go on").await;
-    assert!(told["error"].as_str().unwrap().starts_with("cannot listen on 127.0.0.1"), "{told}");
+    let error = second.said("the webhook cannot go on").await;
+    assert!(error["error"].as_str().unwrap().starts_with("cannot listen on 127.0.0.1"), "{error}");
     assert_eq!(second.exit_code().await, Some(1));
 }

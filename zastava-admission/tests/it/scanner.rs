@@ -21,13 +21,13 @@ pub(crate) enum Mood {
     Answers,
     Refuses,
     Hangs,
-    /// Will not take the question.
+    /// Answers that it will not take the question.
     Rejects(u16),
-    /// Answers about nothing that was asked.
+    /// Answers without any result.
     Evades,
 }
 
-/// Answers by a table; what is not in it fails as not signed. Cheap to clone.
+/// Answers from a table; any other image fails as not signed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct FakeScanner(Arc<Inner>);
 
@@ -158,7 +158,7 @@ pub(crate) fn reviewer(scanner: &FakeScanner) -> Reviewer {
     Reviewer::new(AdmissionOptions::default(), scanner.clone(), &Telemetry::detached())
 }
 
-/// Decides the review and gives back the decision with the answer's `response`.
+/// Decides the review. Returns the decision, and `response` of the answer.
 pub(crate) async fn review(reviewer: &Reviewer, review: &Value) -> (Reviewed, Value) {
     let body = serde_json::to_vec(review).unwrap();
     let reviewed = reviewer.review(&body, BUDGET).await.unwrap();
