@@ -1,7 +1,10 @@
 //! Lines of `/proc/<pid>/maps`.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use zastava_elf::{Backing, Mapping};
 
 /// Checks the device, the inode and the path of a mapped file.
@@ -103,5 +106,42 @@ fn lines_that_the_kernel_does_not_write_are_refused() {
         "\u{fffd} \u{0}",
     ] {
         assert_eq!(Mapping::parse(line.as_bytes()), None, "{line:?}");
+    }
+}
+
+proptest! {
+    /// Written as `show_map_vma` writes it (fs/proc/task_mmu.c).
+    #[test]
+    fn what_the_kernel_writes_is_read_back(
+        numbers in any::<[u64; 4]>(),
+        device in any::<(u8, u8)>(),
+        flags in any::<[bool; 4]>(),
+        name in vec(1..=u8::MAX, 0..24),
+    ) {
+        let [start, end, offset, inode] = numbers;
+        let [read, write, execute, shared] = flags;
+        let flag = |is: bool, letter: char| if is { letter } else { '-' };
+        let permissions = [flag(read, 'r'), flag(write, 'w'), flag(execute, 'x'), if shared { 's' } else { 'p' }];
+        let permissions = String::from_iter(permissions);
+        let inode = inode.max(1);
+        let (major, minor) = device;
+        let fields = format!("{start:08x}-{end:08x} {permissions} {offset:08x} {major:02x}:{minor:02x} {inode} ");
+        let path = [b"/", name.as_slice()].concat();
+        // A name that contains the kernel's escape is the one that is not read back.
+        prop_assume!(!path.windows(4).any(|window| window == b"\\012"));
+        let escaped = path.split(|&byte| byte == b'\n').collect::<Vec<_>>().join(b"\\012".as_slice());
+        let line = [fields.as_bytes(), b"         ", &escaped].concat();
+        let mapping = Mapping::parse(&line).expect("a line of maps");
+        prop_assert_eq!((&mapping.addresses, mapping.offset), (&(start..end), offset));
+        prop_assert_eq!((mapping.is_readable, mapping.is_writable), (read, write));
+        prop_assert_eq!((mapping.is_executable, mapping.is_shared), (execute, shared));
+        let file = mapping.file().expect("a file");
+        prop_assert_eq!((file.device.major, file.device.minor), (major.into(), minor.into()));
+        prop_assert_eq!((file.inode, file.path.as_path().as_os_str().as_bytes()), (inode, path.as_slice()));
+    }
+
+    #[test]
+    fn no_line_makes_the_parser_panic(line in vec(any::<u8>(), 0..80)) {
+        let _ = Mapping::parse(&line);
     }
 }
