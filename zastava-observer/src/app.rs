@@ -143,7 +143,7 @@ async fn report(outbox: Arc<Outbox>, mounts: Mounts) {
     loop {
         ticks.tick().await;
         let mounts = mounts.clone();
-        blocking(move || mounts.look()).await;
+        blocking(move || mounts.check()).await;
         outbox.report();
     }
 }

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
-/// Doubling waits with full jitter: each is drawn evenly between nothing and the doubled bound, so
-/// that a fleet that lost the same server does not come back at once.
+/// Doubling waits with full jitter: each is drawn evenly between zero and a bound that doubles. A fleet
+/// that lost the same server does not come back in step.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     initial: Duration,
@@ -19,11 +19,11 @@ impl Backoff {
 
     /// The wait after one more failure.
     pub(crate) fn next(&mut self) -> Duration {
-        // The hasher's keys are random for each `RandomState`: enough to spread waits.
+        // The keys of each `RandomState` are random enough to spread waits.
         self.next_with(RandomState::new().build_hasher().finish())
     }
 
-    /// The same with the given random number.
+    /// The same, with the given random number.
     fn next_with(&mut self, random: u64) -> Duration {
         let factor = 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -31,7 +31,7 @@ impl Backoff {
         bound.mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64)
     }
 
-    /// It works again.
+    /// The next wait is the shortest again.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,9 +1,9 @@
-//! What stops the observer from starting.
+//! Errors that end the observer or keep it from starting.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why the observer cannot do its work.
+/// Why the observer does not start, or ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
     ProcRoot {
         /// `procRootPath`.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The event buffer cannot be opened.
@@ -20,16 +20,16 @@ pub enum Error {
     Buffer {
         /// `eventBufferPath`.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the buffer.
         source: zastava_buffer::Error,
     },
-    /// Authority or Scanner cannot be reached with these options.
-    #[error("cannot set up the way to scanner")]
+    /// The options of Authority or Scanner cannot be used, such as a certificate that cannot be read.
+    #[error("cannot set up the connection to scanner")]
     Authority(#[source] zastava_authority::Error),
-    /// A part of the observer ended that never should.
+    /// A part of the observer ended before the shutdown.
     #[error("the observer's {part} ended")]
     PartEnded {
-        /// Which.
+        /// Its name.
         part: &'static str,
     },
 }

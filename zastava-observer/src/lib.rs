@@ -1,7 +1,123 @@
-//! Watches the workloads of a node and sends what really runs in them to Scanner, without losing an
+//! Watches the workloads of a Linux node and sends what really runs in them to Scanner, without losing an
 //! event silently.
 //!
-//! LIBDOC
+//! A *workload source* reports which workloads run: containerd through its own API, or the host's services
+//! and sessions. The *tracker* derives starts and stops from that and emits each once. The main process of
+//! each workload that starts is inspected: entrypoint, build-id of the executable, mapped libraries with
+//! their hashes. The event goes to a crash-safe buffer on disk, and from there to Scanner.
+//!
+//! Take this crate to run all of that inside another program, or to inspect single processes.
+//!
+//! # Inspect a process
+//!
+//! Needs no configuration and no async runtime.
+//!
+//! ```
+//! use zastava_observer::{CollectOptions, ProcTree, ProcessInspector, ProcessTarget};
+//!
+//! let inspector = ProcessInspector::new(ProcTree::open("/proc")?, CollectOptions::default());
+//! let target = ProcessTarget { pid: std::process::id(), ..ProcessTarget::default() };
+//! let facts = inspector.inspect(&target)?;
+//! println!("{:?} {:?}", facts.arguments, facts.build_id);
+//! for library in &facts.libraries {
+//!     println!("{} {:?}", library.path, library.sha256);
+//! }
+//! // Every missing fact has its reason.
+//! for evidence in &facts.evidence {
+//!     println!("{}: {}", evidence.signal, evidence.value);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`host_workload`] and [`Node::start_event`] make the event that an observer would send of it.
+//!
+//! # Embed the observer
+//!
+//! [`App`] is the program without its command line. It takes the options of a configuration, the metrics
+//! registry and the health of its host program, and runs until a shutdown begins. [`App::events`] gives the
+//! events to a listener in the same process, [`App::accounting`] says what became of all of them.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use zastava_core::config::Configuration;
+//! use zastava_core::program::{Health, Shutdown};
+//! use zastava_core::telemetry::Telemetry;
+//! use zastava_observer::{App, ObserverOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let spool = directory.path().join("events");
+//! let yaml = format!(
+//!     "zastava:
+//!   runtime:
+//!     tenant: acme
+//!     authority: {{issuer: 'https://127.0.0.1:1', requireMutualTls: false}}
+//!   observer:
+//!     engine: host
+//!     eventBufferPath: {}
+//!     backend: {{baseAddress: 'https://127.0.0.1:2'}}
+//! ",
+//!     spool.display()
+//! );
+//! let (options, _) =
+//!     Configuration::from_yaml(&yaml, Path::new("zastava.yaml")).read(ObserverOptions::read)?;
+//! let telemetry = Telemetry::new(&options.runtime, "1.0.0", "unknown");
+//! let app = App::build(options, &telemetry, &Health::new())?;
+//! let (mut events, accounting, shutdown) = (app.events(), app.accounting(), Shutdown::new());
+//! let running = tokio::spawn(app.run(shutdown.clone()));
+//!
+//! let event = events.next().await.expect("this process runs on the node too");
+//! println!("{} {:?}", event.kind, event.workload.owner);
+//!
+//! shutdown.begin();
+//! running.await??;
+//! // Scanner was not there. Nothing is lost: the events wait for the next start.
+//! let accounting = accounting.current();
+//! assert!(accounting.is_balanced() && accounting.buffered > 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! * An event's id is a function of the workload's run. After a restart or a crash it is the same, so that
+//!   Scanner counts a repeat as a duplicate.
+//! * `observed = delivered + duplicate + buffered + dropped{reason}` at every moment; see [`Accounting`].
+//! * A fact that could not be read is missing from the event, and its reason is among the evidence.
+//! * Environment variables are never read, and command lines are capped and masked.
+//! * Only the buffer and the dead letters are written.
+//!
+//! # Features
+//!
+//! The crate has no features. What may run is a setting: see `docs/samples/observer.yaml`.
+//!
+//! | engine | source | |
+//! | --- | --- | --- |
+//! | containerd | subscription and lists of its own API | 1.6 or newer |
+//! | host | scan of `/proc`: services, scopes and containers by cgroup, the rest by process group | |
+//! | CRI-O, Docker | not built yet | naming one is a fault of the configuration |
+//!
+//! # Errors
+//!
+//! [`Error`] says why an observer does not start or ended early. While it runs, a failing engine, disk or
+//! Scanner is no error: the part tries again, and health, metrics and log show it. [`InspectError`] says why a
+//! process was not inspected; single missing facts are evidence and no error.
+//!
+//! # What it does not do
+//!
+//! * Decide whether an image may run: take `zastava-admission`.
+//! * Read build-ids of files, or map files to debug information: take `zastava-elf`.
+//! * Queue records of another kind: take `zastava-buffer`.
+//! * Entry traces, drift and posture are not built yet, and stops that happen while the observer is down are
+//!   not reported.
+//! * Run on another system than Linux.
+//!
+//! # Stability
+//!
+//! The crate is at 0.1: an API change raises the minor version. The wire format is versioned apart from it, in
+//! `zastava_core::contract`. The oldest Rust is 1.95; raising it raises the minor version too.
 
 mod app;
 mod backoff;
@@ -29,8 +145,11 @@ pub use inspect::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
 pub use options::{
     CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PublishOptions,
 };
-pub use procfs::{
-    CgroupUnit, CgroupUnitKind, Mapping, ProcTree, Stat, cgroup_path, container_id, executable_mappings,
-};
+pub use procfs::{CgroupUnit, CgroupUnitKind, ProcTree, Stat, cgroup_path, container_id};
 pub use source::host_workload;
 pub use workload::Workload;
+
+/// The README's example runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

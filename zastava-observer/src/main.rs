@@ -1,4 +1,4 @@
-//! `zastava-observer`: the library, wired to configuration, logs, probes and signals.
+//! The program `zastava-observer`: the library with configuration, log, probes and signals.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const PROGRAM: Program = Program {
     },
 };
 
-/// A read that hangs in the kernel does not keep the program from ending.
+/// The longest wait for threads at the end. A read may hang in the kernel.
 const THREADS_END_MAX: Duration = Duration::from_secs(1);
 type Failure = Box<dyn std::error::Error>;
 
@@ -35,7 +35,7 @@ fn run() -> Result<ExitStatus, ExitStatus> {
         .map_err(Failure::from)
         .and_then(|()| start(options, action, &writer));
     let status = ended.unwrap_or_else(|error| {
-        tracing::error!(error = &*error, "the observer cannot go on");
+        tracing::error!(error = &*error, "the observer has failed and ends");
         ExitStatus::Failure
     });
     writer.flush();
@@ -65,7 +65,7 @@ async fn serve(options: ObserverOptions, writer: &LogWriter) -> Result<ExitStatu
     let app = App::build(options, &telemetry, &health)?;
     tokio::select! {
         ended = app.run(shutdown) => ended?,
-        // Answers until the end: a slow flush must not look like a dead program.
+        // Answers until the end, so that a slow flush does not look like a dead program.
         () = server.serve(Shutdown::new()) => {}
     }
     Ok(ExitStatus::Success)

@@ -1,7 +1,8 @@
-//! What of the node the observer must be given, and what is lost without it.
+//! The parts of the node that the observer needs, and what is lost without each.
 //!
-//! A container that lacks one of these still does what it can. Which one is missing stands in the
-//! log, in `/status` below `mounts`, and in the metric `zastava_observer_mount_up`.
+//! The observer runs without any of them. The log, `/status` below `mounts` and the metric
+//! `zastava_observer_mount_up` show which one is missing (docs/design/observer.md: why does a missing
+//! mount not stop the observer).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,40 +26,42 @@ pub(crate) struct Mounts {
 struct Mount {
     /// The metric's label.
     name: &'static str,
-    /// Where it is expected; of several sockets one is enough.
+    /// Where it is expected. One of several sockets is enough.
     paths: Vec<PathBuf>,
     probe: fn(&Path) -> io::Result<()>,
-    /// What the observer does without it.
+    /// What is lost without it.
     without: &'static str,
-    /// The last failure; `None` before the first look.
+    /// The result of the last check; `None` before the first.
     state: Option<Result<(), String>>,
 }
 
 impl Mounts {
-    /// Looks once, and shows the state in `/status`.
+    /// Checks each mount once, and shows them in `/status`.
     pub(crate) fn new(options: &ObserverOptions, telemetry: &Telemetry, health: &Health) -> Self {
         let mounts = Arc::new(Mutex::new(needed(options)));
         let mounts = Self { mounts, up: telemetry.gauge(OBSERVER_MOUNT_UP) };
-        mounts.look();
+        mounts.check();
         let shown = mounts.clone();
         health.status("mounts", move || shown.status());
         mounts
     }
 
-    /// Looks again; what changed since the last look is logged.
-    pub(crate) fn look(&self) {
+    /// Checks each mount, and logs what changed since the last check.
+    pub(crate) fn check(&self) {
         for mount in self.mounts.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            let state = mount.look();
+            let state = mount.check();
             self.up.set(&[mount.name], if state.is_ok() { 1.0 } else { 0.0 });
             let (name, without) = (mount.name, mount.without);
             match (&mount.state, &state) {
-                (Some(Err(_)), Ok(())) => tracing::info!(mount = name, "a mount that was missing is there"),
+                (Some(Err(_)), Ok(())) => {
+                    tracing::info!(mount = name, "a mount that was missing is there now")
+                }
                 (None | Some(Ok(())), Err(reason)) => {
                     tracing::warn!(
                         mount = name,
                         reason,
                         without,
-                        "a mount is missing; the observer goes on degraded"
+                        "a mount is missing; the observer runs without it"
                     );
                 }
                 _ => {}
@@ -67,7 +70,7 @@ impl Mounts {
         }
     }
 
-    /// `ok`, or what is missing and what that costs.
+    /// For each mount `ok`, or what is missing and what is lost.
     fn status(&self) -> Value {
         let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = mounts.iter().map(|mount| {
@@ -82,8 +85,8 @@ impl Mounts {
 }
 
 impl Mount {
-    /// The failure of the first path is the one to tell: it is the one that was meant.
-    fn look(&self) -> Result<(), String> {
+    /// The first path is the most likely one, so its failure is the one that is reported.
+    fn check(&self) -> Result<(), String> {
         let mut failure = None;
         for path in &self.paths {
             match (self.probe)(path) {
@@ -102,18 +105,18 @@ fn needed(options: &ObserverOptions) -> Vec<Mount> {
             "proc",
             vec![options.proc_root_path.join("stat")],
             readable,
-            "events say nothing of processes: no build-id, no libraries",
+            "events carry no process facts: no build-id, no libraries",
         ),
         mount(
             "scratch",
             vec![options.buffer.path.clone()],
             writable,
-            "events wait in memory alone and are lost with the process",
+            "events wait in memory only and are lost with the process",
         ),
     ];
     if matches!(options.engine, EngineChoice::Auto | EngineChoice::Containerd) {
         let sockets = options.containerd_sockets();
-        mounts.push(mount("socket", sockets, readable, "containers are not seen"));
+        mounts.push(mount("socket", sockets, readable, "containers are not observed"));
         let state = vec![options.runtime_state_path.clone()];
         mounts.push(mount("state", state, readable, "images and layers on the node cannot be compared"));
     }
@@ -124,7 +127,7 @@ fn readable(path: &Path) -> io::Result<()> {
     Ok(access(path, Access::READ_OK)?)
 }
 
-/// Whether the directory can be written, or made: then the next one above it counts.
+/// Whether the directory can be written. If it does not exist, the nearest one above it counts.
 fn writable(path: &Path) -> io::Result<()> {
     let found = path.ancestors().find(|ancestor| ancestor.exists());
     Ok(access(found.unwrap_or(path), Access::WRITE_OK)?)

@@ -5,8 +5,8 @@
 
 use zastava_core::contract::Evidence;
 use zastava_core::vocabulary::Signal;
+use zastava_elf::Process;
 
-use crate::procfs::ProcessDirectory;
 use crate::text::{bounded, reason};
 
 /// The longest command line that is read.
@@ -18,10 +18,10 @@ const SECRET_NAMES: [&str; 8] =
 const MASK: &str = "…";
 
 /// The command line of a process, as it is.
-pub(super) fn read(process: &ProcessDirectory) -> (Vec<String>, Vec<Evidence>) {
+pub(super) fn read(process: &Process) -> (Vec<String>, Vec<Evidence>) {
     match process.read("cmdline", COMMAND_LINE_BYTES_MAX) {
         Ok(content) => (parse(&content), Vec::new()),
-        Err(error) => (Vec::new(), vec![Evidence::new(Signal::ProcCmdline, reason(&error))]),
+        Err(error) => (Vec::new(), vec![Evidence::new(Signal::ProcCmdline, reason(&error.into()))]),
     }
 }
 

@@ -1,16 +1,11 @@
 //! Collector: the executable's path and build-id.
 
-use std::io;
-use std::path::PathBuf;
-
 use zastava_core::contract::Evidence;
 use zastava_core::vocabulary::Signal;
+use zastava_elf::{Error, FileVersion, KernelPath, Process};
 
-use super::files::{FileVersion, Files};
-use crate::procfs::ProcessDirectory;
+use super::files::Files;
 use crate::text::{bounded, reason};
-
-const DELETED: &str = " (deleted)";
 
 /// What is known about the executable.
 pub(super) struct Executable {
@@ -22,30 +17,29 @@ pub(super) struct Executable {
 
 /// Reads the executable through `/proc/<pid>/exe`, which leads to the file even if it was deleted.
 /// `path` is what that link says.
-pub(super) fn collect(process: &ProcessDirectory, path: io::Result<PathBuf>, files: &Files) -> Executable {
+pub(super) fn collect(process: &Process, path: Result<KernelPath, Error>, files: &Files) -> Executable {
     let mut evidence = vec![path_evidence(path)];
     let mut missing = |reason: &str| evidence.push(Evidence::new(Signal::ElfBuildId, bounded(reason)));
-    let opened = process.executable().and_then(|file| Ok((FileVersion::of(&file)?, file)));
-    let (version, build_id) = match opened {
-        Ok((version, file)) => {
-            let id = files.build_id(version, file).inspect_err(|reason| missing(reason));
-            (Some(version), id.ok())
+    let (version, build_id) = match process.executable() {
+        Ok(file) => {
+            let id = files.build_id(file.version(), &file).inspect_err(|reason| missing(reason));
+            (Some(file.version()), id.ok())
         }
         Err(error) => {
-            missing(&reason(&error));
+            missing(&reason(&error.into()));
             (None, None)
         }
     };
     Executable { version, build_id, evidence }
 }
 
-fn path_evidence(path: io::Result<PathBuf>) -> Evidence {
-    let path = match path {
-        Ok(path) => bounded(&path.to_string_lossy()),
-        Err(error) => return Evidence::new(Signal::ProcExe, reason(&error)),
+fn path_evidence(path: Result<KernelPath, Error>) -> Evidence {
+    let (signal, path) = match &path {
+        Ok(path) => match path.strip_deleted() {
+            Some(path) => (Signal::ProcExeDeleted, path),
+            None => (Signal::ProcExe, path.as_path()),
+        },
+        Err(error) => return Evidence::new(Signal::ProcExe, reason(&(*error).into())),
     };
-    match path.strip_suffix(DELETED) {
-        Some(path) => Evidence::new(Signal::ProcExeDeleted, path),
-        None => Evidence::new(Signal::ProcExe, path),
-    }
+    Evidence::new(signal, bounded(&path.to_string_lossy()))
 }

@@ -4,36 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::fstat;
 use rustix::io::{Errno, pread};
 use sha2::{Digest as _, Sha256};
 use zastava_core::image::Digest;
+use zastava_elf::FileVersion;
 
 /// The most files that are remembered. The oldest are forgotten first.
 const FILES_MAX: usize = 4096;
 /// How much is read at once to be hashed.
 const CHUNK_BYTES: usize = 64 << 10;
-
-/// A version of a file. A container can set `mtime`, but not `ctime`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileVersion {
-    device: u64,
-    pub(super) inode: u64,
-    pub(super) size: u64,
-    changed: (i64, i64),
-}
-
-impl FileVersion {
-    pub(super) fn of(file: impl AsFd) -> Result<Self, Errno> {
-        let stat = fstat(file)?;
-        Ok(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        })
-    }
-}
 
 /// The build-id in lower-case hex, or the reason why there is none.
 pub(super) type BuildIdAnswer = Result<String, String>;

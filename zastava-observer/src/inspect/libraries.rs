@@ -1,15 +1,15 @@
 //! Collector: the shared objects that a process has mapped as code, with build-id, inode and SHA-256.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
+use zastava_elf::{FileVersion, MappedFile, Mapping, Process, Root};
 
-use super::files::{FileVersion, Files, HashMiss};
+use super::files::{Files, HashMiss};
 use crate::options::CollectOptions;
-use crate::procfs::{Mapping, ProcessDirectory, executable_mappings};
 use crate::text::{bounded, reason};
 
 /// The largest `maps` that is read. The kernel allows about 65,530 mappings by default.
@@ -21,14 +21,14 @@ const MISSES_LISTED_MAX: usize = 8;
 
 /// Collects the libraries of one process.
 pub(super) struct Libraries<'a> {
-    process: &'a ProcessDirectory,
+    process: &'a Process,
     options: &'a CollectOptions,
     files: &'a Files,
     evidence: Vec<Evidence>,
 }
 
 impl<'a> Libraries<'a> {
-    pub(super) fn new(process: &'a ProcessDirectory, options: &'a CollectOptions, files: &'a Files) -> Self {
+    pub(super) fn new(process: &'a Process, options: &'a CollectOptions, files: &'a Files) -> Self {
         Self { process, options, files, evidence: Vec::new() }
     }
 
@@ -37,7 +37,7 @@ impl<'a> Libraries<'a> {
         let libraries = match self.process.read("maps", MAPS_BYTES_MAX) {
             Ok(content) => self.read_mapped(&content, executable),
             Err(error) => {
-                self.add(Signal::ProcfsMaps, reason(&error));
+                self.add(Signal::ProcfsMaps, reason(&error.into()));
                 Vec::new()
             }
         };
@@ -45,47 +45,50 @@ impl<'a> Libraries<'a> {
     }
 
     fn read_mapped(&mut self, maps: &[u8], executable: Option<FileVersion>) -> Vec<LoadedLibrary> {
-        let (mappings, left_out) = self.distinct(maps, executable);
+        let (mapped, left_out) = self.distinct(maps, executable);
         if left_out > 0 {
             self.add(Signal::ProcfsMaps, format!("{left_out} files beyond the limit are left out"));
         }
         let root = self.process.root().inspect_err(|error| {
-            self.evidence.push(Evidence::new(Signal::ProcRoot, reason(error)));
+            self.evidence.push(Evidence::new(Signal::ProcRoot, reason(&(*error).into())));
         });
-        self.read_libraries(mappings, root.ok().as_ref())
+        self.read_libraries(mapped, root.ok().as_ref())
     }
 
-    /// Each mapped file once, without the executable itself, and how many are beyond the limit.
-    fn distinct(&self, content: &[u8], executable: Option<FileVersion>) -> (Vec<Mapping>, usize) {
-        let (mut seen, mut mappings, mut left_out) = (HashSet::new(), Vec::new(), 0);
-        for mapping in executable_mappings(content) {
-            let is_executable = executable.is_some_and(|version| version.inode == mapping.inode);
-            if is_executable || !seen.insert((mapping.inode, mapping.path.clone())) {
+    /// Each file that is mapped as code once, without the executable itself, and how many are beyond the
+    /// limit. Lines that the kernel does not write are skipped.
+    fn distinct(&self, maps: &[u8], executable: Option<FileVersion>) -> (Vec<MappedFile>, usize) {
+        let (mut seen, mut mapped, mut left_out) = (HashSet::new(), Vec::new(), 0);
+        let lines = maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse);
+        for mapping in lines.filter(|mapping| mapping.is_executable) {
+            let Some(file) = mapping.file() else { continue };
+            let is_executable = executable.is_some_and(|version| version.inode == file.inode);
+            if is_executable || !seen.insert((file.inode, path(file).to_owned())) {
                 continue;
             }
-            if mappings.len() < self.options.libraries_max {
-                mappings.push(mapping);
+            if mapped.len() < self.options.libraries_max {
+                mapped.push(file.clone());
             } else {
                 left_out += 1;
             }
         }
-        (mappings, left_out)
+        (mapped, left_out)
     }
 
-    fn read_libraries(&mut self, mappings: Vec<Mapping>, root: Option<&OwnedFd>) -> Vec<LoadedLibrary> {
+    fn read_libraries(&mut self, mapped: Vec<MappedFile>, root: Option<&Root>) -> Vec<LoadedLibrary> {
         let until = Instant::now() + LIBRARIES_TIME_MAX;
         let mut budget = self.options.hash_bytes_max;
         let mut misses = 0;
-        let mut libraries = Vec::with_capacity(mappings.len());
-        for mapping in mappings {
+        let mut libraries = Vec::with_capacity(mapped.len());
+        for file in mapped {
             let mut library = LoadedLibrary {
-                path: bounded(&mapping.path.to_string_lossy()),
-                inode: Some(mapping.inode),
+                path: bounded(&path(&file).to_string_lossy()),
+                inode: Some(file.inode),
                 ..LoadedLibrary::default()
             };
             if let Some(root) = root {
                 let read = match Instant::now() < until {
-                    true => self.read_library(&mut library, &mapping, root, &mut budget),
+                    true => self.read_library(&mut library, &file, root, &mut budget),
                     false => Err("not read for want of time".to_owned()),
                 };
                 if let Err(reason) = read {
@@ -110,17 +113,18 @@ impl<'a> Libraries<'a> {
     fn read_library(
         &self,
         library: &mut LoadedLibrary,
-        mapping: &Mapping,
-        root: &OwnedFd,
+        mapped: &MappedFile,
+        root: &Root,
         budget: &mut u64,
     ) -> Result<(), String> {
-        let file = zastava_elf::open_in_root(root, &mapping.path).map_err(|error| match mapping.deleted {
-            true => "deleted".to_owned(),
-            false => bounded(&error.to_string()),
+        let file = root.open_regular(path(mapped)).map_err(|error| match mapped.path.strip_deleted() {
+            Some(_) => "deleted".to_owned(),
+            None => bounded(&error.to_string()),
         })?;
-        let version = FileVersion::of(&file).map_err(|error| reason(&error.into()))?;
-        // After an upgrade the path leads to another file than the one that is mapped.
-        if version.inode != mapping.inode {
+        let version = file.version();
+        // After an upgrade the path leads to another file than the one that is mapped. The inode decides:
+        // on overlayfs and btrfs the device of a mapping differs from what `stat` says.
+        if version.inode != mapped.inode {
             return Err("replaced on disk".to_owned());
         }
         // Many files carry no build-id. That is not a missing fact.
@@ -140,4 +144,9 @@ impl<'a> Libraries<'a> {
     fn add(&mut self, signal: Signal, value: String) {
         self.evidence.push(Evidence::new(signal, value));
     }
+}
+
+/// The path without the kernel's ` (deleted)`. A file may also end so; only the inode decides.
+fn path(file: &MappedFile) -> &Path {
+    file.path.strip_deleted().unwrap_or(file.path.as_path())
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
+use zastava_elf::{KernelPath, Process};
 
 use super::files::Files;
 use super::libraries::Libraries;
 use super::{command_line, executable, oci_runtime};
 use crate::options::CollectOptions;
-use crate::procfs::{ProcTree, ProcessDirectory, Stat, is_gone};
+use crate::procfs::{self, ProcTree, Stat, is_gone};
 
 /// Which process is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +110,7 @@ impl ProcessInspector {
         identity.check(target)?;
         let (arguments, mut evidence) = command_line::read(&process);
         let path = process.link("exe");
-        if oci_runtime::is_stage(&arguments, path.as_deref().ok()) {
+        if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
             return Err(InspectError::NotStarted);
         }
         let executable = executable::collect(&process, path, &self.files);
@@ -147,9 +148,9 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(process: &ProcessDirectory) -> Result<Self, InspectError> {
-        let stat = process.stat().map_err(InspectError::from_io)?;
-        let cgroup = process.cgroup().map_err(InspectError::from_io)?;
+    fn read(process: &Process) -> Result<Self, InspectError> {
+        let stat = procfs::stat(process).map_err(InspectError::from_io)?;
+        let cgroup = procfs::cgroup(process).map_err(InspectError::from_io)?;
         Ok(Self { stat, cgroup })
     }
 
@@ -169,7 +170,7 @@ impl Identity {
 
     /// Everything was read through one directory, so it belongs to this process even if that ended
     /// meanwhile. But the process may have moved to another workload.
-    fn check_again(&self, process: &ProcessDirectory) -> Result<Option<Evidence>, InspectError> {
+    fn check_again(&self, process: &Process) -> Result<Option<Evidence>, InspectError> {
         match Self::read(process) {
             Ok(now) if now.stat.start_ticks != self.stat.start_ticks => Err(InspectError::Reused),
             Ok(now) if !now.stat.is_ended() && now.cgroup != self.cgroup => Err(InspectError::OtherCgroup),

@@ -1,7 +1,7 @@
-//! `/proc/<pid>/cgroup`, and what a cgroup's path says about its owner.
+//! `/proc/<pid>/cgroup`, and what the path of a cgroup says about its owner.
 
-/// The longest path of the file: the v2 line `0::` or any v1 controller, since on hybrid hosts
-/// either may be the one that is used. `None` when every line says `/`.
+/// The longest path in the file: of the v2 line `0::` or of any v1 controller, since a hybrid host may use
+/// either. `None` if every line says `/`.
 ///
 /// Format: `hierarchy:controllers:path` (cgroups(7)).
 #[must_use]
@@ -11,7 +11,7 @@ pub fn cgroup_path(content: &[u8]) -> Option<String> {
         let mut fields = line.splitn(3, |byte| *byte == b':');
         fields.nth(2).filter(|path| path.len() > 1 && path.first() == Some(&b'/'))
     });
-    // `max_by_key` would take the last of several equals; the first is as good and stays the first.
+    // Of several equal ones the first is taken, where `max_by_key` would take the last.
     let longest = paths.fold(None, |longest: Option<&[u8]>, path| match longest {
         Some(found) if found.len() >= path.len() => Some(found),
         _ => Some(path),
@@ -27,11 +27,11 @@ pub struct CgroupUnit {
     pub kind: CgroupUnitKind,
     /// The container's id, or the unit's name.
     pub name: String,
-    /// The unit's own path; cgroups below it belong to it.
+    /// The unit's own path. Cgroups below it belong to the unit.
     pub path: String,
 }
 
-/// The sorts of [`CgroupUnit`].
+/// The kinds of [`CgroupUnit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CgroupUnitKind {
@@ -42,10 +42,10 @@ pub enum CgroupUnitKind {
 }
 
 impl CgroupUnit {
-    /// The innermost part of the path that names an owner.
+    /// The unit that the innermost telling part of the path names.
     ///
-    /// A scope below `user.slice` names a login or a terminal, in which many things run: it is no
-    /// owner, and neither is `user@<uid>.service`, which holds all of a user's units.
+    /// A scope below `user.slice` is a login or a terminal, in which many things run, and
+    /// `user@<uid>.service` holds all units of a user. Neither is a unit here.
     #[must_use]
     pub fn of(path: &str) -> Option<Self> {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
@@ -67,10 +67,10 @@ fn owner(name: &str, of_user: bool) -> Option<(CgroupUnitKind, String)> {
     (service || scope).then(|| (CgroupUnitKind::Service, name.to_owned()))
 }
 
-/// The id in one part of a cgroup's path: 64 hex digits after the engine's prefix, with or without
-/// `.scope`; or the forms of ECS (`<32 hex>-<digits>`) and Garden (8-4-4-4-4 hex).
+/// The container id in one part of a cgroup path: 64 hex digits after the engine's prefix, with or without
+/// `.scope`, or the forms of ECS (`<32 hex>-<digits>`) and Garden (8-4-4-4-4 hex).
 ///
-/// `conmon`, which stands beside a container and is not in it, gives none.
+/// `None` for `conmon`, which runs beside a container and not in it.
 #[must_use]
 pub fn container_id(name: &str) -> Option<&str> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
@@ -89,7 +89,7 @@ pub fn container_id(name: &str) -> Option<&str> {
     (ecs || garden).then_some(name)
 }
 
-/// Plain `ctr` makes `/<namespace>/<name>` with any name.
+/// Plain `ctr` creates `/<namespace>/<name>` with any name.
 fn plain_container(names: &[&str]) -> Option<(CgroupUnitKind, String)> {
     let [namespace, name] = names else { return None };
     let plain =

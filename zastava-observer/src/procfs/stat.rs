@@ -1,35 +1,35 @@
 //! `/proc/<pid>/stat`.
 
-/// The kernel's mark on its own threads (`PF_KTHREAD`, include/linux/sched.h).
+/// The flag of a kernel thread (`PF_KTHREAD`, include/linux/sched.h).
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// The fields of `/proc/<pid>/stat` that tell who a process is (proc_pid_stat(5)).
+/// The fields of `/proc/<pid>/stat` that identify a process (proc_pid_stat(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stat {
     /// The process.
     pub pid: u32,
-    /// The program's name, up to 15 bytes; any byte may stand in it, a closing parenthesis too.
+    /// The program's name: up to 15 bytes of any value, a closing parenthesis too.
     pub name: String,
     /// `R`, `S`, `D`, `Z`, …
     pub state: char,
-    /// The process that waits for this one.
+    /// The pid of the parent.
     pub parent: u32,
-    /// The process group: a shell gives each of its jobs one.
+    /// The process group. A shell gives each job its own.
     pub process_group: u32,
     /// The session: a login, a terminal, a daemon.
     pub session: u32,
-    /// When the process started, in clock ticks since boot. With boot id and pid it names a process.
+    /// When the process started, in clock ticks since boot. Boot id, pid and start ticks identify a process.
     pub start_ticks: u64,
     flags: u32,
 }
 
 impl Stat {
-    /// Reads the file's content; `None` when it is not what the kernel writes.
+    /// Parses the file's content; `None` if it is not what the kernel writes.
     #[must_use]
     pub fn parse(content: &[u8]) -> Option<Self> {
         let open = content.iter().position(|byte| *byte == b'(')?;
-        // The name is not escaped: only the last parenthesis closes it.
+        // The name is not escaped, so only the last parenthesis ends it.
         let close = content.iter().rposition(|byte| *byte == b')')?;
         let pid = std::str::from_utf8(&content[..open]).ok()?.trim().parse().ok()?;
         let name = String::from_utf8_lossy(content.get(open + 1..close)?).into_owned();
@@ -50,13 +50,13 @@ impl Stat {
         })
     }
 
-    /// A thread of the kernel, which has no program.
+    /// Whether this is a thread of the kernel, which has no program.
     #[must_use]
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & PF_KTHREAD != 0
     }
 
-    /// Ended, and not yet waited for: nothing of it can be read any more.
+    /// Whether the process has ended and only waits for its parent. Nothing of it can be read any more.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')

@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zastava_core::contract::EventKind;
+use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::image::Digest;
 use zastava_core::vocabulary::Engine;
 
-use crate::support::{Running, Stage, read, readelf_build_id, skip, within};
+use crate::support::{Process, Running, Stage, read, readelf_build_id, skip, sleep_path, within};
 
 const IMAGE: &str = "docker.io/local/demo:1";
 const BUSYBOX: &str = "/bin/busybox";
+const SLEEP: [&str; 3] = [BUSYBOX, "sleep", "300"];
 
 /// containerd with its own root, state and socket, gone with the test, and its containers too.
 struct Containerd {
@@ -113,7 +114,12 @@ impl Drop for Containerd {
     }
 }
 
-/// No other run has the same.
+/// No other run uses the same name.
+fn container_name(part: &str) -> String {
+    format!("zastava-{}-{part}", std::process::id())
+}
+
+/// No other run uses the same namespace.
 fn namespace() -> String {
     format!("zastava-test-{}", std::process::id())
 }
@@ -190,6 +196,32 @@ fn tar(archive: &Path, directory: &Path) {
     assert!(status.expect("is installed").success());
 }
 
+/// An observer that is told to find containerd at this socket by itself.
+fn observe(stage: &Stage, socket: &Path) -> Running {
+    let source = format!(
+        "  observer:\n    engine: auto\n    runtimes: [{{engine: containerd, endpoint: \"unix://{}\"}}]\n",
+        socket.display()
+    );
+    Running::start(read(&stage.yaml().replace("  observer:\n", &source), &[]))
+}
+
+fn import_image(containerd: &Containerd, directory: &Path) {
+    let archive = make_image(directory).display().to_string();
+    containerd.ctr(&["images", "import", "--snapshotter", "native", &archive]);
+}
+
+fn check_start(start: &RuntimeEvent) {
+    let process = start.process.as_ref().expect("has a process");
+    assert_eq!(process.entrypoint, SLEEP);
+    if let Some(id) = readelf_build_id(BUSYBOX) {
+        assert_eq!(process.build_id.as_deref(), Some(id.as_str()), "{start:#?}");
+    }
+    assert_eq!(start.engine.name, Engine::Containerd);
+    assert!(start.engine.version.is_some());
+    let image = start.workload.image_ref.as_deref().expect("the image is known");
+    assert!(image.starts_with("docker.io/local/demo@sha256:"), "{image}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_is_seen_from_start_to_end_and_across_a_restart_of_containerd() {
     if !is_possible() {
@@ -198,47 +230,26 @@ async fn a_container_is_seen_from_start_to_end_and_across_a_restart_of_container
     let stage = Stage::start().await;
     let directory = stage.directory.path().join("containerd");
     let mut containerd = Containerd::start(&directory).await;
-    containerd.ctr(&[
-        "images",
-        "import",
-        "--snapshotter",
-        "native",
-        &make_image(&directory).display().to_string(),
-    ]);
-    let unique = format!("zastava-{}", std::process::id());
-    let early = format!("{unique}-early");
-    let early_pid = containerd.run(&early, &["/bin/busybox", "sleep", "300"]);
+    import_image(&containerd, &directory);
+    let early = container_name("early");
+    let early_pid = containerd.run(&early, &SLEEP);
+    let mut running = observe(&stage, &containerd.socket());
 
-    let source = format!(
-        "  observer:\n    engine: auto\n    runtimes: [{{engine: containerd, endpoint: \"unix://{}\"}}]\n",
-        containerd.socket().display()
-    );
-    let mut running = Running::start(read(&stage.yaml().replace("  observer:\n", &source), &[]));
-
-    // It ran before: found in the first list.
+    // It ran before the observer started. The first list shows it.
     let found = running.event(EventKind::ContainerStart, early_pid).await;
     assert_eq!(found.workload.container_id, Some(format!("containerd://{early}")));
     assert_eq!(found.annotations["reconciled"], "true");
 
-    // It starts now: told by the stream.
-    let late = format!("{unique}-late");
-    let late_pid = containerd.run(&late, &["/bin/busybox", "sleep", "300"]);
+    // It starts now. The stream reports it.
+    let late = container_name("late");
+    let late_pid = containerd.run(&late, &SLEEP);
     let start = running.event(EventKind::ContainerStart, late_pid).await;
-    let process = start.process.as_ref().expect("has a process");
-    assert_eq!(process.entrypoint, ["/bin/busybox", "sleep", "300"]);
-    if let Some(id) = readelf_build_id(BUSYBOX) {
-        assert_eq!(process.build_id.as_deref(), Some(id.as_str()), "{start:#?}");
-    }
-    assert_eq!(start.engine.name, Engine::Containerd);
-    assert!(start.engine.version.is_some());
-    let image = start.workload.image_ref.as_deref().expect("the image is known");
-    assert!(image.starts_with("docker.io/local/demo@sha256:"), "{image}");
-
+    check_start(&start);
     containerd.ctr(&["task", "kill", "-s", "KILL", &late]);
     let stop = running.event(EventKind::ContainerStop, late_pid).await;
     assert_eq!(stop.annotations["exitStatus"], "137");
 
-    // It ends while containerd is away: found by comparing lists.
+    // It ends while containerd is away. Comparing lists shows it.
     let containerd = containerd.restart_after(|| kill(early_pid)).await;
     let stop = running.event(EventKind::ContainerStop, early_pid).await;
     assert_eq!(stop.workload.container_id, Some(format!("containerd://{early}")));
@@ -249,9 +260,47 @@ async fn a_container_is_seen_from_start_to_end_and_across_a_restart_of_container
     }))
     .await;
     let accounting = running.end().await;
-    // Two starts and two stops, however often they were told.
+    // Two starts and two stops, however often the engine reported them.
     assert_eq!((accounting.observed, accounting.delivered), (4, 4), "{accounting:?}");
     drop(containerd);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_containerd_that_appears_later_is_followed_and_nothing_is_reported_as_stopped() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let directory = stage.directory.path().join("containerd");
+    let child = Process::sleep(sleep_path());
+    let mut running = observe(&stage, &directory.join("containerd.sock"));
+    let on_host = running.event(EventKind::ContainerStart, child.pid()).await;
+    assert_eq!(on_host.engine.name, Engine::Host);
+
+    let mut containerd = Containerd::start(&directory).await;
+    within(async {
+        while !running.telemetry.render().contains("zastava_observer_source_up{engine=\"containerd\"} 1") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    import_image(&containerd, &directory);
+    let name = container_name("later");
+    let pid = containerd.run(&name, &SLEEP);
+    let start = running.event(EventKind::ContainerStart, pid).await;
+    check_start(&start);
+    containerd.ctr(&["task", "kill", "-s", "KILL", &name]);
+    running.event(EventKind::ContainerStop, pid).await;
+
+    let metrics = running.telemetry.render();
+    assert!(!metrics.contains("engine=\"host\""), "a source that is not followed has no series: {metrics}");
+    let accounting = running.end().await;
+    assert_eq!(accounting.observed, accounting.delivered + accounting.duplicate, "{accounting:?}");
+    let is_stop_of_child = |event: &RuntimeEvent| {
+        event.kind == EventKind::ContainerStop
+            && event.process.as_ref().is_some_and(|process| process.pid == child.pid())
+    };
+    assert!(!stage.sandbox.accepted().iter().any(|found| is_stop_of_child(&found.event)));
 }
 
 fn kill(pid: u32) {

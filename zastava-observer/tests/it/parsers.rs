@@ -1,43 +1,6 @@
-use zastava_observer::{CgroupUnit, CgroupUnitKind, Stat, cgroup_path, container_id, executable_mappings};
+use zastava_observer::{CgroupUnit, CgroupUnitKind, Stat, cgroup_path, container_id};
 
 const ID: &str = "4c64e1b96ad429ae508be926d6f431fb4c64e1b96ad429ae508be926d6f431fb";
-
-#[test]
-fn mappings_are_files_that_are_mapped_as_code() {
-    let maps = b"\
-55d0c1a2b000-55d0c1a2d000 r--p 00000000 fe:00 1234                       /usr/bin/sleep
-55d0c1a2d000-55d0c1a32000 r-xp 00002000 fe:00 1234                       /usr/bin/sleep
-7f1c6c000000-7f1c6c021000 rw-p 00000000 00:00 0 
-7f1c70a00000-7f1c70b55000 r-xp 00026000 fe:00 5678                       /usr/lib/x86_64-linux-gnu/libc.so.6
-7f1c70c00000-7f1c70c10000 r-xp 00000000 00:1f 77                         /opt/my app/lib one.so
-7f1c70d00000-7f1c70d10000 r-xp 00000000 fe:00 88                         /tmp/gone.so (deleted)
-7f1c70e00000-7f1c70e10000 r-xp 00000000 fe:00 99                         /tmp/two\\012lines.so
-7f1c70f00000-7f1c70f10000 rwxs 00000000 00:01 1025                       /memfd:jit (deleted)
-7ffd3f1f0000-7ffd3f1f2000 r-xp 00000000 00:00 0                          [vdso]
-ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
-7f1c71000000-7f1c71010000 r-xp 00000000 fe:00 12";
-    let found: Vec<(String, u64, bool)> = executable_mappings(maps)
-        .map(|mapping| (mapping.path.to_string_lossy().into_owned(), mapping.inode, mapping.deleted))
-        .collect();
-    let wanted = [
-        ("/usr/bin/sleep", 1234, false),
-        ("/usr/lib/x86_64-linux-gnu/libc.so.6", 5678, false),
-        ("/opt/my app/lib one.so", 77, false),
-        ("/tmp/gone.so", 88, true),
-        ("/tmp/two\nlines.so", 99, false),
-        ("/memfd:jit", 1025, true),
-    ];
-    assert_eq!(found, wanted.map(|(path, inode, deleted)| (path.to_owned(), inode, deleted)));
-}
-
-#[test]
-fn lines_that_the_kernel_does_not_write_are_passed_over() {
-    for line in
-        ["", "\n\n", "x", "a b c d", "0-1 r-xp 0 fe:00 x /a", "0-1 r-xp 0 fe:00 -1 /a", "\u{fffd} \u{0}"]
-    {
-        assert_eq!(executable_mappings(line.as_bytes()).count(), 0, "{line:?}");
-    }
-}
 
 #[test]
 fn a_stat_line_is_read_whatever_the_program_is_called() {

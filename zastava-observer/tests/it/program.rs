@@ -169,6 +169,7 @@ fn check_probes(observer: &Observer) {
     let status: Value = serde_json::from_str(&observer.ask("/status").1).expect("is JSON");
     assert_eq!(status["program"], "zastava-observer");
     assert_eq!(status["observer"]["scannerFailure"], Value::Null, "{status}");
+    assert_eq!(status["observer"]["engine"], "host");
 }
 
 /// Every series is of a metric in the committed list.

@@ -1,6 +1,7 @@
-//! containerd's API, as far as it only reads: Version, List, Get, Subscribe. Access to the socket is
-//! root on the node, so nothing else is reachable from here. The CRI call `GetContainerEvents` is
-//! never made: on containerd 1.7 it takes events from kubelet, on 2.x an unread stream stops CRI.
+//! The calls of containerd's API that only read: Version, List, Get, Subscribe.
+//!
+//! Whoever may write to the socket is root on the node, so this type offers no other call. It never calls
+//! CRI's `GetContainerEvents` (docs/design/observer.md: why is CRI's `GetContainerEvents` never called).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,14 +20,15 @@ use super::messages::{
     ListNamespacesResponse, ListRequest, ListTasksResponse, SubscribeRequest, Task, VersionResponse,
 };
 
-/// containerd answers with up to 16 MiB; tonic's own 4 MiB is less than a busy node's list.
+/// The largest answer. containerd sends up to 16 MiB; tonic's default of 4 MiB is less than the list of a
+/// busy node.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection whose other end is gone is noticed after this interval and time-out.
+/// How often an idle connection is checked.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Why containerd gives no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::source) enum ClientError {
@@ -71,7 +73,7 @@ impl Client {
         Ok(answer.tasks)
     }
 
-    /// `None` when there is no such container any more.
+    /// `None` if the container does not exist any more.
     pub(super) async fn container(
         &self,
         namespace: &str,
@@ -83,7 +85,7 @@ impl Client {
         Ok(found(answer)?.and_then(|answer| answer.container))
     }
 
-    /// The digest of what the image's name stands for; `None` when there is no such image.
+    /// The digest that the image's name points to; `None` if there is no such image.
     pub(super) async fn image_digest(
         &self,
         namespace: &str,
@@ -96,8 +98,8 @@ impl Client {
         Ok(target.map(|target| target.digest))
     }
 
-    /// Every task event of every namespace from now on. containerd answers with the first event, so
-    /// that this waits for as long as nothing happens.
+    /// Every task event of every namespace from now on. Waits for the first event, since containerd
+    /// answers with it.
     pub(super) async fn subscribe(&self) -> Result<Streaming<Envelope>, ClientError> {
         let method = "/containerd.services.events.v1.Events/Subscribe";
         let filters = vec!["topic~=\"/tasks/\"".to_owned()];
@@ -123,7 +125,7 @@ impl Client {
             let value = MetadataValue::try_from(namespace).map_err(|_| ClientError::Call {
                 method,
                 code: Code::InvalidArgument,
-                source: Box::new(Status::invalid_argument("a namespace that cannot be a header")),
+                source: Box::new(Status::invalid_argument("the namespace is not a valid header value")),
             })?;
             request.metadata_mut().insert("containerd-namespace", value);
         }
@@ -156,7 +158,7 @@ pub(super) fn refused(method: &'static str, status: Status) -> ClientError {
     ClientError::Call { method, code: status.code(), source: Box::new(status) }
 }
 
-/// What is gone meanwhile is an answer, not a failure.
+/// A container or image that is gone is an answer, not a failure.
 fn found<A>(answer: Result<A, ClientError>) -> Result<Option<A>, ClientError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

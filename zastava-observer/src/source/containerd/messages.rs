@@ -1,6 +1,8 @@
-//! The few messages of containerd's API that are read, by hand: field numbers as in
-//! `api/services/*/v1` and `api/events` of containerd/containerd, equal from 1.6 to 2.2. Fields that
-//! are not needed are left out; protobuf skips them.
+//! The messages of containerd's API that are used, written by hand.
+//!
+//! Field numbers are those of `api/services/*/v1` and `api/events` in containerd/containerd, equal from 1.6
+//! to 2.3. Protobuf skips the fields that are left out here (docs/design/observer.md: why are the
+//! containerd messages written by hand).
 
 use std::collections::HashMap;
 

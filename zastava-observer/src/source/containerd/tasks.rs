@@ -14,7 +14,7 @@ use super::client::{Client, ClientError};
 use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
 use super::record::{Record, TaskKey, workload};
 use crate::inspect::cap_arguments;
-use crate::procfs::ProcTree;
+use crate::procfs::{self, ProcTree};
 use crate::source::{Changes, SourceHealth};
 use crate::workload::{Change, Workload};
 
@@ -143,7 +143,7 @@ impl TaskWatcher {
     /// The task's workload; `None` for the sandbox of a pod, which is none.
     async fn look_up(&self, key: &TaskKey) -> Result<Option<Workload>, ClientError> {
         // First of all, since the process may end soon.
-        let stat = self.tree.process(key.pid).and_then(|process| process.stat());
+        let stat = self.tree.process(key.pid).and_then(|process| procfs::stat(&process));
         let start_ticks = stat.ok().map(|stat| stat.start_ticks);
         let record = self.client.container(&key.namespace, &key.id).await?.map(Record::read);
         if record.as_ref().is_some_and(Record::is_pod_sandbox) {

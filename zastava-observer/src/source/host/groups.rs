@@ -6,7 +6,7 @@ use zastava_core::contract::{self, Evidence, Owner};
 use zastava_core::vocabulary::{Engine, Platform, Signal};
 
 use crate::hash::short_hash;
-use crate::procfs::{CgroupUnit, CgroupUnitKind, ProcTree, Stat};
+use crate::procfs::{self, CgroupUnit, CgroupUnitKind, ProcTree, Stat};
 use crate::workload::Workload;
 
 /// A process of the scan.
@@ -78,7 +78,7 @@ impl Groups {
 
     /// The session, named by its leader's program, or by its number if the leader has ended.
     fn session_owner(&self, session: u32) -> Owner {
-        let leader = self.tree.process(session).and_then(|process| process.stat());
+        let leader = self.tree.process(session).and_then(|process| procfs::stat(&process));
         let name = leader.map_or_else(|_| session.to_string(), |stat| stat.name);
         Owner { kind: "Session".to_owned(), name }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 
 use super::groups::{Groups, Member};
-use crate::procfs::ProcTree;
+use crate::procfs::{self, ProcTree};
 use crate::workload::Workload;
 
 /// The most processes that one scan reads.
@@ -39,7 +39,7 @@ struct CgroupReading {
 impl ProcessScan {
     pub(super) fn new(tree: ProcTree) -> Self {
         let own = tree.own_pid().and_then(|pid| tree.process(pid).ok());
-        let own_cgroup = own.and_then(|own| own.cgroup().ok()).flatten();
+        let own_cgroup = own.and_then(|own| procfs::cgroup(&own).ok()).flatten();
         Self { groups: Groups::new(tree.clone()), tree, own_cgroup, cgroups: HashMap::new(), too_many: false }
     }
 
@@ -75,7 +75,7 @@ impl ProcessScan {
     /// ended.
     fn member(&self, pid: u32, cgroups: &mut Cgroups) -> io::Result<Option<Member>> {
         let process = self.tree.process(pid)?;
-        let stat = process.stat()?;
+        let stat = procfs::stat(&process)?;
         if stat.is_kernel_thread() || stat.is_ended() {
             return Ok(None);
         }
@@ -84,7 +84,7 @@ impl ProcessScan {
             Some(reading) if reading.reads >= CGROUP_READS => reading.clone(),
             reading => {
                 let reads = reading.map_or(0, |reading| reading.reads) + 1;
-                CgroupReading { path: process.cgroup()?, reads }
+                CgroupReading { path: procfs::cgroup(&process)?, reads }
             }
         };
         // The observer shares its cgroup with the commands of its terminal, which are grouped by session.
