@@ -89,7 +89,7 @@ impl<'a> Libraries<'a> {
             if let Some(root) = root {
                 let read = match Instant::now() < until {
                     true => self.read_library(&mut library, &file, root, &mut budget),
-                    false => Err("not read for want of time".to_owned()),
+                    false => Err("not read: the time limit is reached".to_owned()),
                 };
                 if let Err(reason) = read {
                     misses += 1;

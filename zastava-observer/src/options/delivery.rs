@@ -46,7 +46,7 @@ pub struct PublishOptions {
     pub batch_events_max: usize,
     /// The most bytes in one batch's body.
     pub batch_bytes_max: usize,
-    /// How long an event waits for others to fill the batch.
+    /// How long an event waits for others that fill the batch.
     pub flush_interval: Duration,
     /// The longest wait after the first failure. Each further failure doubles it. Waits have full jitter.
     pub backoff_initial: Duration,

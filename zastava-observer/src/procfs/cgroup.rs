@@ -42,7 +42,7 @@ pub enum CgroupUnitKind {
 }
 
 impl CgroupUnit {
-    /// The unit that the innermost telling part of the path names.
+    /// The unit that the path names, the innermost one first.
     ///
     /// A scope below `user.slice` is a login or a terminal, in which many things run, and
     /// `user@<uid>.service` holds all units of a user. Neither is a unit here.

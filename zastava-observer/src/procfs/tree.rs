@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::Dir;
+use rustix::fs::{Dir, Mode, OFlags, openat};
 use zastava_core::clock::Timestamp;
 use zastava_elf::{Process, Procfs};
 
@@ -89,7 +89,9 @@ impl ProcTree {
     /// The ids of at most `max` processes, and whether there are more.
     pub(crate) fn pids(&self, max: usize) -> io::Result<(Vec<u32>, bool)> {
         let mut pids = Vec::new();
-        for entry in Dir::read_from(self.procfs()?)? {
+        // The procfs is held with O_PATH, and `Dir::read_from` would keep that flag.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for entry in Dir::new(openat(self.procfs()?, ".", flags, Mode::empty())?)? {
             let entry = entry?;
             let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
                 continue;

@@ -1,4 +1,4 @@
-//! A private containerd, an image made by hand, a container.
+//! The containerd source against a private containerd, with an image that the test makes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ const IMAGE: &str = "docker.io/local/demo:1";
 const BUSYBOX: &str = "/bin/busybox";
 const SLEEP: [&str; 3] = [BUSYBOX, "sleep", "300"];
 
-/// containerd with its own root, state and socket, gone with the test, and its containers too.
+/// containerd with its own root, state and socket. It ends with the test, and so do its containers.
 struct Containerd {
     child: Child,
     directory: PathBuf,
@@ -46,7 +46,7 @@ impl Containerd {
             .expect("is installed");
         let containerd = Self { child, directory: directory.to_owned(), containers: Vec::new() };
         within(async {
-            // It tells nobody when it is ready.
+            // It does not announce that it is ready.
             while !containerd.try_ctr(&["version"]) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -74,7 +74,7 @@ impl Containerd {
         assert!(output.status.success(), "ctr {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Runs a container in the background; its main process's pid.
+    /// Runs a container in the background and returns the pid of its main process.
     fn run(&mut self, id: &str, arguments: &[&str]) -> u32 {
         self.containers.push(id.to_owned());
         let log = self.directory.join(format!("{id}.log"));
@@ -87,7 +87,7 @@ impl Containerd {
         line.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("has a pid")
     }
 
-    /// Ends it as a crash would: its containers go on.
+    /// Restarts it as after a crash: its containers keep running.
     async fn restart_after(mut self, meanwhile: impl FnOnce()) -> Self {
         let containers = std::mem::take(&mut self.containers);
         let directory = self.directory.clone();
@@ -196,7 +196,7 @@ fn tar(archive: &Path, directory: &Path) {
     assert!(status.expect("is installed").success());
 }
 
-/// An observer that is told to find containerd at this socket by itself.
+/// An observer that looks for containerd at this socket.
 fn observe(stage: &Stage, socket: &Path) -> Running {
     let source = format!(
         "  observer:\n    engine: auto\n    runtimes: [{{engine: containerd, endpoint: \"unix://{}\"}}]\n",

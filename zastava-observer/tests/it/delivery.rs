@@ -1,5 +1,5 @@
-//! From the buffer to Scanner. The source is a socket where nobody listens, so that the events are
-//! exactly those that an earlier run left behind.
+//! From the buffer to Scanner. The source is a socket on which nobody listens, so that the only events are
+//! those that an earlier run left behind.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ fn event(number: usize) -> Vec<u8> {
     RuntimeEventEnvelope::new(event).encode(KindStyle::Pascal).expect("can be written")
 }
 
-/// What an earlier run left in the buffer.
+/// Puts events into the buffer, as an earlier run leaves them.
 fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u8>>) {
     let mut settings = BufferOptions::new(options.buffer.disk_bytes_max);
     settings.free_percent_min = 0;
@@ -42,7 +42,7 @@ fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u
     assert!(producer.close(Duration::from_secs(60)).0);
 }
 
-/// Ten events meet the faults and all arrive, each once.
+/// Sends ten events while Scanner has these faults. All arrive, each once.
 async fn check_delivery(faults: &[FaultKind]) -> Accounting {
     let stage = Stage::start().await;
     for kind in faults {

@@ -20,7 +20,7 @@ fn target(pid: u32) -> ProcessTarget {
 async fn a_new_command_is_seen_from_start_to_end() {
     let stage = Stage::start().await;
     let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
-    // The observer itself is a workload of the node too, and is there from the first scan.
+    // The observer itself is a workload of the node too.
     let own_group = host_workload(&ProcTree::open("/proc").expect("is one"), std::process::id());
     assert!(own_group.expect("this process runs").id.starts_with("host://"));
 
@@ -63,7 +63,7 @@ async fn an_event_has_the_same_id_after_a_restart() {
         running.end().await;
     }
     assert_eq!(ids[0], ids[1]);
-    assert!(stage.sandbox.counts().events_duplicate > 0, "the second run's word is known as a repeat");
+    assert!(stage.sandbox.counts().events_duplicate > 0, "Scanner recognises the event of the second run");
     let accepted = stage.sandbox.accepted();
     assert_eq!(accepted.iter().filter(|found| found.event.event_id == ids[0]).count(), 1);
 }
@@ -77,8 +77,8 @@ fn a_deleted_executable_still_has_its_build_id() {
     let child = Process::sleep(&copy);
     fs::remove_file(&copy).expect("can be removed");
     let facts = inspector(CollectOptions::default()).inspect(&target(child.pid())).expect("can be read");
-    let told = facts.evidence.iter().find(|evidence| evidence.signal == Signal::ProcExeDeleted);
-    assert_eq!(told.expect("is told").value, copy.to_string_lossy());
+    let deleted = facts.evidence.iter().find(|evidence| evidence.signal == Signal::ProcExeDeleted);
+    assert_eq!(deleted.expect("is evidence").value, copy.to_string_lossy());
     assert!(facts.libraries.iter().all(|library| !library.path.contains("payments")), "{facts:?}");
     if wanted.is_some() {
         assert_eq!(facts.build_id, wanted);
@@ -99,7 +99,7 @@ fn another_process_with_the_same_pid_is_refused() {
 }
 
 #[test]
-fn a_process_that_ended_is_told_as_such() {
+fn a_process_that_ended_is_reported_as_such() {
     let mut child = Process::sleep(sleep_path());
     let pid = child.pid();
     child.end();
@@ -117,7 +117,7 @@ fn limits_leave_facts_out_and_say_so() {
     assert!(facts.libraries.iter().all(|library| library.sha256.is_none()));
     assert!(facts.evidence.iter().any(|evidence| evidence.value.contains("budget is used up")), "{facts:?}");
 
-    // This process has loaded its libraries long ago.
+    // This process loaded its libraries long ago.
     options.libraries_max = 1;
     let facts = inspector(options).inspect(&target(std::process::id())).expect("can be read");
     assert_eq!(facts.libraries.len(), 1);

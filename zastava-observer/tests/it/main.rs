@@ -1,4 +1,4 @@
-//! The observer's promises, through its public door and against real parts.
+//! What the observer promises, tested through its public API and against real parts.
 
 mod config;
 mod containerd;

@@ -49,7 +49,7 @@ impl Observer {
         });
         let mut observer = Self { child, lines, seen: Vec::new(), address: String::new() };
         let line = observer.line("probes and metrics are answered");
-        observer.address = line["address"].as_str().expect("tells where").to_owned();
+        observer.address = line["address"].as_str().expect("names the address").to_owned();
         observer
     }
 
@@ -101,7 +101,7 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     // Authority is there; the second run may use the token that this one leaves on disk.
     assert_eq!(first.line("Issued runtime OpTok")["scope"], "authority.token.issue");
     let child = Process::sleep(sleep_path());
-    // There is nothing to await: the program tells its books when it is asked.
+    // There is nothing to await: the program shows its accounting when it is asked.
     let mut buffered = 0;
     within(async {
         while buffered < 2 {
@@ -129,7 +129,7 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     let ids: BTreeSet<&String> = accepted.iter().map(|found| &found.event.event_id).collect();
     assert_eq!(ids.len(), accepted.len(), "no event is taken twice");
 
-    // Scanner's word reaches the books shortly after the event reaches Scanner.
+    // Scanner's answer reaches the accounting shortly after the event reaches Scanner.
     within(async {
         while second.accounting()["delivered"] == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -140,8 +140,9 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     check_metrics(&second.ask("/metrics").1);
     assert!(second.terminate().success());
     let end = second.line("the observer has ended");
-    let books: Value = serde_json::from_str(end["accounting"].as_str().expect("is told")).expect("is JSON");
-    assert_eq!(books["dropped"], serde_json::json!({}), "{books}");
+    let accounting = end["accounting"].as_str().expect("is logged");
+    let accounting: Value = serde_json::from_str(accounting).expect("is JSON");
+    assert_eq!(accounting["dropped"], serde_json::json!({}), "{accounting}");
     assert!(!second.seen.iter().any(|line| line.to_string().contains("eyJ")), "no token is logged");
 }
 
@@ -211,7 +212,7 @@ fn a_faulty_configuration_ends_the_program_with_78_and_every_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalidating_tells_whether_there_was_a_token() {
+async fn invalidating_reports_whether_there_was_a_token() {
     let stage = Stage::start().await;
     let path = stage.directory.path().join("zastava.yaml");
     std::fs::write(&path, stage.yaml()).expect("can be written");

@@ -1,4 +1,4 @@
-//! What the tests share: a sandbox, an observer in this process, processes to be seen.
+//! Shared by the tests: a sandbox, an observer in this process, and processes to observe.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,10 +15,10 @@ use zastava_core::telemetry::Telemetry;
 use zastava_observer::{Accounting, AccountingHandle, App, Error, Events, ObserverOptions};
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
-/// No test waits longer; none comes near it unless something is broken.
+/// No test waits longer. A test comes near it only if something is broken.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Quick enough for tests, and no port that another test may have.
+/// Short intervals, and no fixed port that another test may use.
 pub(crate) const QUICK: [(&str, &str); 8] = [
     ("zastava.observer.nodeName", "node-1"),
     ("zastava.observer.pollInterval", "100ms"),
@@ -34,7 +34,7 @@ pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.expect("what is waited for comes")
 }
 
-/// Past the test runner's capture, so that it is seen although the test passes.
+/// Writes past the capture of the test runner, which would hide the line of a test that passes.
 pub(crate) fn skip(reason: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "SKIP: {reason}");

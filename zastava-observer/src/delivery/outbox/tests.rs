@@ -27,7 +27,8 @@ async fn offer(outbox: &Outbox, count: usize) {
     }
 }
 
-/// Takes everything in batches of seven at most, in each of which one was known; how many batches.
+/// Takes everything in batches of at most seven. Scanner knows one event of each. Returns the number of
+/// batches.
 async fn drain(outbox: &Outbox) -> u64 {
     let mut batches = 0;
     while let Some(batch) = outbox.next_batch(7, 1 << 20).await {
