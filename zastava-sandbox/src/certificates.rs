@@ -36,7 +36,7 @@ pub(crate) struct CertificateAuthority {
 
 /// A certificate and its key, as PEM.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct CertificateAndKey {
     pub(crate) certificate: String,
     pub(crate) key: Secret,
 }
@@ -50,15 +50,16 @@ pub(crate) enum Purpose {
 
 impl CertificateAuthority {
     /// A new authority, and itself as an identity to be kept.
-    pub(crate) fn generate() -> Result<(Self, Identity), BoxError> {
+    pub(crate) fn generate() -> Result<(Self, CertificateAndKey), BoxError> {
         let key = KeyPair::generate()?;
         let certificate = authority_params().self_signed(&key)?;
-        let identity = Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) };
+        let identity =
+            CertificateAndKey { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) };
         Ok((Self::new(key, certificate.into()), identity))
     }
 
     /// The authority of an earlier run.
-    pub(crate) fn restore(identity: &Identity) -> Result<Self, BoxError> {
+    pub(crate) fn restore(identity: &CertificateAndKey) -> Result<Self, BoxError> {
         let provider = provider();
         let certified = identity.load(&provider)?;
         let certificate = certified.end_entity_cert()?.clone().into_owned();
@@ -70,7 +71,7 @@ impl CertificateAuthority {
     }
 
     /// A certificate for host names or addresses.
-    pub(crate) fn issue(&self, names: &[&str], purpose: Purpose) -> Result<Identity, rcgen::Error> {
+    pub(crate) fn issue(&self, names: &[&str], purpose: Purpose) -> Result<CertificateAndKey, rcgen::Error> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         set_validity(&mut params);
@@ -83,14 +84,14 @@ impl CertificateAuthority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Identity { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
+        Ok(CertificateAndKey { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
     }
 
     /// Whether the identity is whole, of this authority, for this purpose and good for a while
     /// from `now`, the time since the Unix epoch.
     pub(crate) fn check(
         &self,
-        identity: &Identity,
+        identity: &CertificateAndKey,
         name: &str,
         purpose: Purpose,
         now: Duration,
@@ -115,7 +116,7 @@ impl CertificateAuthority {
     }
 
     /// TLS for a server that asks clients for no certificate.
-    pub(crate) fn server_config(&self, identity: &Identity) -> Result<ServerConfig, BoxError> {
+    pub(crate) fn server_config(&self, identity: &CertificateAndKey) -> Result<ServerConfig, BoxError> {
         self.config_with(identity, WebPkiClientVerifier::no_client_auth())
     }
 
@@ -123,7 +124,7 @@ impl CertificateAuthority {
     /// without one: the endpoint refuses those in its own words.
     pub(crate) fn mutual_config(
         &self,
-        identity: &Identity,
+        identity: &CertificateAndKey,
         others: &[CertificateDer<'static>],
     ) -> Result<ServerConfig, BoxError> {
         self.config_with(identity, self.client_verifier(others)?)
@@ -131,7 +132,7 @@ impl CertificateAuthority {
 
     fn config_with(
         &self,
-        identity: &Identity,
+        identity: &CertificateAndKey,
         clients: Arc<dyn ClientCertVerifier>,
     ) -> Result<ServerConfig, BoxError> {
         let (chain, key) = identity.parse()?;
@@ -161,7 +162,7 @@ impl CertificateAuthority {
     }
 }
 
-impl Identity {
+impl CertificateAndKey {
     /// The certificate with its key; an error when they do not belong together.
     fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, BoxError> {
         let (chain, key) = self.parse()?;

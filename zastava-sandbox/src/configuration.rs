@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::files::Files;
-use crate::sandbox::CLIENT_ID;
-use crate::shared::Shared;
+use crate::options::CLIENT_ID;
+use crate::platform::Platform;
 
-pub(crate) fn yaml(shared: &Shared, files: &Files, ca_bundle: &Path, tenant: &str) -> String {
+pub(crate) fn yaml(platform: &Platform, files: &Files, ca_bundle: &Path, tenant: &str) -> String {
     let path = |path: &Path| quoted(&path.to_string_lossy());
-    let below = |name: &str| path(&shared.options.directory.join(name));
-    let (tenant, issuer, scanner) = (quoted(tenant), quoted(&shared.issuer), quoted(&shared.scanner_url));
+    let below = |name: &str| path(&platform.options.directory.join(name));
+    let (tenant, issuer, scanner) = (quoted(tenant), quoted(&platform.issuer), quoted(&platform.scanner_url));
     let client_id = quoted(CLIENT_ID);
     let ca_bundle = path(ca_bundle);
     // The webhook's certificate stays one of the sandbox's own authority.

@@ -9,9 +9,9 @@ use zastava_authority::DpopKey;
 use zastava_core::http_service::BoxError;
 use zastava_core::secret::Secret;
 
-use crate::certificates::{CertificateAuthority, Identity, Purpose, since_epoch};
+use crate::certificates::{CertificateAndKey, CertificateAuthority, Purpose, since_epoch};
 use crate::error::Error;
-use crate::sandbox::CLIENT_ID;
+use crate::options::CLIENT_ID;
 
 /// The names of the webhook's serving certificate.
 const WEBHOOK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "zastava-webhook.stellaops.svc"];
@@ -113,9 +113,9 @@ fn make_directory(directory: &Path) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn read(certificate: &Path, key: &Path) -> std::io::Result<Identity> {
+pub(crate) fn read(certificate: &Path, key: &Path) -> std::io::Result<CertificateAndKey> {
     let key = Secret::new(std::fs::read_to_string(key)?);
-    Ok(Identity { certificate: std::fs::read_to_string(certificate)?, key })
+    Ok(CertificateAndKey { certificate: std::fs::read_to_string(certificate)?, key })
 }
 
 /// Replaces the file as a whole: a reader sees the old text or the new one.

@@ -35,26 +35,29 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access_token;
+mod activity;
 mod answer;
 mod authority;
 mod certificates;
 mod configuration;
+mod counts;
 mod error;
 mod fault;
 mod files;
-mod ledger;
 mod options;
 mod outage;
+mod platform;
 mod policy;
+mod received;
 mod sandbox;
 mod scanner;
 mod server;
-mod shared;
 
+pub use counts::Counts;
 pub use error::Error;
 pub use fault::{Fault, FaultKind, Route};
 pub use files::Files;
-pub use ledger::Counts;
 pub use options::{SandboxOptions, ServerIdentity};
 pub use policy::Policy;
 pub use sandbox::Sandbox;

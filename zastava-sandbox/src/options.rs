@@ -10,6 +10,9 @@ use zastava_core::secret::Secret;
 
 use crate::policy::Policy;
 
+/// The only client that Authority knows.
+pub(crate) const CLIENT_ID: &str = "zastava-runtime";
+
 /// How a sandbox is started.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -1,5 +1,5 @@
-//! Outages that end by themselves: what an operator can ask for over the network, where nobody
-//! could ask a closed listener to open again.
+//! Outages that end by themselves. An operator asks for them over the network, and could not ask a
+//! closed listener to open again.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,22 +7,21 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::sandbox::Inner;
 use crate::server::{Handler, Server};
 
-/// The answer that an outage will come leaves before its connection is closed.
+/// The answer to the request for an outage is sent before its connection is closed.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// Where outages are asked for.
+/// Takes requests for outages.
 #[derive(Debug)]
 pub(crate) struct Outages {
     authority: UnboundedSender<Duration>,
     scanner: UnboundedSender<Duration>,
 }
 
-/// What was asked of each server, for the tasks that close and open them.
+/// The lengths of the outages that were asked for, for the tasks that make them.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct OutageRequests {
     authority: UnboundedReceiver<Duration>,
     scanner: UnboundedReceiver<Duration>,
 }
@@ -35,13 +34,16 @@ pub(crate) enum Side {
 }
 
 impl Outages {
-    pub(crate) fn new() -> (Self, Asked) {
-        let (authority, authority_asked) = unbounded_channel();
-        let (scanner, scanner_asked) = unbounded_channel();
-        (Self { authority, scanner }, Asked { authority: authority_asked, scanner: scanner_asked })
+    pub(crate) fn new() -> (Self, OutageRequests) {
+        let (authority, authority_requests) = unbounded_channel();
+        let (scanner, scanner_requests) = unbounded_channel();
+        (
+            Self { authority, scanner },
+            OutageRequests { authority: authority_requests, scanner: scanner_requests },
+        )
     }
 
-    /// Closes a server soon, for that long. A server that is closed already stays so for that long
+    /// Closes a server soon, for this long. A server that is closed already stays closed for this long
     /// from now.
     pub(crate) fn ask(&self, side: Side, length: Duration) {
         let sender = match side {
@@ -53,34 +55,34 @@ impl Outages {
     }
 }
 
-/// Serves what is asked until the sandbox ends; the tasks do not keep it alive.
-pub(crate) fn spawn(asked: Asked, inner: &Arc<Inner>) {
-    tokio::spawn(serve(asked.authority, Arc::downgrade(inner), |inner| &inner.authority));
-    tokio::spawn(serve(asked.scanner, Arc::downgrade(inner), |inner| &inner.scanner));
+/// Makes the outages that are asked for, until the servers end. The tasks do not keep them alive.
+pub(crate) fn spawn<A: Handler, S: Handler>(
+    requests: OutageRequests,
+    authority: &Arc<Server<A>>,
+    scanner: &Arc<Server<S>>,
+) {
+    tokio::spawn(serve(requests.authority, Arc::downgrade(authority)));
+    tokio::spawn(serve(requests.scanner, Arc::downgrade(scanner)));
 }
 
-async fn serve<H: Handler>(
-    mut asked: UnboundedReceiver<Duration>,
-    inner: Weak<Inner>,
-    server: impl Fn(&Inner) -> &Server<H>,
-) {
-    while let Some(length) = asked.recv().await {
+async fn serve<H: Handler>(mut requests: UnboundedReceiver<Duration>, server: Weak<Server<H>>) {
+    while let Some(length) = requests.recv().await {
         sleep(HEAD_START).await;
-        let Some(running) = inner.upgrade() else { return };
-        server(&running).offline().await;
+        let Some(running) = server.upgrade() else { return };
+        running.offline().await;
         drop(running);
         let mut end = Instant::now() + length;
         loop {
             tokio::select! {
                 () = sleep_until(end) => break,
-                longer = asked.recv() => match longer {
+                longer = requests.recv() => match longer {
                     Some(length) => end = Instant::now() + length,
                     None => return,
                 },
             }
         }
-        let Some(running) = inner.upgrade() else { return };
-        if let Err(error) = server(&running).online().await {
+        let Some(running) = server.upgrade() else { return };
+        if let Err(error) = running.online().await {
             tracing::error!(error = &error as &dyn std::error::Error, "a server did not come back");
         }
     }

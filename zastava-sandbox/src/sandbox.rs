@@ -11,32 +11,29 @@ use zastava_core::contract::RuntimeEventEnvelope;
 use zastava_core::secret::Secret;
 
 use crate::authority::Authority;
-use crate::certificates::{CertificateAuthority, Identity, Purpose, read_bundle, server_names};
+use crate::certificates::{CertificateAndKey, CertificateAuthority, Purpose, read_bundle, server_names};
 use crate::configuration;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::fault::{FAULTS_MAX, Fault};
 use crate::files::{self, Files};
-use crate::ledger::Counts;
 use crate::options::{SandboxOptions, ServerIdentity};
 use crate::outage::{self, Outages};
+use crate::platform::Platform;
 use crate::scanner::Scanner;
 use crate::server::{ReservedPort, Server};
-use crate::shared::Shared;
-
-/// The only client that Authority knows.
-pub(crate) const CLIENT_ID: &str = "zastava-runtime";
 
 /// A running Authority and a running Scanner. Cheap to clone; both end at [`Sandbox::stop`] or
 /// with the last handle.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
-pub(crate) struct Inner {
-    shared: Arc<Shared>,
+struct Inner {
+    platform: Arc<Platform>,
     files: Files,
     certificates: CertificateAuthority,
-    pub(crate) authority: Server<Authority>,
-    pub(crate) scanner: Server<Scanner>,
+    authority: Arc<Server<Authority>>,
+    scanner: Arc<Server<Scanner>>,
 }
 
 impl Sandbox {
@@ -66,34 +63,35 @@ impl Sandbox {
 
         let host = options.host.as_deref();
         let (issuer, scanner_url) = (url(authority_port.address, host), url(scanner_port.address, host));
-        let (outages, asked) = Outages::new();
-        let shared = Shared::new(options, issuer, scanner_url, outages);
-        let authority = Server::new(authority_port, authority_tls, Arc::new(Authority(Arc::clone(&shared))));
-        let scanner = Server::new(scanner_port, scanner_tls, Arc::new(Scanner(Arc::clone(&shared))));
+        let (outages, outage_requests) = Outages::new();
+        let platform = Platform::new(options, issuer, scanner_url, outages);
+        let handler = Arc::new(Authority(Arc::clone(&platform)));
+        let authority = Arc::new(Server::new(authority_port, authority_tls, handler));
+        let handler = Arc::new(Scanner(Arc::clone(&platform)));
+        let scanner = Arc::new(Server::new(scanner_port, scanner_tls, handler));
         authority.online().await?;
         scanner.online().await?;
-        tracing::info!(issuer = shared.issuer, scanner = shared.scanner_url, "the sandbox is running");
-        let inner = Arc::new(Inner { shared, files, certificates, authority, scanner });
-        outage::spawn(asked, &inner);
-        Ok(Self(inner))
+        tracing::info!(issuer = platform.issuer, scanner = platform.scanner_url, "the sandbox is running");
+        outage::spawn(outage_requests, &authority, &scanner);
+        Ok(Self(Arc::new(Inner { platform, files, certificates, authority, scanner })))
     }
 
     /// Authority's issuer URL.
     #[must_use]
     pub fn issuer(&self) -> Uri {
-        self.0.shared.issuer.parse().expect("it was checked at the start")
+        self.0.platform.issuer.parse().expect("it was checked at the start")
     }
 
     /// Scanner's base address.
     #[must_use]
     pub fn scanner_url(&self) -> Uri {
-        self.0.shared.scanner_url.parse().expect("it was checked at the start")
+        self.0.platform.scanner_url.parse().expect("it was checked at the start")
     }
 
     /// What clients check both servers against.
     #[must_use]
     pub fn ca_bundle(&self) -> &Path {
-        let given = self.0.shared.options.server_identity.as_ref();
+        let given = self.0.platform.options.server_identity.as_ref();
         given.map_or(&self.0.files.ca_bundle, |identity| &identity.ca_bundle)
     }
 
@@ -107,7 +105,7 @@ impl Sandbox {
     /// path below the sandbox's directory, listeners on loopback.
     #[must_use]
     pub fn configuration(&self, tenant: &str) -> String {
-        configuration::yaml(&self.0.shared, &self.0.files, self.ca_bundle(), tenant)
+        configuration::yaml(&self.0.platform, &self.0.files, self.ca_bundle(), tenant)
     }
 
     /// Writes [`Sandbox::configuration`] into the directory as `zastava.yaml`.
@@ -115,7 +113,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::File`].
     pub fn write_configuration(&self, tenant: &str) -> Result<std::path::PathBuf, Error> {
-        let path = self.0.shared.options.directory.join("zastava.yaml");
+        let path = self.0.platform.options.directory.join("zastava.yaml");
         files::write(&path, &self.configuration(tenant))?;
         Ok(path)
     }
@@ -141,7 +139,7 @@ impl Sandbox {
     }
 
     fn issue(&self, names: &[&str], purpose: Purpose) -> (String, Secret) {
-        let Identity { certificate, key } =
+        let CertificateAndKey { certificate, key } =
             self.0.certificates.issue(names, purpose).expect("the names can be in a certificate");
         (certificate, key)
     }
@@ -149,20 +147,20 @@ impl Sandbox {
     /// The accepted events that are kept, oldest first.
     #[must_use]
     pub fn accepted(&self) -> Vec<RuntimeEventEnvelope> {
-        self.0.shared.look(|state| state.ledger.events().to_vec())
+        self.0.platform.activity.look(|record| record.events.events().to_vec())
     }
 
     /// How much was asked so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.0.shared.look(|state| state.counts)
+        self.0.platform.activity.look(|record| record.counts)
     }
 
     /// Waits until `done` holds for the counts and the accepted events; asks again after every
     /// change. `done` must not call the sandbox.
     pub async fn wait_until(&self, done: impl Fn(&Counts, &[RuntimeEventEnvelope]) -> bool) {
-        let mut changes = self.0.shared.changes();
-        while !self.0.shared.look(|state| done(&state.counts, state.ledger.events())) {
+        let mut changes = self.0.platform.activity.changes();
+        while !self.0.platform.activity.look(|record| done(&record.counts, record.events.events())) {
             // The sender lives as long as `self`, so that the wait cannot fail.
             let _ = changes.changed().await;
         }
@@ -173,18 +171,18 @@ impl Sandbox {
     /// # Panics
     /// When 1,000 faults wait.
     pub fn misbehave(&self, fault: Fault) {
-        let room = self.0.shared.update(|state| state.faults.push(fault));
+        let room = self.0.platform.activity.update(|record| record.faults.push(fault));
         assert!(room, "more than {FAULTS_MAX} faults wait");
     }
 
     /// Forgets the faults that wait.
     pub fn clear_faults(&self) {
-        self.0.shared.update(|state| state.faults.clear());
+        self.0.platform.activity.update(|record| record.faults.clear());
     }
 
     /// Makes every nonce that either server issued invalid.
     pub fn rotate_nonces(&self) {
-        self.0.shared.rotate_nonces();
+        self.0.platform.rotate_nonces();
     }
 
     /// Closes Scanner's listener and connections: connections are refused until it comes back.
@@ -223,11 +221,11 @@ impl Sandbox {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shared = &self.0.shared;
+        let platform = &self.0.platform;
         f.debug_struct("Sandbox")
-            .field("issuer", &shared.issuer)
-            .field("scanner_url", &shared.scanner_url)
-            .field("directory", &shared.options.directory)
+            .field("issuer", &platform.issuer)
+            .field("scanner_url", &platform.scanner_url)
+            .field("directory", &platform.options.directory)
             .finish_non_exhaustive()
     }
 }
@@ -236,7 +234,7 @@ impl fmt::Debug for Sandbox {
 fn server_identity(
     options: &SandboxOptions,
     certificates: &CertificateAuthority,
-) -> Result<(Identity, Vec<CertificateDer<'static>>), Error> {
+) -> Result<(CertificateAndKey, Vec<CertificateDer<'static>>), Error> {
     let Some(ServerIdentity { certificate, key, ca_bundle }) = &options.server_identity else {
         let names = server_names(options.listen, options.host.as_deref());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -16,20 +16,15 @@ use crate::answer::{
     Answer, Body, answer, has_content_type, method_not_allowed, not_found, problem, read_body, set_nonce,
 };
 use crate::fault::Route;
+use crate::platform::Platform;
 use crate::server::Handler;
-use crate::shared::Shared;
-
-/// The scope that a token must have for either route.
-pub(crate) const SCOPE: &str = "api:scanner.runtime.write";
-/// The audience that a token must be for.
-const AUDIENCE: &str = "scanner";
 
 /// The largest request, as servers in the field have it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Scanner's endpoints.
 #[derive(Debug)]
-pub(crate) struct Scanner(pub(crate) Arc<Shared>);
+pub(crate) struct Scanner(pub(crate) Arc<Platform>);
 
 impl Handler for Scanner {
     async fn handle(
@@ -65,7 +60,7 @@ impl Scanner {
         }
         let now = self.0.now();
         let mut answer = match access::authorize(&self.0, &parts, now) {
-            Err(refusal) => refusal.answer(),
+            Err(denied) => denied.answer(),
             Ok(()) => match (body, route) {
                 _ if parts.headers.contains_key(http::header::CONTENT_ENCODING) => {
                     unsupported("the body must not be encoded")
@@ -78,7 +73,7 @@ impl Scanner {
                 (Body::Whole(body), _) => events::take_batch(&self.0, &body),
             },
         };
-        set_nonce(&mut answer, &self.0.scanner_proofs.nonce(now));
+        set_nonce(&mut answer, &self.0.scanner_verifier.nonce(now));
         Some(answer)
     }
 }

@@ -68,11 +68,11 @@ pub(crate) struct Server<H> {
     address: SocketAddr,
     tls: TlsAcceptor,
     handler: Arc<H>,
-    state: Mutex<State>,
+    state: Mutex<Listening>,
     shutdown: Shutdown,
 }
 
-enum State {
+enum Listening {
     /// With the port, if it could be kept.
     Offline(Option<ReservedPort>),
     Online {
@@ -89,7 +89,7 @@ impl<H: Handler> Server<H> {
             address: port.address,
             tls: TlsAcceptor::from(Arc::new(tls)),
             handler,
-            state: Mutex::new(State::Offline(Some(port))),
+            state: Mutex::new(Listening::Offline(Some(port))),
             shutdown: Shutdown::new(),
         }
     }
@@ -98,42 +98,42 @@ impl<H: Handler> Server<H> {
     pub(crate) async fn online(&self) -> Result<(), Error> {
         let mut state = self.state.lock().await;
         let reserved = match &mut *state {
-            State::Offline(reserved) => reserved.take(),
-            State::Online { offline, serving } if offline.has_begun() => {
+            Listening::Offline(reserved) => reserved.take(),
+            Listening::Online { offline, serving } if offline.has_begun() => {
                 // Somebody began to take it offline and gave up waiting.
                 let _ = serving.await;
                 None
             }
-            State::Online { .. } => return Ok(()),
-            State::Stopped => return Err(Error::Stopped),
+            Listening::Online { .. } => return Ok(()),
+            Listening::Stopped => return Err(Error::Stopped),
         };
         // What holds if the port cannot be had.
-        *state = State::Offline(None);
+        *state = Listening::Offline(None);
         let port = reserved.map_or_else(|| ReservedPort::new(self.address), Ok)?;
         let listener = port.listen()?;
         let offline = Shutdown::new();
         let (tls, handler) = (self.tls.clone(), Arc::clone(&self.handler));
         let serving = tokio::spawn(serve(listener, tls, handler, offline.clone(), self.shutdown.clone()));
-        *state = State::Online { offline, serving };
+        *state = Listening::Online { offline, serving };
         Ok(())
     }
 
     /// Closes the listener and every connection, and keeps the port.
     pub(crate) async fn offline(&self) {
         let mut state = self.state.lock().await;
-        if let State::Online { offline, serving } = &mut *state {
+        if let Listening::Online { offline, serving } = &mut *state {
             offline.begin();
             // The task ends by itself; an error would be its panic, shown already.
             let _ = serving.await;
             // Without it the port is asked for again when the server comes back.
-            *state = State::Offline(ReservedPort::new(self.address).ok());
+            *state = Listening::Offline(ReservedPort::new(self.address).ok());
         }
     }
 
     /// Closes all and gives the port back.
     pub(crate) async fn stop(&self) {
         self.offline().await;
-        *self.state.lock().await = State::Stopped;
+        *self.state.lock().await = Listening::Stopped;
     }
 }
 

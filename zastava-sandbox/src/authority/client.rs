@@ -8,9 +8,10 @@ use zastava_core::image::Digest;
 use zastava_core::secret::Secret;
 
 use super::form::{Form, decode};
-use super::{Refusal, single};
+use super::oauth_error::OAuthError;
+use super::single;
 use crate::certificates::names_client;
-use crate::sandbox::CLIENT_ID;
+use crate::options::CLIENT_ID;
 
 /// `tls_client_auth` (RFC 8705 section 2.1), or `client_secret_basic` (RFC 6749 section 2.3.1)
 /// when the request has an `Authorization` header.
@@ -19,7 +20,7 @@ pub(super) fn authenticate(
     form: &Form,
     certificate: Option<&CertificateDer<'_>>,
     secret: Option<&Secret>,
-) -> Result<(), Refusal> {
+) -> Result<(), OAuthError> {
     let client_id = single(form, "client_id")?;
     if headers.contains_key(header::AUTHORIZATION) {
         return by_secret(headers, client_id, secret);
@@ -27,18 +28,22 @@ pub(super) fn authenticate(
     // With TLS authentication the certificate alone does not say which client this is.
     match client_id {
         Some(CLIENT_ID) => {}
-        Some(_) => return Err(Refusal::invalid_client("unknown client", false)),
-        None => return Err(Refusal::invalid_client("client_id is missing", false)),
+        Some(_) => return Err(OAuthError::invalid_client("unknown client", false)),
+        None => return Err(OAuthError::invalid_client("client_id is missing", false)),
     }
     match certificate {
         Some(certificate) if names_client(certificate, CLIENT_ID) => Ok(()),
-        Some(_) => Err(Refusal::invalid_client("the certificate is another client's", false)),
-        None => Err(Refusal::invalid_client("a client certificate is required", false)),
+        Some(_) => Err(OAuthError::invalid_client("the certificate is another client's", false)),
+        None => Err(OAuthError::invalid_client("a client certificate is required", false)),
     }
 }
 
-fn by_secret(headers: &HeaderMap, client_id: Option<&str>, secret: Option<&Secret>) -> Result<(), Refusal> {
-    let refused = |description| Err(Refusal::invalid_client(description, true));
+fn by_secret(
+    headers: &HeaderMap,
+    client_id: Option<&str>,
+    secret: Option<&Secret>,
+) -> Result<(), OAuthError> {
+    let refused = |description| Err(OAuthError::invalid_client(description, true));
     let Some(secret) = secret else { return refused("this server takes client certificates only") };
     let Some((user, password)) = credentials(headers) else {
         return refused("the Authorization header is malformed");

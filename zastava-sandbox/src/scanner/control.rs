@@ -22,7 +22,7 @@ use super::{invalid, shown};
 use crate::answer::{Answer, Body, answer, json, method_not_allowed, not_found, problem, read_body};
 use crate::fault::{FAULTS_MAX, Fault, FaultQueue, RawFault};
 use crate::outage::Side;
-use crate::shared::Shared;
+use crate::platform::Platform;
 
 /// Events in one answer.
 const EVENTS_SHOWN_MAX: usize = 1000;
@@ -31,27 +31,27 @@ const OUTAGE_SECONDS: RangeInclusive<u64> = 1..=3600;
 /// Room for the longest list of faults.
 const FAULTS_BYTES_MAX: usize = 256 * 1024;
 
-pub(super) async fn handle(shared: &Shared, request: Request<Incoming>) -> Option<Answer> {
+pub(super) async fn handle(platform: &Platform, request: Request<Incoming>) -> Option<Answer> {
     let method = request.method().clone();
     Some(match (request.uri().path(), &method) {
-        ("/sandbox/status", &Method::GET) => json(StatusCode::OK, &status(shared)),
-        ("/sandbox/events", &Method::GET) => events(shared),
+        ("/sandbox/status", &Method::GET) => json(StatusCode::OK, &status(platform)),
+        ("/sandbox/events", &Method::GET) => events(platform),
         ("/sandbox/faults", &Method::PUT) => match read_body(request.into_body(), FAULTS_BYTES_MAX).await? {
-            Body::Whole(body) => replace_faults(shared, &body),
+            Body::Whole(body) => replace_faults(platform, &body),
             Body::TooLarge => {
                 problem(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "the list is too long")
             }
         },
         ("/sandbox/faults", &Method::DELETE) => {
-            shared.update(|state| state.faults.clear());
+            platform.activity.update(|record| record.faults.clear());
             no_content()
         }
         ("/sandbox/rotate-nonces", &Method::POST) => {
-            shared.rotate_nonces();
+            platform.rotate_nonces();
             no_content()
         }
-        ("/sandbox/authority/offline", &Method::POST) => outage(shared, Side::Authority, request.uri()),
-        ("/sandbox/scanner/offline", &Method::POST) => outage(shared, Side::Scanner, request.uri()),
+        ("/sandbox/authority/offline", &Method::POST) => outage(platform, Side::Authority, request.uri()),
+        ("/sandbox/scanner/offline", &Method::POST) => outage(platform, Side::Scanner, request.uri()),
         ("/sandbox/status" | "/sandbox/events", _) => method_not_allowed("GET"),
         ("/sandbox/faults", _) => method_not_allowed("PUT, DELETE"),
         ("/sandbox/rotate-nonces" | "/sandbox/authority/offline" | "/sandbox/scanner/offline", _) => {
@@ -61,28 +61,28 @@ pub(super) async fn handle(shared: &Shared, request: Request<Incoming>) -> Optio
     })
 }
 
-fn status(shared: &Shared) -> serde_json::Value {
-    shared.look(|state| {
+fn status(platform: &Platform) -> serde_json::Value {
+    platform.activity.look(|record| {
         json!({
-            "counts": state.counts,
-            "eventsKept": state.ledger.events().len(),
-            "faultsWaiting": state.faults.len(),
-            "policyRevision": shared.options.policy.revision(),
-            "issuer": shared.issuer,
+            "counts": record.counts,
+            "eventsKept": record.events.events().len(),
+            "faultsWaiting": record.faults.len(),
+            "policyRevision": platform.options.policy.revision(),
+            "issuer": platform.issuer,
         })
     })
 }
 
-fn events(shared: &Shared) -> Answer {
-    let newest = shared.look(|state| {
-        let events = state.ledger.events();
+fn events(platform: &Platform) -> Answer {
+    let newest = platform.activity.look(|record| {
+        let events = record.events.events();
         events[events.len().saturating_sub(EVENTS_SHOWN_MAX)..].to_vec()
     });
     json(StatusCode::OK, &newest)
 }
 
 /// All of the list is taken, or nothing.
-fn replace_faults(shared: &Shared, body: &[u8]) -> Answer {
+fn replace_faults(platform: &Platform, body: &[u8]) -> Answer {
     let read = || -> Result<Vec<Fault>, String> {
         let raw: Vec<RawFault> = serde_json::from_slice(body).map_err(|error| shown(&error.to_string()))?;
         let resolve =
@@ -95,7 +95,7 @@ fn replace_faults(shared: &Shared, body: &[u8]) -> Answer {
             for fault in faults {
                 queue.push(fault);
             }
-            shared.update(|state| state.faults = queue);
+            platform.activity.update(|record| record.faults = queue);
             no_content()
         }
         Ok(_) => invalid("more than 1000 faults"),
@@ -103,11 +103,11 @@ fn replace_faults(shared: &Shared, body: &[u8]) -> Answer {
     }
 }
 
-fn outage(shared: &Shared, side: Side, uri: &http::Uri) -> Answer {
+fn outage(platform: &Platform, side: Side, uri: &http::Uri) -> Answer {
     let seconds = uri.query().and_then(|query| query.strip_prefix("seconds="));
     match seconds.and_then(|seconds| seconds.parse().ok()) {
         Some(seconds) if OUTAGE_SECONDS.contains(&seconds) => {
-            shared.outages.ask(side, Duration::from_secs(seconds));
+            platform.outages.ask(side, Duration::from_secs(seconds));
             answer(StatusCode::ACCEPTED, "text/plain", format!("offline for {seconds} s\n"))
         }
         _ => invalid("seconds must be in the query, from 1 to 3600"),

@@ -7,7 +7,7 @@ use zastava_core::contract::{EventsAccepted, RuntimeEvent, RuntimeEventEnvelope,
 
 use super::{invalid, shown};
 use crate::answer::{Answer, json, problem, problem_with};
-use crate::shared::Shared;
+use crate::platform::Platform;
 
 /// The largest batch, as servers in the field have it.
 const EVENTS_MAX: usize = 256;
@@ -20,16 +20,16 @@ struct RawBatch {
     events: Vec<Value>,
 }
 
-pub(super) fn take_batch(shared: &Shared, body: &[u8]) -> Answer {
+pub(super) fn take_batch(platform: &Platform, body: &[u8]) -> Answer {
     let batch: RawBatch = match serde_json::from_slice(body) {
         Ok(batch) => batch,
-        Err(error) => return refuse(shared, invalid(&shown(&error.to_string()))),
+        Err(error) => return refuse(platform, invalid(&shown(&error.to_string()))),
     };
     if batch.events.is_empty() {
-        return refuse(shared, invalid("a batch holds at least one event"));
+        return refuse(platform, invalid("a batch holds at least one event"));
     }
     if batch.events.len() > EVENTS_MAX {
-        return too_large(shared, "a batch holds at most 256 events");
+        return too_large(platform, "a batch holds at most 256 events");
     }
     // What an event weighs in memory is its share of the batch, near enough for a bound.
     let size = body.len().div_ceil(batch.events.len());
@@ -42,32 +42,32 @@ pub(super) fn take_batch(shared: &Shared, body: &[u8]) -> Answer {
         }
     }
     if !faults.is_empty() {
-        return refuse(shared, name_faults(&faults));
+        return refuse(platform, name_faults(&faults));
     }
-    let accepted = shared.update(|state| {
+    let accepted = platform.activity.update(|record| {
         let mut answer = EventsAccepted::default();
         for envelope in envelopes {
-            match state.ledger.accept(envelope, size) {
+            match record.events.accept(envelope, size) {
                 true => answer.accepted += 1,
                 false => answer.duplicates += 1,
             }
         }
-        state.counts.batches += 1;
-        state.counts.events_accepted += answer.accepted;
-        state.counts.events_duplicate += answer.duplicates;
+        record.counts.batches += 1;
+        record.counts.events_accepted += answer.accepted;
+        record.counts.events_duplicate += answer.duplicates;
         answer
     });
     tracing::debug!(batch = batch.batch_id, accepted.accepted, accepted.duplicates, "took a batch");
     json(StatusCode::ACCEPTED, &accepted)
 }
 
-pub(super) fn too_large(shared: &Shared, detail: &str) -> Answer {
-    refuse(shared, problem(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail))
+pub(super) fn too_large(platform: &Platform, detail: &str) -> Answer {
+    refuse(platform, problem(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail))
 }
 
-fn refuse(shared: &Shared, answer: Answer) -> Answer {
+fn refuse(platform: &Platform, answer: Answer) -> Answer {
     tracing::debug!(status = answer.status().as_u16(), "batch refused");
-    shared.count(|counts| counts.batches_refused += 1);
+    platform.activity.count(|counts| counts.batches_refused += 1);
     answer
 }
 

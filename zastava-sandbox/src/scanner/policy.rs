@@ -8,13 +8,13 @@ use zastava_core::contract::{PolicyRequest, PolicyResponse};
 
 use super::{invalid, shown};
 use crate::answer::{Answer, json};
+use crate::platform::Platform;
 use crate::policy::AskedImage;
-use crate::shared::Shared;
 
 /// Images in one question; a pod has a handful.
 const IMAGES_MAX: usize = 256;
 
-pub(super) fn answer_question(shared: &Shared, body: &[u8], now: Timestamp) -> Answer {
+pub(super) fn answer_question(platform: &Platform, body: &[u8], now: Timestamp) -> Answer {
     let request: PolicyRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return invalid(&shown(&error.to_string())),
@@ -22,7 +22,7 @@ pub(super) fn answer_question(shared: &Shared, body: &[u8], now: Timestamp) -> A
     if request.images.is_empty() || request.images.len() > IMAGES_MAX {
         return invalid("images holds 1 to 256 references");
     }
-    let policy = &shared.options.policy;
+    let policy = &platform.options.policy;
     let mut results = BTreeMap::new();
     for (index, asked) in request.images.into_iter().enumerate() {
         let Some(image) = AskedImage::parse(&asked) else {
@@ -30,11 +30,11 @@ pub(super) fn answer_question(shared: &Shared, body: &[u8], now: Timestamp) -> A
         };
         let mut result = policy.answer(&image);
         if let Some(digest) = image.digest() {
-            result.build_ids = shared.look(|state| state.ledger.build_ids(digest));
+            result.build_ids = platform.activity.look(|record| record.events.build_ids(digest));
         }
         results.insert(asked, result);
     }
-    shared.count(|counts| counts.policy_requests += 1);
+    platform.activity.count(|counts| counts.policy_requests += 1);
     tracing::debug!(images = results.len(), "answered a policy question");
     let answer = PolicyResponse {
         ttl_seconds: Some(policy.ttl().as_secs()),

@@ -100,7 +100,7 @@ async fn the_bootstraps_token_is_taken_as_a_bearer_where_it_was_handed_out() {
         (Bench::with(known).await, "Bearer boot.strap", 202),
         (Bench::with(known).await, "Bearer boot.stra", 401),
         (Bench::with(known).await, "DPoP boot.strap", 401),
-        (Bench::with(known).await, "Bearer ", 401),
+        (Bench::with(known).await, "Bearer ", 400),
         (Bench::new().await, "Bearer boot.strap", 401),
     ] {
         let request = bench.scanner_request(EVENTS, authorization, "x", batch(&[event("a")]));

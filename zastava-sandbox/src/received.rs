@@ -1,63 +1,33 @@
-//! What the sandbox's Scanner has taken in: events, their ids, build-ids by image.
+//! The events that the sandbox's Scanner accepted, their ids, and build-ids by image.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use serde::Serialize;
 use zastava_core::contract::RuntimeEventEnvelope;
 use zastava_core::image::{Digest, ImageReference};
 
-/// For each event kept, so many ids are remembered.
+/// Ids remembered for each event that is kept.
 const IDS_PER_EVENT_KEPT: usize = 10;
-/// Bytes of JSON that the kept events came as, together.
+/// The kept events as JSON, in bytes.
 const EVENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Images whose build-ids are remembered.
 const IMAGES_MAX: usize = 10_000;
 /// Build-ids remembered for one image.
 const BUILD_IDS_MAX: usize = 16;
 
-/// How much was asked of a sandbox since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Counts {
-    /// Requests at the token endpoint, faults and refusals included.
-    pub token_requests: u64,
-    /// Tokens issued.
-    pub tokens_issued: u64,
-    /// Proofs refused by either server for other reasons than a nonce.
-    pub proofs_refused: u64,
-    /// Proofs without a nonce, or with one that is not valid any more: answered `use_dpop_nonce`.
-    pub nonce_challenges: u64,
-    /// Tokens that Scanner refused.
-    pub tokens_refused: u64,
-    /// Batches of events taken.
-    pub batches: u64,
-    /// Batches of events refused for their content or size.
-    pub batches_refused: u64,
-    /// Events taken for the first time.
-    pub events_accepted: u64,
-    /// Events that had been taken before.
-    pub events_duplicate: u64,
-    /// Policy questions answered.
-    pub policy_requests: u64,
-    /// Faults shown.
-    pub faults_shown: u64,
-}
-
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct ReceivedEvents {
     kept_max: usize,
     events: VecDeque<RuntimeEventEnvelope>,
     sizes: VecDeque<usize>,
     bytes: usize,
-    /// Ids by their hash, since an id may be as long as a batch.
+    /// Hashes of ids, since an id may be as long as a batch.
     ids: HashSet<Digest>,
     ids_in_order: VecDeque<Digest>,
     build_ids: HashMap<Digest, VecDeque<String>>,
     images_in_order: VecDeque<Digest>,
 }
 
-impl Ledger {
+impl ReceivedEvents {
     pub(crate) fn new(kept_max: usize) -> Self {
         Self {
             kept_max,
@@ -71,7 +41,7 @@ impl Ledger {
         }
     }
 
-    /// Takes an event that came as `size` bytes; whether it is new.
+    /// Takes an event of `size` bytes, and returns whether it is new.
     pub(crate) fn accept(&mut self, envelope: RuntimeEventEnvelope, size: usize) -> bool {
         let id = Digest::of(envelope.event.event_id.as_bytes());
         if !self.ids.insert(id) {
@@ -143,35 +113,35 @@ mod tests {
 
     #[test]
     fn the_oldest_event_is_forgotten_and_its_id_is_not() {
-        let mut ledger = Ledger::new(2);
-        assert!((0..5).all(|id| ledger.accept(event(id, "aa"), 10)));
-        let kept: Vec<_> = ledger.events().iter().map(|kept| kept.event.event_id.as_str()).collect();
+        let mut received = ReceivedEvents::new(2);
+        assert!((0..5).all(|id| received.accept(event(id, "aa"), 10)));
+        let kept: Vec<_> = received.events().iter().map(|kept| kept.event.event_id.as_str()).collect();
         assert_eq!(kept, ["3", "4"]);
-        assert!(!ledger.accept(event(0, "aa"), 10), "still a duplicate");
-        assert!((5..21).all(|id| ledger.accept(event(id, "aa"), 10)));
-        assert!(ledger.accept(event(0, "aa"), 10), "twenty ids later the first is forgotten");
-        assert_eq!(ledger.ids.len(), 20);
+        assert!(!received.accept(event(0, "aa"), 10), "still a duplicate");
+        assert!((5..21).all(|id| received.accept(event(id, "aa"), 10)));
+        assert!(received.accept(event(0, "aa"), 10), "twenty ids later the first is forgotten");
+        assert_eq!(received.ids.len(), 20);
     }
 
     #[test]
     fn events_are_bounded_by_bytes_too() {
-        let mut ledger = Ledger::new(100);
-        assert!((0..3).all(|id| ledger.accept(event(id, "aa"), EVENT_BYTES_MAX / 2)));
-        assert_eq!(ledger.events().len(), 2);
+        let mut received = ReceivedEvents::new(100);
+        assert!((0..3).all(|id| received.accept(event(id, "aa"), EVENT_BYTES_MAX / 2)));
+        assert_eq!(received.events().len(), 2);
     }
 
     #[test]
     fn build_ids_are_most_recent_first_and_bounded() {
-        let mut ledger = Ledger::new(100);
+        let mut received = ReceivedEvents::new(100);
         for (id, build_id) in ["aa", "bb", "aa"].into_iter().enumerate() {
-            ledger.accept(event(id, build_id), 1);
+            received.accept(event(id, build_id), 1);
         }
         let image = Digest::from_bytes([0x11; 32]);
-        assert_eq!(ledger.build_ids(image), ["aa", "bb"]);
+        assert_eq!(received.build_ids(image), ["aa", "bb"]);
         for id in 0..2 * BUILD_IDS_MAX {
-            ledger.accept(event(100 + id, &format!("{id:02x}")), 1);
+            received.accept(event(100 + id, &format!("{id:02x}")), 1);
         }
-        assert_eq!(ledger.build_ids(image).len(), BUILD_IDS_MAX);
-        assert_eq!(ledger.build_ids(Digest::from_bytes([0x22; 32])), Vec::<String>::new());
+        assert_eq!(received.build_ids(image).len(), BUILD_IDS_MAX);
+        assert_eq!(received.build_ids(Digest::from_bytes([0x22; 32])), Vec::<String>::new());
     }
 }
