@@ -1,7 +1,7 @@
 //! The cache directory: tokens on disk, and the control sockets beside them.
 //!
-//! Only its owner may look into it. A file that anybody else could have written or read is not
-//! believed: it is ignored and written anew.
+//! Only its owner may look into it. A file that another user could have written or read is ignored
+//! and replaced.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -24,9 +24,9 @@ use crate::token::OpTok;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 const DRAFT_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Makes the directory, or checks that it is ours and closes it to others.
+/// Makes the directory, or checks that it is ours and closes it to other users.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
-    // A slash at its end would follow a link.
+    // With a slash at the end, a link would be followed.
     let dir: &Path = &dir.components().collect::<PathBuf>();
     let prepared = || -> io::Result<()> {
         if let Some(parent) = dir.parent() {
@@ -48,12 +48,12 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
     prepared().map_err(|error| Error::file(dir, error))
 }
 
-/// Deletes the cached token of the audience; true when there was one.
+/// Deletes the cached token of the audience, and returns whether there was one.
 pub(crate) fn remove_token(dir: &Path, audience: &str) -> bool {
     fs::remove_file(path_of(dir, audience, "json")).is_ok()
 }
 
-/// The name is a hash, so no audience can name another place.
+/// The name is a hash, so that no audience can name another place.
 fn path_of(dir: &Path, audience: &str, extension: &str) -> PathBuf {
     dir.join(format!("optok-{}.{extension}", base64url(sha256(&[audience.as_bytes()]))))
 }
@@ -62,13 +62,13 @@ fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Bound tokens on disk, so that a restart needs no request, nor does a second process.
+/// Bound tokens on disk, so that neither a restart nor a second process needs a token request.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     dir: PathBuf,
-    /// What a token was requested with, hashed: one of another issuer, client or scope is not ours.
+    /// A hash of issuer, client and scopes. A token that was requested with others is not ours.
     request: String,
-    /// That the file cannot be believed was said, and nothing good was read since.
+    /// The log says already that the file is ignored, and no good file was read since.
     is_ignored: AtomicBool,
 }
 
@@ -88,12 +88,12 @@ pub(crate) struct Bindings<'a> {
     pub(crate) x5t: Option<&'a str>,
 }
 
-/// While it lives no other process requests a token for the audience.
+/// While this is held, no other process requests a token for the audience.
 #[derive(Debug)]
 pub(crate) struct AudienceLock(File);
 
 impl Drop for AudienceLock {
-    /// Said, since closing is not enough while a child between fork and exec has the file as well.
+    /// Unlocks explicitly: closing is not enough while a child between fork and exec has the file too.
     fn drop(&mut self) {
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
@@ -111,17 +111,17 @@ struct RawFile<'a> {
 }
 
 impl TokenCache {
-    /// A cache in a directory that is prepared.
+    /// A cache in a prepared directory.
     pub(crate) fn new(options: &AuthorityOptions) -> Self {
         let issuer = options.issuer.to_string();
         let scopes = options.scopes.join(" ");
-        // None of the parts can hold a line feed that would shift the others.
+        // Escaped, so that no part holds a line feed that would shift the others.
         let request = [&issuer, &options.client_id, &scopes].map(|part| part.escape_debug().to_string());
         let request = base64url(sha256(&[request.join("\n").as_bytes()]));
         Self { dir: options.cache_dir.clone(), request, is_ignored: AtomicBool::new(false) }
     }
 
-    /// A token that is bound as ours would be, was requested as we would, and has not ended.
+    /// A token that has not ended, with the bindings and the request that ours would have.
     pub(crate) fn load(&self, audience: &str, bindings: Bindings<'_>, now: Timestamp) -> Option<StoredToken> {
         let path = path_of(&self.dir, audience, "json");
         let text = match read_private(&path) {
@@ -143,8 +143,7 @@ impl TokenCache {
         })
     }
 
-    /// Keeps a token that is bound to something. A failure costs a request after the next restart
-    /// and no more.
+    /// Keeps a bound token. A failure costs no more than a request after the next restart.
     pub(crate) fn store(&self, token: &OpTok, issued_at: Timestamp) {
         let bindings = Bindings { jkt: token.thumbprint(), x5t: token.certificate_thumbprint() };
         let raw = RawFile {
@@ -155,7 +154,7 @@ impl TokenCache {
             token: token.expose(),
         };
         let path = path_of(&self.dir, token.audience(), "json");
-        // With room for all of it: a buffer that grows leaves copies behind.
+        // Large enough for all: a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(1024 + 2 * token.expose().len()));
         let written = serde_json::to_writer(&mut *text, &raw).map_err(io::Error::from);
         if let Err(error) = written.and_then(|()| write_private(&path, &text)) {
@@ -163,7 +162,8 @@ impl TokenCache {
         }
     }
 
-    /// Deletes the audience's token if it was requested until `until`; true when there was one.
+    /// Deletes the audience's token if it was requested until `until`, and returns whether there was
+    /// one.
     pub(crate) fn remove_until(&self, audience: &str, until: Timestamp, now: Timestamp) -> bool {
         let path = path_of(&self.dir, audience, "json");
         let newer = read_private(&path).is_ok_and(|text| {
@@ -173,8 +173,8 @@ impl TokenCache {
         !newer && remove_token(&self.dir, audience)
     }
 
-    /// Takes the audience's lock, or `None` while another process has it. A process that ends, how
-    /// ever it does, gives its locks back. Without a file to lock there is nobody to wait for.
+    /// Takes the audience's lock, or returns `None` while another process holds it. A process that ends
+    /// in any way releases its locks. If the file cannot be locked, there is nobody to wait for.
     pub(crate) fn try_lock(&self, audience: &str) -> Option<Option<AudienceLock>> {
         let path = path_of(&self.dir, audience, "lock");
         let opened = OpenOptions::new()
@@ -182,7 +182,7 @@ impl TokenCache {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(no_surprises())
+            .custom_flags(open_flags())
             .open(&path);
         let Ok(file) = opened else { return Some(None) };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -193,19 +193,19 @@ impl TokenCache {
     }
 }
 
-/// Whether a time that was written is later than one that was not: writing rounds to microseconds.
+/// Whether a time from a file is later than another time. Writing rounds to microseconds.
 pub(crate) fn is_later(written: Timestamp, time: Timestamp) -> bool {
     written > time.saturating_add(Duration::from_micros(1))
 }
 
-/// Never follow a link, never wait for the other end of a pipe.
-fn no_surprises() -> i32 {
+/// Neither follow a link nor wait for the other end of a pipe.
+fn open_flags() -> i32 {
     i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default()
 }
 
-/// The text of a regular file that only we can read or write.
+/// Reads a regular file that only we can read or write.
 fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = OpenOptions::new().read(true).custom_flags(no_surprises()).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(open_flags()).open(path)?;
     let metadata = file.metadata()?;
     let private = metadata.is_file() && metadata.uid() == own_uid() && metadata.mode() & 0o077 == 0;
     if !private || metadata.len() > FILE_BYTES_MAX {
@@ -219,9 +219,9 @@ fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// The old file or the new one, never half of it, whatever ends the process or the machine.
+/// Replaces the file. After a crash there is the old file or the new one, never half of one.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Two writers of one name would mix their texts; the lock keeps them apart, unless it timed out.
+    // Two writers of one name would mix their texts. The lock keeps them apart unless it timed out.
     let draft = path.with_extension(format!("{}.tmp", base64url(random::<8>())));
     let written = create_private(&draft).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -232,7 +232,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     renamed?;
-    // The name is on disk when the directory is.
+    // The new name is on disk once the directory is.
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
@@ -240,7 +240,7 @@ fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Deletes drafts that a crash left behind. Those of a minute ago may still be somebody's.
+/// Deletes drafts that a crash left behind. A draft of the last minute may still be in use.
 fn remove_drafts(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -1,6 +1,8 @@
-//! How an operator reaches running processes: a Unix socket each, in the cache directory.
+//! How an operator's command reaches running processes: each listens on a Unix socket in the cache
+//! directory. See `docs/design/authority.md`.
 //!
-//! One line of JSON asks, one answers. Who may open the socket is who may open the directory.
+//! A question is one line of JSON, and so is its answer. A user who may open the directory may open
+//! the sockets.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -22,17 +24,17 @@ use crate::encoding::{base64url, random};
 use crate::error::Error;
 
 const LINE_BYTES_MAX: u64 = 4 * 1024;
-/// An asker waits this long for each process; a process waits half of it for the question.
+/// A client waits this long for each process. A process waits half of it for the question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// This many askers are listened to at the same time.
-const ASKERS_MAX: usize = 16;
+/// Clients that are served at the same time.
+const CLIENTS_MAX: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
     /// The audience.
     invalidate: String,
-    /// What was requested later stays: another process may already have the new token on disk.
+    /// A token that was requested later stays: another process may already have written it to disk.
     #[serde(default = "Timestamp::now")]
     until: Timestamp,
 }
@@ -48,21 +50,22 @@ struct Answer {
 pub struct Invalidation {
     /// Processes that answered.
     pub processes: usize,
-    /// Processes that live and did not answer in time: they may go on with their token.
+    /// Processes that run and did not answer in time. They may continue to use their token.
     pub unanswered: usize,
     /// Copies of tokens that were dropped, in memory and on disk.
     pub tokens: usize,
 }
 
-/// Drops cached tokens for the audience: the file on disk, and the token in each live process that
-/// shares this cache directory. Each gets a new token at once. Takes about a second at most.
+/// Drops cached tokens for the audience: the file on disk, and the token in each running process that
+/// shares this cache directory. Each process requests a new token at once. Takes about a second at
+/// most.
 ///
-/// Tokens are JWTs: whoever copied one can use it until it ends.
+/// A copied token can be used until it expires: tokens are JWTs.
 ///
 /// # Errors
-/// [`Error::File`] when the directory exists but cannot be read.
+/// [`Error::File`] if the directory exists but cannot be read.
 pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Invalidation, Error> {
-    // The file goes first: a process writes its new token there.
+    // The file is removed first: a process writes its new token there.
     let tokens = cache_dir::remove_token(cache_dir, audience).into();
     let mut done = Invalidation { tokens, ..Invalidation::default() };
     let question = Arc::new(Question { invalidate: audience.to_owned(), until: Timestamp::now() });
@@ -87,7 +90,7 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
             }
         }
     }
-    let told = match done.tokens {
+    let message = match done.tokens {
         0 => "no OpTok was cached",
         _ => "dropped cached OpToks; whoever copied one can use it until it ends",
     };
@@ -97,12 +100,12 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
         processes = done.processes,
         unanswered = done.unanswered,
         tokens = done.tokens,
-        "{told}"
+        "{message}"
     );
     Ok(done)
 }
 
-/// Nobody listens: its process is gone, since a socket gets its name when it listens already.
+/// Nobody listens, so the process has ended: a socket gets its name only when it listens already.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
@@ -137,7 +140,7 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
             tokio::spawn(async move {
                 remove_dead(&dir).await;
                 tokio::select! {
-                    // Nothing is ever sent: this is the end.
+                    // Nothing is ever sent: the sender was dropped.
                     _ = alive.changed() => {}
                     () = socket.serve(manager) => {}
                 }
@@ -150,7 +153,7 @@ pub(crate) fn listen(authority: &Authority, cache_dir: &Path) {
     }
 }
 
-/// Processes that were killed leave their files.
+/// Removes the sockets of processes that were killed.
 async fn remove_dead(dir: &Path) {
     for socket in sockets(dir).unwrap_or_default() {
         if UnixStream::connect(&socket).await.is_err_and(|error| is_gone(&error)) {
@@ -159,15 +162,15 @@ async fn remove_dead(dir: &Path) {
     }
 }
 
-/// A listening socket; its file goes with it.
+/// A listening socket. Its file is removed when it is dropped.
 struct Socket {
     listener: UnixListener,
     path: PathBuf,
 }
 
 impl Socket {
-    /// Under a name that nobody else has: process numbers are the same in every container. It stands
-    /// there when it is listened to, or others would take it for that of a dead process.
+    /// Uses a random name, since process numbers repeat in every container. The socket gets that name
+    /// only when it listens, or others would take it for that of a dead process.
     fn bind(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(format!("control-{}.sock", base64url(random::<8>())));
         let draft = path.with_extension("tmp");
@@ -181,18 +184,18 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// Each asker has half a second, and none waits for another.
+    /// Each client has half a second, and none waits for another.
     async fn serve(&self, manager: Arc<TokenManager>) {
-        let mut askers = JoinSet::new();
+        let mut clients = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept(), if askers.len() < ASKERS_MAX => accepted,
-                Some(_) = askers.join_next() => continue,
+                accepted = self.listener.accept(), if clients.len() < CLIENTS_MAX => accepted,
+                Some(_) = clients.join_next() => continue,
             };
             match accepted {
                 Ok((stream, _)) => {
                     let answered = answer(stream, Arc::clone(&manager));
-                    askers.spawn(tokio::time::timeout(QUESTION_TIMEOUT, answered));
+                    clients.spawn(tokio::time::timeout(QUESTION_TIMEOUT, answered));
                 }
                 // Out of descriptors, most likely: do not spin.
                 Err(_) => tokio::time::sleep(QUESTION_TIMEOUT).await,

@@ -28,16 +28,16 @@ const SIGNATURE_BYTES: usize = 64;
 
 /// A P-256 key that signs DPoP proofs with ES256.
 ///
-/// `Debug` shows its thumbprint only. Keys that were read or made here are zeroized on drop.
+/// `Debug` shows only its thumbprint. Keys that are read or generated here are zeroized on drop.
 pub struct DpopKey {
     signer: Box<dyn ProofSigner>,
-    /// Whether a key that replaces this one in its file signs by the TLS library too.
+    /// Whether the TLS library signs. The key that replaces this one in its file then signs likewise.
     #[cfg(feature = "client")]
     by_tls_provider: bool,
     thumbprint: String,
     /// The `kid` of the JWK that it was read from.
     id: Option<String>,
-    /// The first segment of every proof with its full stop: it depends on the key alone.
+    /// The first segment of every proof with its full stop. It depends only on the key.
     header: String,
 }
 
@@ -48,7 +48,7 @@ impl DpopKey {
         Self::new(P256Signer(SecretKey::generate().into()))
     }
 
-    /// A key that signs in its own way.
+    /// A key whose signatures are made by `signer`.
     #[must_use]
     pub fn new(signer: impl ProofSigner + 'static) -> Self {
         let jwk = PublicJwk::of(&signer.public_key());
@@ -67,18 +67,17 @@ impl DpopKey {
     /// Reads a PEM file (PKCS#8 or SEC1) or a private JWK (RFC 7517).
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be read, [`Error::Key`] when it holds no P-256 private key.
+    /// [`Error::File`] if it cannot be read, [`Error::Key`] if it holds no P-256 private key.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let (key, id) = read_key(path)?;
         Ok(Self { id, ..Self::new(P256Signer(key.into())) })
     }
 
-    /// As [`DpopKey::from_file`]; signatures are made by the provider of the TLS library
-    /// (aws-lc-rs), which is nearly four times as fast. They are not deterministic: each needs good
-    /// random numbers.
+    /// Like [`DpopKey::from_file`], with signatures by the provider of the TLS library (aws-lc-rs),
+    /// which is nearly four times as fast. They are not deterministic: each needs good random numbers.
     ///
     /// # Errors
-    /// As [`DpopKey::from_file`], and [`Error::Sign`] when the provider does not take the key.
+    /// Those of [`DpopKey::from_file`], and [`Error::Sign`] if the provider refuses the key.
     #[cfg(feature = "client")]
     pub fn from_file_by_tls_provider(path: &Path) -> Result<Self, Error> {
         let (key, id) = read_key(path)?;
@@ -86,7 +85,7 @@ impl DpopKey {
         Ok(Self { by_tls_provider: true, id, ..Self::new(signer) })
     }
 
-    /// The key that stands in the file now, which signs as this one does.
+    /// The key that is in the file now. It signs in the same way as this one.
     #[cfg(feature = "client")]
     pub(crate) fn successor(&self, path: &Path) -> Result<Self, Error> {
         if self.by_tls_provider { Self::from_file_by_tls_provider(path) } else { Self::from_file(path) }
@@ -102,7 +101,7 @@ impl DpopKey {
         Secret::new(pem_encode("PRIVATE KEY", der.as_bytes()))
     }
 
-    /// The public key's thumbprint (RFC 7638), base64url: what `cnf.jkt` of a bound token says.
+    /// The public key's thumbprint (RFC 7638) in base64url: the `cnf.jkt` of a bound token.
     #[must_use]
     pub fn thumbprint(&self) -> &str {
         &self.thumbprint
@@ -156,16 +155,16 @@ impl fmt::Debug for DpopKey {
     }
 }
 
-/// What a proof is about.
+/// What a proof states.
 #[derive(Clone, Copy)]
 pub struct ProofRequest<'a> {
     /// The request's method, exactly as it is sent.
     pub method: &'a Method,
-    /// The request's absolute URI; query and fragment do not count.
+    /// The request's absolute URI. Query and fragment do not count.
     pub uri: &'a Uri,
-    /// The token that rides along, if one does.
+    /// The token in the same request, if there is one.
     pub access_token: Option<&'a str>,
-    /// The newest nonce of the server that is asked.
+    /// The newest nonce of the server.
     pub nonce: Option<&'a str>,
     /// Now.
     pub issued_at: Timestamp,
@@ -190,7 +189,7 @@ struct Header<'a> {
     jwk: &'a PublicJwk,
 }
 
-/// Only maps of words and numbers are given here, and they always have a JSON form.
+/// Encodes a map of strings and numbers, which always has a JSON form.
 pub(crate) fn encode_segment(value: &impl Serialize) -> String {
     base64url(serde_json::to_vec(value).expect("words and numbers have a JSON form"))
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes from the system's generator, which does not fail on the systems that we run on.
+/// Bytes from the system's generator, which does not fail on the supported systems.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     <[u8; N]>::generate()
 }
@@ -21,23 +21,23 @@ pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Appends to a buffer, which is made large enough by [`base64url_len`].
+/// Appends to a buffer that was made large enough with [`base64url_len`].
 pub(crate) fn push_base64url(out: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, out);
 }
 
-/// How long so many bytes are in base64url without padding.
+/// The length of this many bytes in base64url without padding.
 pub(crate) const fn base64url_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
-/// Strict: no padding, no line breaks, no stray bits behind the last byte.
+/// Decodes strictly: no padding, no line breaks, no stray bits after the last byte.
 pub(crate) fn base64url_decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// The bytes between the lines of a PEM text (RFC 7468) of this kind. What stands before and
-/// behind does not count: OpenSSL writes the curve's parameters before a SEC1 key.
+/// The bytes of the first PEM block (RFC 7468) with this label. The text around it is ignored:
+/// OpenSSL writes the curve's parameters before a SEC1 key.
 pub(crate) fn pem_decode(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
     let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
     let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
@@ -63,7 +63,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// HMAC-SHA256 (RFC 2104) with a key of one hash length, which needs no shortening.
+/// HMAC-SHA256 (RFC 2104) with a key as long as the hash, which needs no shortening.
 pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let mut inner = [0x36_u8; 64];
     let mut outer = [0x5c_u8; 64];
@@ -74,10 +74,9 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     sha256(&[&outer, &sha256(&[&inner, message])])
 }
 
-/// A header value that shows as `Sensitive` wherever the header is printed, and whose memory is
-/// cleared with its last copy.
+/// A header value that prints as `Sensitive`, and whose memory is cleared with its last copy.
 pub(crate) fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, Error> {
-    /// `Bytes` takes an owner that shows its bytes.
+    /// The owner of the memory that `Bytes` refers to.
     struct Owner(Zeroizing<String>);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
@@ -87,14 +86,14 @@ pub(crate) fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, Error> {
     header_value(Bytes::from_owner(Owner(text)))
 }
 
-/// As [`sensitive`], for what is of no use to who finds it later: a proof is good once.
+/// Like [`sensitive`], without clearing the memory: a proof is good once and of no use later.
 pub(crate) fn header_value(bytes: Bytes) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| Error::Unsendable)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// `token68` (RFC 9110 section 11.2), which a token must be to stand in `Authorization`.
+/// Whether the text is a `token68` (RFC 9110 section 11.2), as a token in `Authorization` must be.
 pub(crate) fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     text.len() <= TOKEN_BYTES_MAX

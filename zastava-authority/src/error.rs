@@ -1,4 +1,4 @@
-//! The one error type.
+//! The error type of the crate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// What a service below may say.
+/// The error of a service below.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A cause that several callers share.
-type Cause = Arc<dyn std::error::Error + Send + Sync>;
+/// The source of an error that several callers share.
+type SharedSource = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no token, no connection or no key.
 ///
-/// Cheap to clone, since one failed request is the answer to all who waited for it. Holds no
-/// secret: no token, no proof, no description that a server wrote.
+/// Cheap to clone, since one failed request answers all callers that waited for it. Holds no secret:
+/// no token, no proof, and no description that a server wrote.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,7 +26,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: Cause,
+        source: SharedSource,
     },
     /// A file holds no P-256 private key.
     #[error("{} holds no P-256 private key in PEM (PKCS#8, SEC1) or JWK", path.display())]
@@ -34,28 +34,28 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A client certificate, its key or a bundle of authorities cannot be used for TLS.
+    /// A client certificate, its key or a bundle of authorities is not usable for TLS.
     #[error("cannot use the certificates or the key in {}", path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: Cause,
+        source: SharedSource,
     },
-    /// Neither a bundle is configured nor does the system know authorities.
+    /// No bundle of authorities is configured, and the system has none.
     #[error("no certificate authorities: the system has none and no bundle is configured")]
     NoRoots,
     /// The TLS client cannot be set up.
     #[error("cannot set up TLS")]
-    Tls(#[source] Cause),
-    /// A request to plain `http`, which only a lab switch allows.
+    Tls(#[source] SharedSource),
+    /// The request is for plain `http`, which only a lab switch allows.
     #[error("refused to send to {origin}: it is not https")]
     Insecure {
         /// Scheme, host and port.
         origin: String,
     },
-    /// No answer within the time allowed.
+    /// There was no answer within the time allowed.
     #[error("no answer within {after:?}")]
     Timeout {
         /// The time allowed.
@@ -67,16 +67,16 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
-    /// No connection, or it broke.
+    /// There is no connection, or it broke.
     #[error("cannot reach {origin}")]
     Unreachable {
         /// Scheme, host and port.
         origin: String,
         /// Why.
         #[source]
-        source: Cause,
+        source: SharedSource,
     },
-    /// Authority answered with a status that is no success.
+    /// Authority answered with an error status.
     #[error("authority answered {status}{}", code.as_deref().map(|code| format!(" {code}")).unwrap_or_default())]
     Refused {
         /// The status.
@@ -86,7 +86,7 @@ pub enum Error {
         /// How long Authority asks to wait.
         retry_after: Option<Duration>,
     },
-    /// Authority's metadata or token answer is not what the standards say.
+    /// Authority's metadata or token answer does not follow the standards.
     #[error("authority's answer is malformed: {reason}")]
     Malformed {
         /// What is wrong with it.
@@ -100,7 +100,7 @@ pub enum Error {
         /// The issuer in the metadata, shortened.
         found: String,
     },
-    /// The token came with another type than required; it was thrown away (RFC 9449 section 5).
+    /// The token has another type than required, and was thrown away (RFC 9449 section 5).
     #[error("authority issued a token of type {found:?} where {expected} is required")]
     TokenType {
         /// `DPoP` or `Bearer`.
@@ -116,33 +116,33 @@ pub enum Error {
     Unavailable {
         /// The audience.
         audience: String,
-        /// When to ask again at the earliest.
+        /// How long to wait at least before asking again.
         retry_after: Duration,
         /// Why the last request failed.
         #[source]
         last: Arc<Self>,
     },
-    /// More audiences than one process may have.
+    /// The process has tokens for as many audiences as it may.
     #[error("more than {max} audiences")]
     TooManyAudiences {
         /// The bound.
         max: usize,
     },
-    /// A request that would take a token to an origin it is not meant for.
+    /// The request would send a token to an origin that it is not for.
     #[error("refused to send a token for {expected} to {found}")]
     ForeignOrigin {
         /// The origin that the token is for.
         expected: String,
-        /// The request's.
+        /// The origin of the request.
         found: String,
     },
-    /// The signer made no signature, so the request was not sent.
+    /// The signer failed, so the request was not sent.
     #[error("no signature could be made")]
-    Sign(#[source] Cause),
-    /// The token cannot stand in a header.
+    Sign(#[source] SharedSource),
+    /// The token is not valid in a header.
     #[error("the token cannot be sent")]
     Unsendable,
-    /// The runtime ended.
+    /// The async runtime ended.
     #[error("the async runtime is stopping")]
     Stopped,
 }
@@ -157,8 +157,8 @@ impl Error {
         Self::Certificate { path: path.to_owned(), source: error.into().into() }
     }
 
+    /// The error of a service, or that it could not be reached.
     #[cfg(feature = "client")]
-    /// What a service said, or that it could not be reached.
     pub(crate) fn from_service(origin: String, error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => *error,
@@ -190,7 +190,7 @@ impl Error {
         }
     }
 
-    /// When to ask again at the earliest, if that is known.
+    /// How long to wait at least before asking again, if that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,4 +1,4 @@
-//! Keys, secrets and certificates from files that somebody else writes.
+//! Reads keys, secrets and certificates from files that others write.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// They have a few hundred bytes.
+/// Keys and secrets have a few hundred bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
-/// The text of a regular file, which is not waited for and does not fill the memory.
+/// The text of a small regular file. Never waits for a pipe, and bounds the memory it takes.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(String::from_utf8(mem::take(&mut *bytes)).unwrap_or_default()))
 }
 
-/// As [`read`], for what may have any encoding and so many bytes.
+/// Like [`read`], for any encoding and at most `bytes_max` bytes.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -36,7 +36,7 @@ pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8
             let reason = format!("not a regular file of at most {bytes_max} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        // With room for all of it: a buffer that grows leaves copies behind.
+        // Large enough for all: a buffer that grows leaves copies behind.
         let capacity = usize::try_from(metadata.len()).unwrap_or_default() + 1;
         let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
         File::open(path)?.take(metadata.len()).read_to_end(&mut bytes)?;

@@ -2,8 +2,8 @@
 //!
 //! Nothing more is normalised: `//`, a trailing `/`, the path's case and `%2F` keep their meaning.
 
-/// The text's normal form without query and fragment (RFC 9449 section 4.2, `htu`); `None` when it
-/// is no absolute `http` or `https` URI, or names a user.
+/// The text's normal form without query and fragment (RFC 9449 section 4.2, `htu`). `None` if it is
+/// not an absolute `http` or `https` URI, or if it names a user.
 pub(crate) fn normalise(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
@@ -27,14 +27,14 @@ pub(crate) fn normalise(text: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}{path}"))
 }
 
-/// The normal form of a request's own URI; one that has none is given back as it is.
+/// The normal form of a request's URI. A URI that has none is returned as it is.
 pub(crate) fn of(uri: &http::Uri) -> String {
     let mut text = String::new();
     push(&mut text, uri);
     text
 }
 
-/// Appends what [`of`] gives. Nearly every URI is in normal form already, and is not copied twice.
+/// Appends what [`of`] returns. Nearly every URI is in normal form already and is not copied twice.
 pub(crate) fn push(out: &mut String, uri: &http::Uri) {
     match (uri.scheme_str(), uri.authority()) {
         (Some(scheme), Some(authority)) if is_normal(scheme, authority.as_str(), uri.path()) => {
@@ -50,7 +50,7 @@ pub(crate) fn push(out: &mut String, uri: &http::Uri) {
     }
 }
 
-/// Whether it surely is: false is said of a few that are.
+/// Whether it certainly is in normal form. Returns false for a few that are.
 fn is_normal(scheme: &str, authority: &str, path: &str) -> bool {
     let default_port = match scheme {
         "https" => ":443",
@@ -69,7 +69,7 @@ fn is_normal(scheme: &str, authority: &str, path: &str) -> bool {
 
 /// Whether the URI's scheme, host and port are those of the normal form `origin`.
 pub(crate) fn is_within(uri: &http::Uri, normal: &str) -> bool {
-    // The usual spelling first: it needs no memory.
+    // The usual spelling needs no allocation.
     let same = uri.scheme_str().zip(uri.authority()).is_some_and(|(scheme, authority)| {
         let rest = normal.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
         rest == Some(authority.as_str())
@@ -77,7 +77,7 @@ pub(crate) fn is_within(uri: &http::Uri, normal: &str) -> bool {
     same || origin(uri).is_some_and(|origin| origin == normal)
 }
 
-/// Scheme, host and port in normal form: whom a token or a nonce belongs to.
+/// Scheme, host and port in normal form. A token or a nonce belongs to one origin.
 pub(crate) fn origin(uri: &http::Uri) -> Option<String> {
     let mut normal = normalise(&uri.to_string())?;
     let path = normal.find("://").and_then(|at| Some(at + 3 + normal[at + 3..].find('/')?))?;
@@ -85,8 +85,8 @@ pub(crate) fn origin(uri: &http::Uri) -> Option<String> {
     Some(normal)
 }
 
-/// Unreserved characters stand for themselves, all other triplets in upper case; `None` for a
-/// broken triplet.
+/// Decodes unreserved characters and writes all other triplets in upper case. `None` for a broken
+/// triplet.
 fn normalise_triplets(text: &str) -> Option<String> {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Tokens, and whoever has them.
+//! Tokens and their sources.
 
 use std::fmt;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use crate::error::Error;
 
 /// An operational token: a short-lived access token for one audience.
 ///
-/// It holds the key that it is bound to, so that a key lives as long as its last token. `Debug`
-/// never shows the token, and its memory is cleared on drop.
+/// It holds the key that it is bound to, so a key lives as long as its last token. `Debug` does not
+/// show the token, and its memory is cleared on drop.
 #[derive(Debug)]
 pub struct OpTok {
     token: Secret,
@@ -36,11 +36,11 @@ pub(crate) struct Binding {
 }
 
 impl OpTok {
-    /// A token that is bound to `key`, or a bearer token. A source numbers its tokens in
-    /// `generation`: later ones have greater numbers.
+    /// A token that is bound to `key`, or a bearer token without one. A source numbers its tokens in
+    /// `generation`: a later token has a greater number.
     ///
     /// # Errors
-    /// [`Error::Unsendable`] when the text cannot stand in a header.
+    /// [`Error::Unsendable`] if the text is not valid in a header.
     pub fn new(
         token: Secret,
         audience: &str,
@@ -52,7 +52,7 @@ impl OpTok {
             return Err(Error::Unsendable);
         }
         let scheme = if key.is_some() { "DPoP" } else { "Bearer" };
-        // With room for all of it: a buffer that grows leaves copies behind.
+        // Large enough for all: a buffer that grows leaves copies behind.
         let mut authorization =
             Zeroizing::new(String::with_capacity(scheme.len() + 1 + token.expose().len()));
         for part in [scheme, " ", token.expose()] {
@@ -65,19 +65,19 @@ impl OpTok {
         Ok(Self { token, audience, expires_at, generation, binding, certificate, is_static, authorization })
     }
 
-    /// Whether it is bound to a key and goes with a proof; else it is a bearer token.
+    /// Whether it is bound to a key and needs a proof. Otherwise it is a bearer token.
     #[must_use]
     pub fn is_dpop(&self) -> bool {
         self.binding.is_some()
     }
 
-    /// Whom it is for.
+    /// The audience that it is for.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// When it ends, counted from the start of the request that brought it.
+    /// When it expires, counted from the start of its token request.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -95,19 +95,19 @@ impl OpTok {
         self.certificate.as_deref()
     }
 
-    /// Which token of its source this is: later ones have greater numbers.
+    /// The number of this token at its source. A later token has a greater number.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Whether this is the static token, which serves only until Authority first answers.
+    /// Whether this is the static token, which serves only until Authority first issues a token.
     #[must_use]
     pub fn is_static(&self) -> bool {
         self.is_static
     }
 
-    /// The token itself. Put it into a header that is marked sensitive, and nowhere else.
+    /// The token itself. Put it only into a header that is marked sensitive.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.token.expose()
@@ -117,7 +117,7 @@ impl OpTok {
         self.binding.as_ref()
     }
 
-    /// `Authorization`, made once.
+    /// The value of `Authorization`, which is made once.
     pub(crate) fn authorization(&self) -> HeaderValue {
         self.authorization.clone()
     }
@@ -126,25 +126,25 @@ impl OpTok {
 /// What [`TokenSource::token`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<OpTok>, Error>> + Send + 'a>>;
 
-/// Has tokens.
+/// A source of tokens.
 pub trait TokenSource: Send + Sync + fmt::Debug {
     /// A valid token for the audience.
     ///
     /// # Errors
-    /// Why there is none; [`Error::retry_after`] says when to ask again.
+    /// Why there is no token. [`Error::retry_after`] says when to ask again.
     fn token<'a>(&'a self, audience: &'a str) -> TokenFuture<'a>;
 
-    /// A valid token that is at hand, without waiting.
+    /// A valid token that can be had without waiting.
     fn at_hand(&self, audience: &str) -> Option<Arc<OpTok>> {
         let _ = audience;
         None
     }
 
-    /// The server refused this very token, so the next call gets a new one. A late report about a
-    /// token that was replaced meanwhile does nothing.
+    /// Reports that the server refused this token, so that the next call gets a new one. A late report
+    /// about a token that was replaced meanwhile does nothing.
     fn reject(&self, token: &OpTok);
 
-    /// Drops what is cached for the audience and says how many copies that was.
+    /// Drops the cached tokens of the audience, and returns how many copies there were.
     fn invalidate(&self, audience: &str) -> usize;
 }
 
@@ -162,7 +162,7 @@ impl Tokens {
     /// A valid token for the audience; see [`TokenSource::token`].
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no token.
     pub async fn token(&self, audience: &str) -> Result<Arc<OpTok>, Error> {
         match self.0.at_hand(audience) {
             Some(token) => Ok(token),
@@ -170,12 +170,12 @@ impl Tokens {
         }
     }
 
-    /// The server refused this very token; see [`TokenSource::reject`].
+    /// Reports that the server refused this token; see [`TokenSource::reject`].
     pub fn reject(&self, token: &OpTok) {
         self.0.reject(token);
     }
 
-    /// Drops what is cached for the audience; see [`TokenSource::invalidate`].
+    /// Drops the cached tokens of the audience; see [`TokenSource::invalidate`].
     pub fn invalidate(&self, audience: &str) -> usize {
         self.0.invalidate(audience)
     }

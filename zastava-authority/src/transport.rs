@@ -1,4 +1,4 @@
-//! An HTTP client that is finished: TLS, time-out, body bound, client certificate.
+//! An HTTPS client with a timeout, a bound on bodies, and a client certificate.
 
 pub(crate) mod identity;
 mod roots;
@@ -27,13 +27,14 @@ use crate::error::Error;
 use crate::small_file;
 use crate::target_uri;
 
-/// Servers close idle connections too; ours go first, so that a request seldom meets a closed one.
+/// Shorter than servers usually wait, so that a request seldom meets a connection that was closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_CONNECTIONS_MAX: usize = 32;
-/// Every authority that browsers know takes about 300 KiB.
+/// All authorities that browsers trust take about 300 KiB.
 const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// In a request's extensions: the certificate to show, by thumbprint. Without it the newest is shown.
+/// In a request's extensions: the thumbprint of the certificate to present. Without it the newest is
+/// presented.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate(pub(crate) Arc<str>);
 
@@ -42,8 +43,8 @@ type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// How [`https`] connects.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
-    /// PEM file of the authorities that servers are checked against, read again when it changes;
-    /// `None`: the system's, which are read once.
+    /// PEM file of the authorities that servers are checked against. It is read again when it changes.
+    /// `None`: the system's authorities, which are read once.
     pub ca_bundle_path: Option<PathBuf>,
     /// PEM files of the client certificate chain and its key, for servers that ask for one. Read
     /// again when they change.
@@ -71,8 +72,8 @@ impl Default for TransportOptions {
 
 /// An HTTP/1.1 client over TLS (rustls with aws-lc-rs, TLS 1.2 and 1.3).
 ///
-/// Redirects come back as they are: following one could take a token to another origin. Nothing of
-/// a request is sent twice: that would replay its proof. Errors are [`Error`] in a box.
+/// Redirects are not followed: that could send a token to another origin. No part of a request is sent
+/// twice: that would replay its proof. Errors are [`Error`] in a box.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Certificate`], [`Error::NoRoots`] or [`Error::Tls`].
@@ -122,7 +123,7 @@ fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
         .build(connector)
 }
 
-/// Given explicitly wherever it is needed: a library must not set the process's default.
+/// Passed explicitly wherever it is needed: a library must not set the process's default.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -141,15 +142,15 @@ struct Transport {
     tls: ConfigBuilder<ClientConfig, WantsVerifier>,
     roots: Roots,
     identity: Option<Arc<Identity>>,
-    /// One for each certificate in use, the newest first.
+    /// A pool for each certificate in use, the newest first.
     clients: Mutex<Vec<Pool>>,
     request_timeout: Duration,
     body_bytes_max: usize,
     allow_http: bool,
 }
 
-/// Connections that began with the same authorities and certificate, and go on with them. TLS
-/// sessions are not taken over from one to another: rustls resumes none under other credentials.
+/// Connections that began with the same authorities and certificate, and keep them. rustls resumes no
+/// TLS session under other credentials. See `docs/design/authority.md`.
 struct Pool {
     roots: Arc<RootCertStore>,
     certified: Option<Arc<Certified>>,
@@ -199,9 +200,9 @@ impl Transport {
             known.unwrap_or_else(|| identity.current())
         });
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that none who comes late brings former ones back.
+        // Read under the lock, so that a late caller does not bring former authorities back.
         let roots = self.roots.current();
-        // An authority that was withdrawn is not trusted on old connections either.
+        // An authority that was withdrawn is not trusted on open connections either.
         clients.retain(|pool| Arc::ptr_eq(&pool.roots, &roots));
         if let Some(pool) = clients.iter().find(|pool| pool.has(certified.as_ref())) {
             return pool.client.clone();

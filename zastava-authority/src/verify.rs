@@ -43,25 +43,25 @@ pub use self::token_key::TokenKey;
 use crate::dpop::AccessTokenHash;
 use crate::target_uri;
 
-/// What a [`Verifier`] takes.
+/// What a [`Verifier`] accepts.
 #[derive(Clone, Debug)]
 pub struct VerifierOptions {
     /// How old a proof's `iat` may be.
     pub proof_age_max: Duration,
     /// How far in the future it may be: clocks differ.
     pub future_skew: Duration,
-    /// How long a nonce is good, from 10 s on.
+    /// How long a nonce is good: 10 s at least.
     pub nonce_lifetime: Duration,
     /// Whether a proof without a nonce is refused.
     pub require_nonce: bool,
-    /// How many used proofs are remembered. When that many are still fresh, others are refused: a
-    /// verifier that forgets lets replays in. A sixteenth of it is for each part of them, by a hash,
-    /// so the first refusals come somewhat earlier.
+    /// How many used proofs are remembered. When all of them are still fresh, further proofs are
+    /// refused: a verifier that forgets would accept replays. The memory has sixteen parts, chosen by
+    /// a hash, so the first refusals come somewhat earlier.
     pub replay_entries_max: usize,
 }
 
 impl Default for VerifierOptions {
-    /// 60 s of age, 10 s of skew (the bounds of FAPI 2.0), nonces demanded and good for 300 s,
+    /// 60 s of age and 10 s of skew (the bounds of FAPI 2.0), nonces required and good for 300 s,
     /// 100,000 remembered proofs.
     fn default() -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Default for VerifierOptions {
 
 /// Checks DPoP proofs and remembers them.
 ///
-/// One verifier guards one server: what it remembers is in this process only.
+/// One verifier guards one server. It remembers proofs in this process only.
 #[derive(Debug)]
 pub struct Verifier {
     options: VerifierOptions,
@@ -89,14 +89,14 @@ impl Verifier {
     #[must_use]
     pub fn new(options: VerifierOptions) -> Self {
         let nonces = NonceIssuer::new(options.nonce_lifetime);
-        // A proof of the far edge of the future is acceptable for this long.
+        // A proof from as far in the future as allowed is acceptable for this long.
         let remembered = options.proof_age_max.saturating_add(options.future_skew);
         let replays = Replays::new(options.replay_entries_max, remembered);
         Self { options, nonces, replays }
     }
 
-    /// A verifier whose nonces others issue and take, too: several processes that are one server.
-    /// How long they are good is the issuer's to say.
+    /// A verifier that shares its nonces with others, for several processes that are one server. The
+    /// issuer decides how long they are good.
     #[must_use]
     pub fn with_nonces(options: VerifierOptions, nonces: NonceIssuer) -> Self {
         Self { nonces, ..Self::new(options) }
@@ -114,8 +114,8 @@ impl Verifier {
     }
 
     /// Checks the proof of one request: its form, key, signature, method, URI, time and nonce, the
-    /// token and the key that the token is bound to, and that it was not used before. Only a proof
-    /// that passes everything else is marked as used.
+    /// token and the key that the token is bound to, and that it was not used before. A proof is
+    /// marked as used only if it passes all other checks.
     ///
     /// # Errors
     /// The first check that failed.
@@ -125,9 +125,9 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// As [`Verifier::verify`], but for the memory: that is the caller's. Several processes that are
-    /// one server need a common one, which must refuse a pair of `thumbprint` and `jti` that it has
-    /// seen, atomically, until `acceptable_until`.
+    /// Like [`Verifier::verify`], without the memory of used proofs, which is the caller's. Several
+    /// processes that are one server need a common memory. It must refuse, atomically and until
+    /// `acceptable_until`, a pair of `thumbprint` and `jti` that it has seen.
     ///
     /// # Errors
     /// The first check that failed.
@@ -195,7 +195,7 @@ pub struct ReceivedProof<'a> {
     pub uri: &'a Uri,
     /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// The token that the request carries; `None` at a token endpoint.
+    /// The token in the request; `None` at a token endpoint.
     pub access_token: Option<&'a str>,
     /// The key that the token is bound to, its `cnf.jkt`.
     pub thumbprint: Option<&'a str>,
@@ -213,14 +213,14 @@ impl fmt::Debug for ReceivedProof<'_> {
     }
 }
 
-/// What a good proof said.
+/// What a good proof stated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedProof {
-    /// The thumbprint of its key (RFC 7638): bind the token that is issued to it (`cnf.jkt`).
+    /// The thumbprint of its key (RFC 7638). A token that is issued now is bound to it (`cnf.jkt`).
     pub thumbprint: String,
     /// Its identifier.
     pub jti: String,
-    /// After this it would be refused anyway.
+    /// After this time the proof is refused for its age.
     pub acceptable_until: Timestamp,
 }

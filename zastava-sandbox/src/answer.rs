@@ -1,4 +1,4 @@
-//! Answers, and requests' bodies, both whole and bounded.
+//! Answers, and the bodies of requests. Both are whole and bounded.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use zastava_core::contract::ProblemDetails;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// A body past its bound is still read up to here and thrown away: a client that is cut off while
-/// it sends may never see why.
+/// A body beyond its bound is read up to this and thrown away: a client that is cut off while it
+/// sends may never see the reason.
 const DISCARDED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,8 +24,8 @@ pub(crate) enum Body {
     TooLarge,
 }
 
-/// The whole body of at most `bytes_max`; `None` when the client goes away, is too slow or does
-/// not end.
+/// The whole body, of at most `bytes_max`. `None` if the client disconnects, is too slow or sends too
+/// much.
 pub(crate) async fn read_body(mut incoming: Incoming, bytes_max: usize) -> Option<Body> {
     let read = async {
         let (mut body, mut length) = (BytesMut::new(), 0_usize);
@@ -45,17 +45,17 @@ pub(crate) async fn read_body(mut incoming: Incoming, bytes_max: usize) -> Optio
 }
 
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    // What is given here are maps with text keys, which always can be written.
+    // A map with string keys always has a JSON form.
     let body = serde_json::to_vec(value).unwrap_or_default();
     answer(status, "application/json", body)
 }
 
-/// A problem document (RFC 9457); `kind` is the last word of its type.
+/// A problem document (RFC 9457). `kind` is the last segment of its type.
 pub(crate) fn problem(status: StatusCode, kind: &str, detail: &str) -> Answer {
     problem_with(status, kind, detail, serde_json::Map::new())
 }
 
-/// A problem document with members of its own.
+/// A problem document with further members.
 pub(crate) fn problem_with(
     status: StatusCode,
     kind: &str,
@@ -93,22 +93,21 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Answer {
     answer
 }
 
-/// Sets a header whose value is of our own making or was bounded before; one that cannot stand in
-/// a header is left out.
+/// Sets a header. A value that is not valid in a header is left out.
 pub(crate) fn set_header(answer: &mut Answer, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }
 }
 
-/// The newest nonce goes with every answer to a request that carries a proof (RFC 9449 section
-/// 8.2), and no cache may keep it.
+/// Sets the newest nonce, which every answer to a request with a proof carries (RFC 9449 section 8.2).
+/// No cache may keep it.
 pub(crate) fn set_nonce(answer: &mut Answer, nonce: &str) {
     set_header(answer, "dpop-nonce", nonce);
     set_header(answer, "cache-control", "no-store");
 }
 
-/// Whether the request's content type is `expected`, parameters aside.
+/// Whether the request's content type is `expected`, whatever its parameters.
 pub(crate) fn has_content_type(headers: &http::HeaderMap, expected: &str) -> bool {
     let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     found

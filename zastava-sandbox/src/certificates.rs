@@ -21,9 +21,9 @@ use zastava_core::http_service::BoxError;
 use zastava_core::secret::Secret;
 
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Certificates hold from an hour ago: clocks of containers and virtual machines differ.
+/// Certificates are valid from an hour ago, since clocks of containers and virtual machines differ.
 const BACKDATED: Duration = Duration::from_secs(3600);
-/// Certificates that end sooner are made anew at start.
+/// Certificates that expire sooner are replaced at the start.
 const REMAINING_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Signs certificates that nobody outside the sandbox trusts.
@@ -41,7 +41,7 @@ pub(crate) struct CertificateAndKey {
     pub(crate) key: Secret,
 }
 
-/// What a certificate is for. One is never taken for the other (RFC 5280 section 4.2.1.12).
+/// What a certificate is for. Neither is accepted for the other (RFC 5280 section 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Server,
@@ -49,7 +49,7 @@ pub(crate) enum Purpose {
 }
 
 impl CertificateAuthority {
-    /// A new authority, and itself as an identity to be kept.
+    /// A new authority, and its certificate and key for a later run.
     pub(crate) fn generate() -> Result<(Self, CertificateAndKey), BoxError> {
         let key = KeyPair::generate()?;
         let certificate = authority_params().self_signed(&key)?;
@@ -87,8 +87,8 @@ impl CertificateAuthority {
         Ok(CertificateAndKey { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
     }
 
-    /// Whether the identity is whole, of this authority, for this purpose and good for a while
-    /// from `now`, the time since the Unix epoch.
+    /// Checks that the certificate and key belong together, are of this authority and for this purpose,
+    /// and are valid for a while from `now`, the time since the Unix epoch.
     pub(crate) fn check(
         &self,
         identity: &CertificateAndKey,
@@ -120,8 +120,8 @@ impl CertificateAuthority {
         self.config_with(identity, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// TLS that takes client certificates of this authority or one of `others`, and connections
-    /// without one: the endpoint refuses those in its own words.
+    /// TLS that accepts client certificates of this authority or of one of `others`. It also accepts
+    /// connections without one, so that the endpoint can refuse them with an OAuth error.
     pub(crate) fn mutual_config(
         &self,
         identity: &CertificateAndKey,
@@ -163,7 +163,7 @@ impl CertificateAuthority {
 }
 
 impl CertificateAndKey {
-    /// The certificate with its key; an error when they do not belong together.
+    /// The certificate with its key, or an error if they do not belong together.
     fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, BoxError> {
         let (chain, key) = self.parse()?;
         Ok(CertifiedKey::from_der(chain, key, provider)?)
@@ -220,7 +220,7 @@ pub(crate) fn server_names(listen: IpAddr, host: Option<&str>) -> Vec<String> {
     names
 }
 
-/// The certificates of a PEM file's text; at least one.
+/// The certificates of a PEM text: at least one.
 pub(crate) fn read_bundle(text: &str) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>()?;
     if found.is_empty() { Err("it holds no certificate".into()) } else { Ok(found) }

@@ -1,4 +1,4 @@
-//! Faults that the servers show when they are told to.
+//! Faults that a test asks the servers to show.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// Faults that may wait; a list of more is refused.
+/// Faults that may wait. A longer list is refused.
 pub(crate) const FAULTS_MAX: usize = 1000;
-/// A longer delay is longer than any client waits.
+/// No client waits longer than this.
 const DELAY_MS_MAX: u64 = 600_000;
 
-/// Statuses that end an answer: after one of 1xx another would have to come.
+/// Final statuses. After a status of 1xx another answer would have to follow.
 pub(crate) const STATUSES: RangeInclusive<u16> = 200..=599;
 
-/// A fault to show, and how often. Faults of one route are shown in the order they were asked for.
+/// A fault to show, and how often. Faults of one route are shown in the order in which they were asked
+/// for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "tests write faults down literally")]
 pub struct Fault {
-    /// Where.
+    /// Which requests meet it.
     pub route: Route,
-    /// What.
+    /// What they meet.
     pub kind: FaultKind,
     /// How many requests meet it.
     pub times: u32,
@@ -43,9 +44,9 @@ pub enum Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// This status, before tokens and proofs are looked at, as a gateway in front would answer.
+    /// This status, before tokens and proofs are checked, as a gateway would answer.
     Status {
-        /// The status, 200 to 599; 500 is shown for any other.
+        /// The status, from 200 to 599. Any other is shown as 500.
         status: u16,
         /// `Retry-After` in seconds.
         retry_after: Option<u64>,
@@ -80,7 +81,7 @@ impl FaultQueue {
         self.0.len()
     }
 
-    /// The next fault of the route, once less often from now on.
+    /// Takes one showing of the next fault of the route.
     pub(crate) fn take(&mut self, route: Route) -> Option<FaultKind> {
         let index = self.0.iter().position(|fault| fault.route == route)?;
         let fault = self.0.get_mut(index)?;

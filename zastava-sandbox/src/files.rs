@@ -1,4 +1,4 @@
-//! The directory that clients are given: certificates and keys, kept over restarts.
+//! The directory with the certificates and keys that clients need. It is reused after a restart.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::Write as _;
@@ -20,7 +20,7 @@ const WEBHOOK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "zastava-webhook.ste
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Files {
-    /// The certificate authority that both servers' certificates are of.
+    /// The certificate authority that issued both servers' certificates.
     pub ca_bundle: PathBuf,
     /// The certificate of the client `zastava-runtime`.
     pub client_certificate: PathBuf,
@@ -50,8 +50,8 @@ impl Files {
         }
     }
 
-    /// The files of an earlier run when they are whole and good for a day more, else new ones:
-    /// clients that were configured once outlive a restart.
+    /// The files of an earlier run if they are complete and valid for another day; otherwise new ones.
+    /// So clients that were configured once continue to work after a restart.
     pub(crate) fn open(directory: &Path) -> Result<(Self, CertificateAuthority), Error> {
         make_directory(directory)?;
         let files = Self::below(directory);
@@ -97,8 +97,8 @@ impl Files {
     }
 }
 
-/// A directory that we made, or found empty, is closed to others. Closing one that somebody keeps
-/// other things in, such as the current one, would be a surprise: that one is refused.
+/// Makes the directory, and closes it to other users. A directory that holds something and is open to
+/// others, such as the current one, is refused: closing it would be a surprise.
 fn make_directory(directory: &Path) -> Result<(), Error> {
     let mode = || -> std::io::Result<u32> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -118,7 +118,7 @@ pub(crate) fn read(certificate: &Path, key: &Path) -> std::io::Result<Certificat
     Ok(CertificateAndKey { certificate: std::fs::read_to_string(certificate)?, key })
 }
 
-/// Replaces the file as a whole: a reader sees the old text or the new one.
+/// Replaces the file as a whole, so that a reader sees the old text or the new one.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let unfinished = path.with_extension("unfinished");
     let written = || -> std::io::Result<()> {

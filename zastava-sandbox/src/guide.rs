@@ -1,4 +1,4 @@
-//! What the program says when it is ready: where everything is, and what to type next.
+//! What the program prints when it is ready: where everything is, and which commands to type next.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ Ready. SIGINT (Ctrl-C) or SIGTERM ends it.
     )
 }
 
-/// A path as a shell takes it, quoted only when it must be.
+/// A path for a shell, quoted only if necessary.
 fn shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');

@@ -1,15 +1,13 @@
 //! An Authority and a Scanner in one process: what the quickstart embeds, and what the observer
 //! and the webhook are tested against.
 //!
-//! It is as strict as the real ones, or tests against it would prove nothing. Authority takes
-//! `client_credentials` from one client by certificate (RFC 8705), demands a DPoP proof with a
-//! nonce (RFC 9449), and issues tokens of one audience that are bound to the proof's key. Scanner
-//! takes a request only with such a token, a proof of the same key with a nonce of its own, and a
-//! body that keeps every word of the contract. What a real server does when it is ill, a sandbox
-//! does on demand: see [`Fault`], [`Sandbox::rotate_nonces`] and [`Sandbox::scanner_offline`].
+//! It is as strict as the real servers. Authority issues tokens by `client_credentials` to one
+//! client, which it authenticates by certificate (RFC 8705). It requires a DPoP proof with a nonce
+//! (RFC 9449), and binds each token to the proof's key. Scanner accepts only a request with such a
+//! token, a proof of the same key with a nonce of its own, and a body that follows the contract.
 //!
-//! State is in memory and ends with the process, but for the certificates and keys in
-//! [`SandboxOptions::directory`], which the next start takes up. Tokens do not outlive a restart.
+//! On demand it fails as a real server may fail: see [`Fault`], [`Sandbox::rotate_nonces`] and
+//! [`Sandbox::scanner_offline`].
 //!
 //! ```
 //! use zastava_sandbox::{Fault, FaultKind, Route, Sandbox, SandboxOptions};
@@ -24,7 +22,7 @@
 //! // Scanner answers the next two batches with 503.
 //! let kind = FaultKind::Status { status: 503, retry_after: Some(1) };
 //! sandbox.misbehave(Fault { route: Route::Events, kind, times: 2 });
-//! // … start an observer here; wait until it got an event through …
+//! // Start an observer here, and wait until an event has arrived.
 //! # if false {
 //! sandbox.wait_until(|counts, _events| counts.events_accepted > 0).await;
 //! # }
@@ -32,6 +30,27 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # State
+//!
+//! Everything is in memory and ends with the process, except for the certificates and keys in
+//! [`SandboxOptions::directory`], which the next start reuses. Tokens do not outlive a restart.
+//!
+//! # Errors
+//!
+//! [`Error`] says why a sandbox does not start: a directory, a port or a certificate. What clients
+//! do wrong is answered over HTTP, and counted in [`Counts`].
+//!
+//! # What it does not do
+//!
+//! It is not a server for production: whoever reaches Scanner's port controls the sandbox. It has no
+//! rate limit and one client. To check proofs in a server of your own, use
+//! [`zastava_authority::verify`]. For a complete OpenID provider in tests, use `oidc-provider`.
+//!
+//! # Stability
+//!
+//! Before 1.0 a minor version may break the API. The oldest supported Rust is 1.95. There are no
+//! features.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -21,19 +21,19 @@ struct Arguments {
     /// Where certificates, keys and zastava.yaml are written; made with mode 0700
     #[arg(long, value_name = "DIR", default_value = "zastava-sandbox-data")]
     directory: PathBuf,
-    /// The address that both servers listen at; whoever reaches it controls the sandbox
+    /// The address that both servers listen on; whoever reaches it controls the sandbox
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// The name that URLs and server certificates say, such as a Service's [default: the address]
+    /// The host name in URLs and server certificates, such as a Service's [default: the address]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// Certificate chain that both servers show instead of one of the sandbox's own authority
+    /// Certificate chain that both servers present instead of one of the sandbox's own authority
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca_bundle"])]
     certificate: Option<PathBuf>,
     /// The certificate's key
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
-    /// Authorities that clients check the certificate against, and whose client certificates are taken
+    /// Authorities that clients check the certificate against, and whose client certificates are accepted
     #[arg(long, value_name = "FILE", requires = "certificate")]
     ca_bundle: Option<PathBuf>,
     /// Authority's port; 0 takes any
@@ -42,13 +42,13 @@ struct Arguments {
     /// Scanner's port; 0 takes any
     #[arg(long, value_name = "PORT", default_value_t = 8441)]
     scanner_port: u16,
-    /// What Scanner answers for which image [default: the embedded policy]
+    /// The verdicts by image [default: the embedded policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// How long a token holds
+    /// The lifetime of a token
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     token_lifetime: u64,
-    /// A file with a bearer token that Scanner takes besides, as for a bootstrap
+    /// A file with a bearer token that Scanner also accepts, as for a bootstrap
     #[arg(long, value_name = "FILE")]
     static_token: Option<PathBuf>,
     /// The tenant in zastava.yaml
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
     match run(arguments).await {
         Ok(()) => ExitStatus::Success.into(),
         Err((status, text)) => {
-            // Nobody to tell when the terminal is gone; the status tells still.
+            // If the terminal is gone, the exit status still reports the failure.
             let _ = writeln!(std::io::stderr(), "zastava-sandbox: {text}");
             status.into()
         }
@@ -100,7 +100,7 @@ async fn run(arguments: Arguments) -> Result<(), (ExitStatus, String)> {
     }
     let sandbox = Sandbox::start(options).await.map_err(failure)?;
     let configuration = sandbox.write_configuration(&arguments.tenant).map_err(failure)?;
-    // Standard output may be closed; the servers are what counts.
+    // Standard output may be closed. The servers run without it.
     let _ = std::io::stdout().write_all(guide::text(&sandbox, &configuration).as_bytes());
     shutdown.begun().await;
     sandbox.stop().await;

@@ -1,4 +1,4 @@
-//! What a sandbox can be told.
+//! The options of a sandbox.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -17,33 +17,34 @@ pub(crate) const CLIENT_ID: &str = "zastava-runtime";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SandboxOptions {
-    /// The address of both servers; 127.0.0.1.
+    /// The address of both servers. Default: 127.0.0.1.
     pub listen: IpAddr,
-    /// The host name or address that both URLs and the servers' certificates name, such as that of
-    /// a Kubernetes Service; `None`: the address that is listened at.
+    /// The host name or address in both URLs and in the servers' certificates, such as that of a
+    /// Kubernetes Service. `None`: the address on which they listen.
     pub host: Option<String>,
-    /// What both servers show instead of certificates of the sandbox's own authority.
+    /// The certificate that both servers present instead of one of the sandbox's own authority.
     pub server_identity: Option<ServerIdentity>,
-    /// Authority's port; 0 lets the system choose one, which is kept until the end.
+    /// Authority's port; 0 lets the system choose one, which stays the same until the end.
     pub authority_port: u16,
-    /// Scanner's port; 0 lets the system choose one, which is kept until the end.
+    /// Scanner's port; 0 lets the system choose one, which stays the same until the end.
     pub scanner_port: u16,
-    /// Where certificates and keys are written and found again. Made with mode 0700, as is an
-    /// empty directory; one that holds something and is open to others is refused.
+    /// Where certificates and keys are written, and found by the next run. The directory is made with
+    /// mode 0700; an empty one gets that mode. One that holds something and is open to other users is
+    /// refused.
     pub directory: PathBuf,
     /// What Scanner answers for which image.
     pub policy: Policy,
-    /// How long a token holds; 120 s, at least one second.
+    /// The lifetime of a token: at least one second. Default: 120 s.
     pub token_lifetime: Duration,
-    /// Takes `client_secret_basic` with this secret besides client certificates.
+    /// Accepts `client_secret_basic` with this secret in addition to client certificates.
     pub client_secret: Option<Secret>,
-    /// A bearer token that Scanner takes besides bound ones: what a platform hands out for the
+    /// A bearer token that Scanner accepts in addition to bound tokens. A platform issues one for the
     /// bootstrap, while its Authority cannot be reached.
     pub static_token: Option<Secret>,
-    /// Accepted events kept for reading; 100,000. The oldest are forgotten, and ten times as many
-    /// ids are remembered, so that a repeat still counts as one.
+    /// Accepted events that are kept. Default: 100,000. The oldest are forgotten first. Ten times as many
+    /// ids are remembered, so that a repeated event is still counted as a duplicate.
     pub events_kept_max: usize,
-    /// What tokens, proofs and nonces are dated and judged by. TLS keeps to the system's clock.
+    /// The clock for tokens, proofs and nonces. TLS uses the system's clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -68,8 +69,8 @@ impl SandboxOptions {
     }
 }
 
-/// PEM files of a certificate that somebody else issued, for a sandbox whose clients have theirs
-/// already. The key of that authority is not needed, and need not exist any more.
+/// PEM files of a certificate of another authority, for a sandbox whose clients have certificates of
+/// that authority already. The authority's key is not needed.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the three files that an identity has")]
 pub struct ServerIdentity {
@@ -77,7 +78,7 @@ pub struct ServerIdentity {
     pub certificate: PathBuf,
     /// The leaf's key.
     pub key: PathBuf,
-    /// The authorities that clients check the chain against. Authority takes client certificates
-    /// of theirs beside those of the sandbox's own.
+    /// The authorities that clients check the chain against. Authority accepts their client certificates
+    /// in addition to those of the sandbox's own authority.
     pub ca_bundle: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! What the sandbox's Scanner answers for which image.
+//! The verdicts of the sandbox's Scanner by image.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use zastava_core::config::{Configuration, Faults, Section, SettingValue};
 use zastava_core::contract::{ImageResult, PolicyVerdict};
 use zastava_core::image::{Digest, ImageReference};
 
-/// More images than any test lists.
+/// More images than any test needs.
 const IMAGES_MAX: usize = 10_000;
 const EMBEDDED: &str = include_str!("policy/embedded.yaml");
 
@@ -39,14 +39,14 @@ pub(crate) enum AskedImage {
 }
 
 impl Policy {
-    /// The policy of a sandbox that was given none: `registry.sandbox.local/demo/signed` passes,
+    /// The default policy: `registry.sandbox.local/demo/signed` passes,
     /// `…/warned` warns, `…/unsigned` and all that is unknown fails.
     #[must_use]
     pub fn embedded() -> Self {
         Self::from_yaml(EMBEDDED, Path::new("embedded.yaml")).expect("the embedded policy has no faults")
     }
 
-    /// Reads a policy; `path` is how faults call the text.
+    /// Reads a policy. Faults name the text by `path`.
     ///
     /// # Errors
     /// Every fault at once, each with its line.
@@ -85,7 +85,7 @@ impl Policy {
         Some(policy)
     }
 
-    /// The name that is taken already, if it is.
+    /// Adds an image. Returns its name if it is listed already.
     fn add(&mut self, image: Image) -> Option<String> {
         let Image { name, rule } = image;
         let (map, key) = match name {
@@ -194,7 +194,7 @@ impl Rule {
     }
 }
 
-/// The digest wins over the tag, as everywhere.
+/// The digest takes precedence over the tag, as everywhere.
 fn reference_key(reference: &ImageReference) -> String {
     reference.pinned().unwrap_or_else(|| reference.to_string())
 }

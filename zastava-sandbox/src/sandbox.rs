@@ -41,8 +41,8 @@ impl Sandbox {
     /// inside a tokio runtime.
     ///
     /// # Errors
-    /// When the directory cannot be used or is open to others, the host or a given certificate
-    /// cannot serve, or a port is taken.
+    /// The directory cannot be used or is open to other users, the host or a given certificate cannot
+    /// be used, or a port is taken.
     pub async fn start(mut options: SandboxOptions) -> Result<Self, Error> {
         let directory = std::path::absolute(&options.directory).map_err(Error::file(&options.directory))?;
         if directory.to_str().is_none() {
@@ -88,7 +88,7 @@ impl Sandbox {
         self.0.platform.scanner_url.parse().expect("it was checked at the start")
     }
 
-    /// What clients check both servers against.
+    /// The authorities that clients check both servers against.
     #[must_use]
     pub fn ca_bundle(&self) -> &Path {
         let given = self.0.platform.options.server_identity.as_ref();
@@ -101,8 +101,8 @@ impl Sandbox {
         &self.0.files
     }
 
-    /// A configuration for the observer and the webhook that works as it stands: YAML with every
-    /// path below the sandbox's directory, listeners on loopback.
+    /// A complete configuration for the observer and the webhook, as YAML. All paths are in the sandbox's
+    /// directory, and all listeners on loopback.
     #[must_use]
     pub fn configuration(&self, tenant: &str) -> String {
         configuration::yaml(&self.0.platform, &self.0.files, self.ca_bundle(), tenant)
@@ -129,7 +129,7 @@ impl Sandbox {
     }
 
     /// A client certificate that names the client in a DNS subject alternative name. Authority
-    /// takes it for `zastava-runtime` only.
+    /// accepts only `zastava-runtime`.
     ///
     /// # Panics
     /// When the client's name cannot be a host name.
@@ -150,14 +150,14 @@ impl Sandbox {
         self.0.platform.activity.look(|record| record.events.events().to_vec())
     }
 
-    /// How much was asked so far.
+    /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.platform.activity.look(|record| record.counts)
     }
 
-    /// Waits until `done` holds for the counts and the accepted events; asks again after every
-    /// change. `done` must not call the sandbox.
+    /// Waits until `done` returns true for the counts and the accepted events. It is called after
+    /// every change, and must not call the sandbox.
     pub async fn wait_until(&self, done: impl Fn(&Counts, &[RuntimeEventEnvelope]) -> bool) {
         let mut changes = self.0.platform.activity.changes();
         while !self.0.platform.activity.look(|record| done(&record.counts, record.events.events())) {
@@ -166,7 +166,7 @@ impl Sandbox {
         }
     }
 
-    /// Lets the next requests of a route meet a fault, after those that wait already.
+    /// Lets the next requests of a route meet a fault, after the faults that wait already.
     ///
     /// # Panics
     /// When 1,000 faults wait.
@@ -194,7 +194,7 @@ impl Sandbox {
     /// Opens Scanner again at the same port.
     ///
     /// # Errors
-    /// When the sandbox is stopped or the port was lost.
+    /// The sandbox is stopped, or the port was lost.
     pub async fn scanner_online(&self) -> Result<(), Error> {
         self.0.scanner.online().await
     }
@@ -207,7 +207,7 @@ impl Sandbox {
     /// Opens Authority again at the same port.
     ///
     /// # Errors
-    /// When the sandbox is stopped or the port was lost.
+    /// The sandbox is stopped, or the port was lost.
     pub async fn authority_online(&self) -> Result<(), Error> {
         self.0.authority.online().await
     }
@@ -230,7 +230,8 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// What both servers show, and the authorities of others whose client certificates are taken.
+/// The certificate that both servers present, and further authorities whose client certificates are
+/// accepted.
 fn server_identity(
     options: &SandboxOptions,
     certificates: &CertificateAuthority,
@@ -247,8 +248,8 @@ fn server_identity(
     Ok((identity, others))
 }
 
-/// The URL of a server that listens at `address`; one that listens everywhere is found on
-/// loopback unless a host is given.
+/// The URL of a server that listens on `address`. If that is every address, the URL names loopback,
+/// unless a host is given.
 fn url(address: SocketAddr, host: Option<&str>) -> String {
     if let Some(host) = host {
         return match host.parse::<IpAddr>() {

@@ -28,7 +28,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a header, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers requests; `None` drops the connection without an answer.
+/// Answers requests. `None` drops the connection without an answer.
 pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
@@ -37,7 +37,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Option<Answer>> + Send;
 }
 
-/// A port of ours that nobody listens at: connections are refused, and nobody else gets it.
+/// A bound port on which nobody listens: connections are refused, and no other program gets it.
 #[derive(Debug)]
 pub(crate) struct ReservedPort {
     socket: TcpSocket,
@@ -48,7 +48,7 @@ impl ReservedPort {
     pub(crate) fn new(address: SocketAddr) -> Result<Self, Error> {
         let reserve = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // The port still has connections of before in TIME-WAIT.
+            // Former connections of the port may be in TIME-WAIT.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             let address = socket.local_addr()?;
@@ -83,7 +83,7 @@ enum Listening {
 }
 
 impl<H: Handler> Server<H> {
-    /// A server that is offline still.
+    /// A server that is still offline.
     pub(crate) fn new(port: ReservedPort, tls: ServerConfig, handler: Arc<H>) -> Self {
         Self {
             address: port.address,
@@ -94,20 +94,20 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// Listens; a server that does already stays as it is.
+    /// Listens. A server that listens already does nothing.
     pub(crate) async fn online(&self) -> Result<(), Error> {
         let mut state = self.state.lock().await;
         let reserved = match &mut *state {
             Listening::Offline(reserved) => reserved.take(),
             Listening::Online { offline, serving } if offline.has_begun() => {
-                // Somebody began to take it offline and gave up waiting.
+                // A caller began to take it offline and was dropped.
                 let _ = serving.await;
                 None
             }
             Listening::Online { .. } => return Ok(()),
             Listening::Stopped => return Err(Error::Stopped),
         };
-        // What holds if the port cannot be had.
+        // The state if the port cannot be had.
         *state = Listening::Offline(None);
         let port = reserved.map_or_else(|| ReservedPort::new(self.address), Ok)?;
         let listener = port.listen()?;
@@ -123,14 +123,14 @@ impl<H: Handler> Server<H> {
         let mut state = self.state.lock().await;
         if let Listening::Online { offline, serving } = &mut *state {
             offline.begin();
-            // The task ends by itself; an error would be its panic, shown already.
+            // The task ends by itself. An error would be its panic, which was printed.
             let _ = serving.await;
-            // Without it the port is asked for again when the server comes back.
+            // If that fails, the port is bound again when the server comes back.
             *state = Listening::Offline(ReservedPort::new(self.address).ok());
         }
     }
 
-    /// Closes all and gives the port back.
+    /// Closes everything and releases the port.
     pub(crate) async fn stop(&self) {
         self.offline().await;
         *self.state.lock().await = Listening::Stopped;
@@ -172,15 +172,15 @@ async fn serve<H: Handler>(
             () = shutdown.begun() => break,
         }
     }
-    // Closing alone is not the end: a child process that is just being started holds a copy until
-    // it runs its program, and connections would still be taken. An error means it has ended.
+    // Closing is not enough: a child process that is being started holds a copy until it runs its
+    // program, and connections would still be accepted. An error means that the listener has ended.
     let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
     drop(listener);
     connections.shutdown().await;
 }
 
 async fn serve_connection<H: Handler>(stream: TcpStream, tls: TlsAcceptor, handler: Arc<H>) {
-    // Small answers leave at once; a socket that cannot do that still works.
+    // Sends small answers at once. A socket that cannot do that still works.
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -192,7 +192,7 @@ async fn serve_connection<H: Handler>(stream: TcpStream, tls: TlsAcceptor, handl
         let (handler, client) = (&handler, client.clone());
         async move { handler.handle(request, client).await.ok_or(Dropped) }
     });
-    // A client that goes away or sends nonsense is its own affair.
+    // An error is the client's: it disconnected or sent nonsense.
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

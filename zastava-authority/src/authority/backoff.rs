@@ -7,15 +7,15 @@ use crate::error::Error;
 const CEILING_FIRST: Duration = Duration::from_millis(500);
 const CEILING_MAX: Duration = Duration::from_secs(15);
 const FLOOR: Duration = Duration::from_millis(250);
-/// A server that asks for more gets this much.
+/// The longest wait that a server can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
-/// A random wait below a ceiling that doubles with every failure; `jitter` runs from 0 to 1.
+/// A random wait below a ceiling that doubles with every failure. `jitter` is a number from 0 to 1.
 ///
-/// Full jitter would start at zero and make some 45 requests in five minutes of outage. A third of
-/// the ceiling as floor keeps them below 40, within Authority's limit for a client, and still
-/// spreads a fleet. A fault in the configuration starts at the last ceiling: it does not pass by
-/// itself, but it is never given up either.
+/// Full jitter would start at zero and make about 45 requests in five minutes of outage. With a third
+/// of the ceiling as floor it makes fewer than 40, within Authority's limit for a client, and still
+/// spreads a fleet. A fault of configuration starts at the last ceiling: it does not pass by itself,
+/// but the retries never end. See `docs/design/authority.md`.
 pub(super) fn delay(failures: u32, error: &Error, jitter: f64) -> Duration {
     let ceiling = match failures {
         _ if error.is_configuration() => CEILING_MAX,

@@ -1,4 +1,4 @@
-//! How the client proves who it is: RFC 6749 section 2.3, RFC 7523, RFC 8705 section 2.
+//! Client authentication: RFC 6749 section 2.3, RFC 7523, RFC 8705 section 2.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ use crate::error::Error;
 use crate::small_file;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// An assertion is sent at once, and is good once.
+/// An assertion is sent at once and accepted once.
 const ASSERTION_SECONDS: i64 = 60;
 
-/// Files are small and local; reading one for each request lets a new secret or key count at once.
+/// A file is read for each request, so that a new secret or key counts at once. Files are small.
 #[derive(Debug)]
 pub(super) enum Authentication {
     /// `private_key_jwt` with the key in this file.
     Assertion(PathBuf),
-    /// The transport shows a certificate; the form names the client.
+    /// The transport presents a certificate, and the form names the client.
     MutualTls,
     /// `client_secret_basic` with the secret in this file.
     Secret(PathBuf),
-    /// The form names the client and that is all, for labs.
+    /// The form only names the client. For labs.
     Public,
 }
 
@@ -45,8 +45,8 @@ impl Authentication {
         }
     }
 
-    /// Adds what proves it to one request. Called for each attempt: the server takes an assertion
-    /// once, also when it asks for a nonce then.
+    /// Authenticates one attempt. Each attempt needs a new assertion: the server accepts it once, even
+    /// if it answers with a nonce challenge.
     pub(super) fn apply(
         &self,
         client_id: &str,
@@ -103,9 +103,8 @@ struct Assertion<'a> {
     exp: i64,
 }
 
-/// RFC 7523 section 3. The audience is the issuer alone, as text (FAPI 2.0, and the successor of
-/// RFC 7523, which also names the type): an assertion for a token endpoint could be used at another
-/// server that claims the same endpoint.
+/// RFC 7523 section 3. The only audience is the issuer, as a string (FAPI 2.0, and the successor of
+/// RFC 7523, which also names the type). See `docs/design/authority.md`.
 fn assertion(client_id: &str, issuer: &str, now: Timestamp, path: &Path) -> Result<String, Error> {
     let key = DpopKey::from_file(path)?;
     let header = Header { alg: "ES256", typ: "client-authentication+jwt", kid: key.id() };
@@ -118,6 +117,6 @@ fn assertion(client_id: &str, issuer: &str, now: Timestamp, path: &Path) -> Resu
         iat,
         exp: iat + ASSERTION_SECONDS,
     };
-    let claims = serde_json::to_vec(&claims).expect("words and numbers have a JSON form");
+    let claims = serde_json::to_vec(&claims).expect("strings and numbers have a JSON form");
     key.sign_compact(&(encode_segment(&header) + "."), &claims)
 }

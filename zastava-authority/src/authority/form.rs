@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-/// A form whose memory is cleared: it may hold an assertion.
+/// A form whose memory is cleared, since it may hold an assertion.
 pub(super) struct Form(Zeroizing<String>);
 
-/// A buffer that grows leaves copies behind.
+/// Large enough for all: a buffer that grows leaves copies behind.
 const CAPACITY: usize = 2048;
 
 impl Form {
@@ -34,7 +34,7 @@ impl AsRef<[u8]> for Form {
     }
 }
 
-/// All but the unreserved characters become triplets.
+/// Encodes all but the unreserved characters as triplets.
 pub(super) fn encode_onto(form: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! The claims of a proof as JSON, written by hand: with a fast signature a serialiser would be a
-//! tenth of the whole.
+//! The claims of a proof as JSON, written by hand: with a fast signature, a serialiser would take a
+//! tenth of the time.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use crate::encoding::{base64url_len, push_base64url, random, sha256};
 use crate::target_uri;
 
-/// What stands around the values below, with a number of 20 digits.
+/// The text around the values below, with a number of 20 digits.
 const FRAME_BYTES: usize = 80;
 /// 128 random bits: RFC 9449 section 4.2 asks for 96.
 const JTI_BYTES: usize = 16;
@@ -29,7 +29,7 @@ impl AccessTokenHash {
     }
 }
 
-/// RFC 9449 section 4.2, without `jti`, which is new each time.
+/// The claims of RFC 9449 section 4.2, without `jti`, which is new each time.
 pub(crate) struct Claims<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
@@ -67,7 +67,8 @@ impl Claims<'_> {
     }
 }
 
-/// A JSON string of what `write` appends. Hardly any needs an escape; those are written again.
+/// Appends a JSON string of what `write` appends. If it needs an escape, which is rare, it is written
+/// again.
 fn push_string(json: &mut String, write: impl FnOnce(&mut String)) {
     json.push('"');
     let start = json.len();

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{base64url, base64url_decode, sha256};
 
-/// A public key. The members stand in the order that the thumbprint needs (RFC 7638 section 3.2).
+/// A public key. Its members are in the order that the thumbprint needs (RFC 7638 section 3.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PublicJwk {
     crv: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct PublicJwk {
 }
 
 impl PublicJwk {
-    /// Of a point: two coordinates of 32 bytes.
+    /// The key with this point: two coordinates of 32 bytes.
     pub(crate) fn of(point: &[u8; 64]) -> Self {
         let (x, y) = point.split_at(32);
         Self { crv: "P-256", kty: "EC", x: base64url(x), y: base64url(y) }
@@ -31,7 +31,7 @@ impl PublicJwk {
     }
 }
 
-/// A key as the other side wrote it.
+/// A key as the other side sent it.
 #[derive(Deserialize)]
 pub(crate) struct RawJwk<'a> {
     // Missing members read as empty, which no P-256 key has.
@@ -45,8 +45,8 @@ pub(crate) struct RawJwk<'a> {
     y: &'a str,
     #[serde(default, borrow)]
     alg: Option<&'a str>,
-    // None of these may stand in a proof: the private members of every key type, and the
-    // members that would have us fetch or trust something else.
+    // A proof must have none of these: the private members of every key type, and the members that
+    // would make us fetch or trust something else.
     #[serde(default)]
     d: Present,
     #[serde(default)]
@@ -72,8 +72,8 @@ pub(crate) struct RawJwk<'a> {
 }
 
 impl RawJwk<'_> {
-    /// The two coordinates, if it says that it is a key of P-256 and holds nothing that has no place
-    /// in a public key. Whether they are a point of the curve is another question.
+    /// The two coordinates, if the members are those of a public P-256 key and no others. They may not
+    /// be a point of the curve.
     pub(crate) fn point(&self) -> Option<[u8; 64]> {
         let private = [&self.d, &self.k, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth];
         let foreign = [&self.x5u, &self.x5c, &self.jku];
@@ -96,7 +96,7 @@ fn coordinate(text: &str) -> Option<[u8; 32]> {
     base64url_decode(text)?.try_into().ok()
 }
 
-/// Whether a member is there at all, even as `null`.
+/// Whether a member is present, even as `null`.
 #[derive(Default)]
 pub(crate) struct Present(pub(crate) bool);
 
@@ -120,7 +120,7 @@ struct RawPrivateJwk {
     kid: Option<String>,
 }
 
-/// Cleared on drop, also when what follows it is malformed.
+/// Cleared on drop, also if what follows it is malformed.
 #[derive(Deserialize)]
 #[serde(from = "String")]
 struct Scalar(Zeroizing<String>);
@@ -131,7 +131,7 @@ impl From<String> for Scalar {
     }
 }
 
-/// A private key with its `kid`; public members that contradict it are a fault.
+/// Reads a private key and its `kid`. `None` if public members contradict the key.
 pub(super) fn parse_private(text: &str) -> Option<(SecretKey, Option<String>)> {
     let raw: RawPrivateJwk = serde_json::from_str(text).ok()?;
     let scalar = Zeroizing::new(base64url_decode(&raw.d.0)?);
@@ -144,10 +144,10 @@ pub(super) fn parse_private(text: &str) -> Option<(SecretKey, Option<String>)> {
     (agrees(raw.x, x) && agrees(raw.y, y)).then_some((key, raw.kid))
 }
 
-/// Its two coordinates.
+/// The two coordinates of a key.
 pub(crate) fn point_of(key: &PublicKey) -> [u8; 64] {
     let mut point = [0; 64];
-    // 0x04 goes before them.
+    // The first byte is 0x04.
     point.copy_from_slice(&key.to_sec1_point(false).as_bytes()[1..]);
     point
 }

@@ -1,4 +1,4 @@
-//! Who makes the signatures.
+//! Signers of proofs.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ pub trait ProofSigner: Send + Sync + fmt::Debug {
     /// The signature over SHA-256 of the message: `r` and `s`, 32 bytes each.
     ///
     /// # Errors
-    /// Whatever keeps it from signing. The request is then not sent.
+    /// Why it cannot sign. The request is then not sent.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError>;
 }
 
-/// In Rust, deterministic (RFC 6979), the key zeroized on drop.
+/// Signs in Rust: deterministic (RFC 6979), with a key that is zeroized on drop.
 pub(super) struct P256Signer(pub(super) SigningKey);
 
 impl ProofSigner for P256Signer {
@@ -42,7 +42,7 @@ impl fmt::Debug for P256Signer {
     }
 }
 
-/// By the provider of the TLS library, which is nearly four times as fast.
+/// Signs by the provider of the TLS library, which is nearly four times as fast.
 #[cfg(feature = "client")]
 pub(super) struct ProviderSigner {
     signer: Box<dyn rustls::sign::Signer>,
@@ -73,7 +73,7 @@ impl ProofSigner for ProviderSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError> {
-        // TLS signatures are ASN.1, those of JOSE are not.
+        // TLS writes signatures in ASN.1, JOSE does not.
         let signature = Signature::from_der(&self.signer.sign(message)?)?;
         Ok(signature.to_bytes().into())
     }

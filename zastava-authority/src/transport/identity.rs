@@ -17,18 +17,18 @@ use crate::encoding::{base64url, sha256};
 use crate::error::Error;
 use crate::small_file;
 
-/// The newest certificates that are kept: tokens of the one before are still in use.
+/// The newest certificates are kept: tokens of the one before are still in use.
 pub(super) const CERTIFICATES_MAX: usize = 2;
 
-/// What a client shows to servers. Half-written or contradicting files leave it as it was.
+/// The certificate that a client presents. Half-written or contradicting files do not change it.
 pub(crate) struct Identity {
     chain: PathBuf,
     key: PathBuf,
     provider: Arc<CryptoProvider>,
-    state: Mutex<State>,
+    loaded: Mutex<Loaded>,
 }
 
-struct State {
+struct Loaded {
     /// The newest first.
     certificates: Vec<Arc<Certified>>,
     watch: FileWatch,
@@ -47,43 +47,43 @@ impl Identity {
         let mut watch = FileWatch::new([chain.clone(), key.clone()]);
         watch.look();
         let certificates = vec![Arc::new(read(&chain, &key, &provider)?)];
-        let state = Mutex::new(State { certificates, watch });
-        Ok(Self { chain, key, provider, state })
+        let loaded = Mutex::new(Loaded { certificates, watch });
+        Ok(Self { chain, key, provider, loaded })
     }
 
-    /// The newest.
+    /// The newest certificate.
     pub(crate) fn current(&self) -> Arc<Certified> {
-        let mut state = self.state();
-        if state.watch.is_due() {
-            self.check(&mut state);
+        let mut loaded = self.loaded();
+        if loaded.watch.is_due() {
+            self.check(&mut loaded);
         }
-        Arc::clone(&state.certificates[0])
+        Arc::clone(&loaded.certificates[0])
     }
 
-    /// The one with this thumbprint, if it is still known.
+    /// The certificate with this thumbprint, if it is still known.
     pub(crate) fn find(&self, thumbprint: &str) -> Option<Arc<Certified>> {
-        self.state().certificates.iter().find(|known| *known.thumbprint == *thumbprint).cloned()
+        self.loaded().certificates.iter().find(|known| *known.thumbprint == *thumbprint).cloned()
     }
 
-    /// Looks at the files now.
+    /// Checks the files now.
     pub(crate) fn reload(&self) {
-        self.check(&mut self.state());
+        self.check(&mut self.loaded());
     }
 
-    fn check(&self, state: &mut State) {
-        if !state.watch.look() {
+    fn check(&self, loaded: &mut Loaded) {
+        if !loaded.watch.look() {
             return;
         }
         let found = read(&self.chain, &self.key, &self.provider);
-        state.watch.outcome(found.is_ok());
+        loaded.watch.outcome(found.is_ok());
         match found {
-            Ok(certified) if certified.key.cert == state.certificates[0].key.cert => {}
+            Ok(certified) if certified.key.cert == loaded.certificates[0].key.cert => {}
             Ok(certified) => {
                 tracing::info!(certificate = %self.chain.display(), "client certificate was reloaded");
-                // The same certificate behind other intermediates takes its own place.
-                state.certificates.retain(|known| known.thumbprint != certified.thumbprint);
-                state.certificates.insert(0, Arc::new(certified));
-                state.certificates.truncate(CERTIFICATES_MAX);
+                // The same certificate with other intermediates replaces itself.
+                loaded.certificates.retain(|known| known.thumbprint != certified.thumbprint);
+                loaded.certificates.insert(0, Arc::new(certified));
+                loaded.certificates.truncate(CERTIFICATES_MAX);
             }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -92,8 +92,8 @@ impl Identity {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,7 +119,7 @@ impl fmt::Debug for Certified {
     }
 }
 
-/// The chain and the key, which must belong together.
+/// Reads the chain and the key, which must belong together.
 fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified, Error> {
     let certificates = read_certificates(chain)?;
     let thumbprint = base64url(sha256(&[&certificates[0]])).into();

@@ -9,14 +9,14 @@ use super::read_certificates;
 use super::watch::FileWatch;
 use crate::error::Error;
 
-/// A bundle is followed: an authority that is added or withdrawn counts for the next request. The
-/// system's are read once. A file that cannot be used leaves all as it was.
+/// A bundle is followed: a change counts for the next request. The system's authorities are read once.
+/// A file that cannot be used changes nothing.
 pub(super) struct Roots {
     bundle: Option<PathBuf>,
-    state: Mutex<State>,
+    loaded: Mutex<Loaded>,
 }
 
-struct State {
+struct Loaded {
     watch: FileWatch,
     newest: Arc<RootCertStore>,
 }
@@ -29,23 +29,23 @@ impl Roots {
             Some(path) => read(path)?,
             None => system()?,
         });
-        Ok(Self { bundle, state: Mutex::new(State { watch, newest }) })
+        Ok(Self { bundle, loaded: Mutex::new(Loaded { watch, newest }) })
     }
 
-    /// The newest: the same pointer as long as nothing changed.
+    /// The newest authorities: the same pointer as long as nothing changed.
     pub(super) fn current(&self) -> Arc<RootCertStore> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.bundle
-            && state.watch.is_due()
-            && state.watch.look()
+            && loaded.watch.is_due()
+            && loaded.watch.look()
         {
-            state.reload(path);
+            loaded.reload(path);
         }
-        Arc::clone(&state.newest)
+        Arc::clone(&loaded.newest)
     }
 }
 
-impl State {
+impl Loaded {
     fn reload(&mut self, path: &Path) {
         let found = read(path);
         self.watch.outcome(found.is_ok());
@@ -77,7 +77,7 @@ fn read(path: &Path) -> Result<RootCertStore, Error> {
 
 fn system() -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    // Systems hold a few certificates that nobody can parse; they are left out.
+    // Systems have a few certificates that cannot be parsed. They are left out.
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 { Err(Error::NoRoots) } else { Ok(roots) }
 }

@@ -1,19 +1,19 @@
-//! Files that are looked at now and then.
+//! Notices that files changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The files are looked at this often at most.
+/// The files are checked at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Files that could not be used are read again after this time, also if nothing changed: the fault
-/// may have been ours, such as too many open files.
+/// Files that could not be used are read again after this time, even if nothing changed: the fault may
+/// have been ours, such as too many open files.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What changes when a file is written, replaced or made readable: inode, length, and the seconds and
-/// nanoseconds of the last change of its content and of its inode. Links are followed, so Kubernetes'
-/// swap of `..data` is seen.
+/// Changes when a file is written, replaced or made readable: inode, length, and the seconds and
+/// nanoseconds of the last change of its content and of its inode. Links are followed, so that
+/// Kubernetes' swap of `..data` is noticed.
 pub(crate) type Stamp = Option<(u64, u64, [i64; 4])>;
 
 pub(crate) fn stamp(path: &Path) -> Stamp {
@@ -25,7 +25,7 @@ pub(crate) fn stamp(path: &Path) -> Stamp {
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     paths: Vec<PathBuf>,
-    /// At the last look; none before the first.
+    /// At the last look. Empty before the first.
     stamps: Vec<Stamp>,
     looked: Option<Instant>,
     failed: Option<Instant>,
@@ -40,8 +40,8 @@ impl FileWatch {
         self.looked.is_none_or(|at| at.elapsed() >= LOOK_INTERVAL)
     }
 
-    /// Whether the files should be read: they changed since the last look, and at first they did.
-    /// What changes while they are read is seen the next time.
+    /// Whether the files should be read: at the first look, and when they changed since the last. A
+    /// change while they are read is noticed at the next look.
     pub(crate) fn look(&mut self) -> bool {
         self.looked = Some(Instant::now());
         let stamps: Vec<_> = self.paths.iter().map(|path| stamp(path)).collect();
@@ -51,7 +51,7 @@ impl FileWatch {
         changed || again
     }
 
-    /// Whether what was read after the last look could be used.
+    /// Reports whether the files that were read after the last look could be used.
     pub(crate) fn outcome(&mut self, usable: bool) {
         self.failed = (!usable).then(Instant::now);
     }

@@ -10,7 +10,7 @@ use super::{ProofError, ReceivedProof, Verifier};
 use crate::encoding::{base64url, sha256};
 
 /// What a token is bound to: the members of its `cnf` claim, or of an introspection's answer
-/// (RFC 9449 section 6, RFC 8705 section 3). Without any it is a bearer token.
+/// (RFC 9449 section 6, RFC 8705 section 3). Without any binding it is a bearer token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the two bindings that there are")]
 pub struct Confirmation {
@@ -30,8 +30,8 @@ pub struct ReceivedRequest<'a> {
     pub uri: &'a Uri,
     /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// The client's certificate (DER) by the server's own TLS, or by a proxy that nobody can go
-    /// around and that removes what clients write in its header (RFC 8705 section 6.5).
+    /// The client's certificate (DER), from the server's own TLS, or from a proxy that clients cannot
+    /// bypass and that removes what they write in its header (RFC 8705 section 6.5).
     pub client_certificate: Option<&'a [u8]>,
 }
 
@@ -46,19 +46,19 @@ impl fmt::Debug for ReceivedRequest<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Denial {
-    /// There are no credentials.
+    /// The request has no credentials.
     #[error("a token is required")]
     NoCredentials,
-    /// There is more than one `Authorization`, or it is malformed.
+    /// There is more than one `Authorization` header, or it is malformed.
     #[error("there must be one Authorization header, with a token")]
     Malformed,
-    /// The token is none of ours, has ended, or is for somebody else.
+    /// The token is unknown, has expired, or is for another audience.
     #[error("the token is not valid here")]
     Token,
-    /// The token is bound to a key and came as `Bearer`, or the other way around.
+    /// The token is bound to a key and was sent as `Bearer`, or the other way round.
     #[error("the token's binding needs another scheme")]
     Scheme,
-    /// The token is bound to another certificate than the client has.
+    /// The token is bound to another certificate than the client's.
     #[error("the token is bound to another certificate")]
     Certificate,
     /// The proof is wrong.
@@ -67,7 +67,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// 401; 400 for a request that nobody could serve; 503 when too many proofs are in use.
+    /// 401; 400 for a malformed request; 503 if too many proofs are in use.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -77,8 +77,8 @@ impl Denial {
         }
     }
 
-    /// The value of `WWW-Authenticate`. Without credentials it has no error code: nothing was done
-    /// wrong yet (RFC 6750 section 3.1).
+    /// The value of `WWW-Authenticate`. It has no error code for a request without credentials (RFC 6750
+    /// section 3.1).
     #[must_use]
     pub fn challenge(self) -> String {
         let code = match self {
@@ -95,9 +95,9 @@ impl Denial {
 impl Verifier {
     /// Checks the credentials of a request for a protected resource.
     ///
-    /// `read_token` checks the token by itself (signature or introspection, issuer, audience, end)
-    /// and tells what it is bound to, together with whatever the caller wants to know of it. The
-    /// proof is used up only when all else is good.
+    /// `read_token` checks the token itself (signature or introspection, issuer, audience, expiry). It
+    /// returns what the token is bound to, and a value for the caller. The proof is used up only if
+    /// all other checks pass.
     ///
     /// # Errors
     /// Why the request is not served.
@@ -132,8 +132,7 @@ impl Verifier {
         Ok(read)
     }
 
-    /// Puts the nonce of this moment into an answer, and forbids to store the answer
-    /// (RFC 9449 section 8.2).
+    /// Puts the current nonce into an answer, and forbids to store the answer (RFC 9449 section 8.2).
     pub fn set_nonce(&self, headers: &mut HeaderMap, now: Timestamp) {
         if let Ok(nonce) = HeaderValue::from_str(&self.nonce(now)) {
             headers.insert("dpop-nonce", nonce);
@@ -142,8 +141,8 @@ impl Verifier {
     }
 }
 
-/// Base64url of the SHA-256 of a certificate (DER): what `x5t#S256` of a token that is bound to it
-/// says (RFC 8705 section 3.1).
+/// The `x5t#S256` of a token that is bound to this certificate (DER): base64url of its SHA-256
+/// (RFC 8705 section 3.1).
 #[must_use]
 pub fn certificate_thumbprint(der: &[u8]) -> String {
     base64url(sha256(&[der]))
@@ -163,7 +162,7 @@ fn credentials(headers: &HeaderMap) -> Result<(Scheme, &str), Denial> {
     }
     let (scheme, token) =
         value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Denial::Malformed)?;
-    // RFC 9110 section 11.4: schemes are matched in any case, and spaces may follow.
+    // RFC 9110 section 11.4: the case of a scheme does not count, and several spaces may follow.
     let token = token.trim_start_matches(' ');
     if token.is_empty() || token.contains([' ', ',']) {
         return Err(Denial::Malformed);

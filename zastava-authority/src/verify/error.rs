@@ -12,7 +12,7 @@ pub enum ProofError {
     /// There is more than one.
     #[error("there is more than one DPoP header")]
     Multiple,
-    /// It is no compact JWS with all claims, is too long, or has critical extensions.
+    /// It is not a compact JWS with all claims, is too long, or has critical extensions.
     #[error("the proof is malformed")]
     Malformed,
     /// Its `typ` is not `dpop+jwt`.
@@ -21,7 +21,7 @@ pub enum ProofError {
     /// Its `alg` is not ES256.
     #[error("the proof is not signed with ES256")]
     Algorithm,
-    /// Its `jwk` is no public P-256 key, or holds more than one should.
+    /// Its `jwk` is not a public P-256 key, or has members that a public key must not have.
     #[error("the proof's key is not a public P-256 key")]
     Key,
     /// The signature does not belong to the key and the text.
@@ -36,13 +36,13 @@ pub enum ProofError {
     /// `iat` is too old or in the future.
     #[error("the proof is too old or from the future")]
     IssuedAt,
-    /// There is no nonce, or it is none of ours, or it is too old.
+    /// It has no nonce, or one that was not issued here, or one that is too old.
     #[error("the proof needs a fresh nonce")]
     NonceMissingOrOld,
     /// The proof was used before.
     #[error("the proof was used before")]
     Replayed,
-    /// So many proofs are fresh that no more can be remembered.
+    /// The memory is full of proofs that are still fresh.
     #[error("too many proofs are in use")]
     Busy,
     /// `ath` is missing or belongs to another token.
@@ -54,7 +54,7 @@ pub enum ProofError {
 }
 
 impl ProofError {
-    /// 503 when it is the verifier that cannot serve, else 401.
+    /// 503 if the verifier cannot serve; otherwise 401.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {

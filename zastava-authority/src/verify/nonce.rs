@@ -1,4 +1,4 @@
-//! Nonces that need no memory: the time step they were issued in, and a keyed hash of it.
+//! Nonces that need no memory: the time step in which they were issued, and a keyed hash of it.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{base64url, base64url_decode, hmac_sha256, random};
 
-/// A nonce lives through this many steps of whole seconds, so it is good for 9/10 of its life or more
-/// when that is a multiple of 10 s.
+/// A nonce lives through this many steps of whole seconds. If its lifetime is a multiple of 10 s, it
+/// is good for at least 9/10 of it.
 const STEPS: u64 = 10;
 const STEP_BYTES: usize = 8;
 const MAC_BYTES: usize = 16;
 
 /// Issues and checks nonces for `DPoP-Nonce` headers (RFC 9449 section 8).
 ///
-/// Keeps a key and nothing per nonce.
+/// Keeps a key, and nothing for each nonce.
 pub struct NonceIssuer {
     key: Mutex<Zeroizing<[u8; 32]>>,
     step_seconds: u64,
@@ -31,14 +31,14 @@ impl NonceIssuer {
         Self::with_key(random(), lifetime)
     }
 
-    /// As [`NonceIssuer::new`], under a key that several processes share: each takes the nonces of
-    /// all. It must be random.
+    /// Like [`NonceIssuer::new`], with a key that several processes share. Each accepts the nonces of
+    /// all. The key must be random.
     #[must_use]
     pub fn with_key(key: [u8; 32], lifetime: Duration) -> Self {
         Self { key: Mutex::new(Zeroizing::new(key)), step_seconds: (lifetime.as_secs() / STEPS).max(1) }
     }
 
-    /// The nonce of this moment.
+    /// The current nonce.
     #[must_use]
     pub fn issue(&self, now: Timestamp) -> String {
         let step = self.step(now).to_be_bytes();

@@ -1,4 +1,4 @@
-//! A proof as it came in: parsed, its key and signature checked.
+//! A received proof, parsed, with its key and signature checked.
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::encoding::base64url_decode;
 /// Proofs have about 600 bytes.
 const PROOF_BYTES_MAX: usize = 8 * 1024;
 
-/// A proof whose signature is that of the key in it.
+/// A proof whose signature was made by the key in it.
 pub(super) struct Proof {
     pub(super) thumbprint: String,
     pub(super) claims: Claims,
@@ -67,11 +67,11 @@ impl Proof {
 
         let header: RawHeader<'_> = serde_json::from_slice(&header).map_err(|_| ProofError::Malformed)?;
         if header.crit.0 {
-            // RFC 7515 section 4.1.11: we know no extension, so none may be critical.
+            // RFC 7515 section 4.1.11: no extension is understood, so none may be critical.
             return Err(ProofError::Malformed);
         }
         if header.jku.0 || header.x5u.0 {
-            // Keys come from nowhere else but `jwk`.
+            // A key comes from `jwk` only.
             return Err(ProofError::Key);
         }
         if header.typ != "dpop+jwt" {

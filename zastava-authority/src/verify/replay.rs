@@ -1,4 +1,4 @@
-//! The proofs that were used, for as long as they could be used again.
+//! Remembers used proofs for as long as they could be used again.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -10,10 +10,10 @@ use zastava_core::clock::Timestamp;
 use super::ProofError;
 use crate::encoding::sha256;
 
-/// Locks are held for a lookup each; sixteen keep the cores of a server apart.
+/// A lock is held for one lookup. Sixteen keep the cores of a server from waiting for each other.
 const SHARDS: usize = 16;
 
-/// A hash of thumbprint and `jti`: one client cannot burn another's identifiers, and a long
+/// A hash of thumbprint and `jti`. One client cannot use up another's identifiers, and a long
 /// identifier costs no more than a short one.
 type Fingerprint = [u8; 16];
 
@@ -36,7 +36,7 @@ impl Replays {
     }
 
     pub(super) fn insert(&self, thumbprint: &str, jti: &str, now: Timestamp) -> Result<(), ProofError> {
-        // A thumbprint has a fixed length, so the two cannot be cut differently.
+        // A thumbprint has a fixed length, so no other pair gives the same text.
         let hash = sha256(&[thumbprint.as_bytes(), jti.as_bytes()]);
         let mut fingerprint = Fingerprint::default();
         fingerprint.copy_from_slice(&hash[..16]);
@@ -58,9 +58,9 @@ impl Replays {
 }
 
 impl Shard {
-    /// Whose end has come; and whose end is later than `latest`. Those came before the clock was set
-    /// back by more than a proof is good for: they are of the future now, which is refused anyway,
-    /// and would stay for as long as that was.
+    /// Forgets proofs that have ended, and proofs whose end is later than `latest`. The latter came
+    /// before the clock was set back by more than a proof is good for. They are from the future now,
+    /// so they are refused anyway, and would stay until the clock is there again.
     fn forget(&mut self, now: Timestamp, latest: Timestamp) {
         let is_over = |(end, _): &mut (Timestamp, Fingerprint)| *end < now || *end > latest;
         while let Some((_, fingerprint)) = self.ends.pop_front_if(is_over) {

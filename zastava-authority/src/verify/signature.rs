@@ -4,17 +4,17 @@ use p256::ecdsa::{Signature, VerifyingKey};
 
 use super::ProofError;
 
-/// Whether `signature` (`r` and `s`, 32 bytes each) is that of the key with this point over SHA-256
-/// of the message.
+/// Checks that `signature` (`r` and `s`, 32 bytes each) was made by the key with this point over
+/// the SHA-256 of the message.
 pub(super) fn check(point: &[u8; 64], message: &[u8], signature: &[u8]) -> Result<(), ProofError> {
-    // 0x04 says that the point is not compressed.
+    // 0x04: the point is not compressed.
     let mut sec1 = [4; 65];
     sec1[1..].copy_from_slice(point);
     let signature = Signature::from_slice(signature).map_err(|_| ProofError::Signature)?;
     if is_signed(&sec1, message, &signature) {
         return Ok(());
     }
-    // Asked last, since the good way has no need of it.
+    // Checked last: only a failure needs it.
     Err(VerifyingKey::from_sec1_bytes(&sec1).map_or(ProofError::Key, |_| ProofError::Signature))
 }
 
@@ -24,7 +24,7 @@ fn is_signed(sec1: &[u8; 65], message: &[u8], signature: &Signature) -> bool {
     VerifyingKey::from_sec1_bytes(sec1).is_ok_and(|key| key.verify(message, signature).is_ok())
 }
 
-/// By the provider of the TLS library, which takes a quarter of the time. The answer is the same.
+/// Checks by the provider of the TLS library, in a quarter of the time. The answer is the same.
 #[cfg(feature = "client")]
 fn is_signed(sec1: &[u8; 65], message: &[u8], signature: &Signature) -> bool {
     use std::sync::LazyLock;
@@ -35,13 +35,13 @@ fn is_signed(sec1: &[u8; 65], message: &[u8], signature: &Signature) -> bool {
     static ES256: LazyLock<&'static dyn SignatureVerificationAlgorithm> = LazyLock::new(|| {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let known = provider.signature_verification_algorithms.mapping;
-        // TLS 1.3 ties the hash to the curve, and the first of the list is that pair.
+        // TLS 1.3 ties the hash to the curve, and that pair is the first of the list.
         let (_, algorithms) = known
             .iter()
             .find(|(scheme, _)| *scheme == ECDSA_NISTP256_SHA256)
             .expect("every provider of TLS knows ECDSA with P-256 and SHA-256");
         algorithms[0]
     });
-    // The provider takes signatures as TLS writes them, in ASN.1.
+    // The provider reads signatures as TLS writes them, in ASN.1.
     ES256.verify_signature(sec1, message, signature.to_der().as_bytes()).is_ok()
 }

@@ -16,7 +16,7 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// Signs JWT access tokens (RFC 9068) with ES256 and checks their signatures.
 ///
-/// The claims are the caller's: it sets and checks `exp`, `aud`, `cnf` and all others.
+/// The caller sets and checks the claims: `exp`, `aud`, `cnf` and all others.
 pub struct TokenKey {
     key: SigningKey,
     id: String,
@@ -49,7 +49,7 @@ impl TokenKey {
         format!("{signed}.{}", base64url(signature.to_bytes()))
     }
 
-    /// The claims of a token that this key signed; `None` for all others.
+    /// The claims of a token that this key signed. `None` for all other tokens.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Map<String, Value>> {
         if token.len() > TOKEN_BYTES_MAX {

@@ -1,25 +1,12 @@
-//! Tests through the public door. What needs no feature is tested without any, too.
-#![allow(clippy::print_stdout, reason = "figures are for whoever asks with --nocapture")]
+//! Tests through the public API. Whatever needs no feature is also tested without any.
+#![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
 mod access;
 mod bare;
 #[cfg(feature = "client")]
-mod cache;
+mod client;
+mod draft;
 mod key;
-#[cfg(feature = "client")]
-mod layer;
-#[cfg(feature = "client")]
-mod oidc;
-#[cfg(feature = "client")]
-mod processes;
+mod nonce;
 mod proof;
-#[cfg(feature = "client")]
-mod runtime;
-#[cfg(feature = "client")]
-mod secrets;
-#[cfg(feature = "client")]
-mod support;
-#[cfg(feature = "client")]
-mod tokens;
-#[cfg(feature = "client")]
-mod transport;
+mod replay;

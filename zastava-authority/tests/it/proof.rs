@@ -1,85 +1,23 @@
 //! Proofs: what the key signs and what the verifier refuses.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{Method, Uri};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use serde_json::{Value, json};
-use zastava_authority::verify::{
-    NonceIssuer, ProofError, ReceivedProof, TokenKey, Verifier, VerifierOptions,
-};
+use zastava_authority::verify::{ProofError, ReceivedProof, TokenKey, Verifier, VerifierOptions};
 use zastava_authority::{DpopKey, ProofRequest};
 use zastava_core::clock::Timestamp;
+
+use crate::draft::{Draft, headers, now, uri, verifier, verify_at};
 
 const TOKEN: &str = "an-access-token";
 /// SHA-256 of the token.
 const TOKEN_HASH: &str = "YiHPD2T9DaX5B837XJXto32BKkT6ZcpVAT6si9f5KiY";
-
-fn now() -> Timestamp {
-    Timestamp::from_unix_seconds(1_800_000_000)
-}
-
-fn later(seconds: u64) -> Timestamp {
-    now().saturating_add(Duration::from_secs(seconds))
-}
-
-fn uri() -> Uri {
-    Uri::from_static("https://api.test/v1/events?page=2")
-}
-
-fn headers(proofs: &[&str]) -> HeaderMap {
-    proofs.iter().map(|proof| ("dpop".parse().unwrap(), HeaderValue::from_str(proof).unwrap())).collect()
-}
-
-fn verify_at(verifier: &Verifier, proof: &str, now: Timestamp) -> Result<String, ProofError> {
-    let received = ReceivedProof {
-        method: &Method::POST,
-        uri: &uri(),
-        headers: &headers(&[proof]),
-        access_token: None,
-        thumbprint: None,
-    };
-    verifier.verify(&received, now).map(|proof| proof.thumbprint)
-}
-
-/// A verifier that demands no nonce.
-fn verifier() -> Verifier {
-    Verifier::new(VerifierOptions { require_nonce: false, ..VerifierOptions::default() })
-}
-
-/// A proof whose every part can be wrong.
-struct Draft {
-    key: SigningKey,
-    header: Value,
-    claims: Value,
-}
-
-impl Draft {
-    fn new() -> Self {
-        let key = SigningKey::generate();
-        let point = key.verifying_key().to_sec1_point(false);
-        let (x, y) = point.as_bytes()[1..].split_at(32);
-        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
-        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk});
-        let claims = json!({
-            "jti": "one", "htm": "POST", "htu": "https://api.test/v1/events", "iat": now().unix_seconds(),
-        });
-        Self { key, header, claims }
-    }
-
-    fn sign(&self) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encode(&self.header), encode(&self.claims));
-        let signature: Signature = self.key.sign(signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
-    }
-}
 
 #[test]
 fn the_standards_own_examples_pass() {
@@ -307,54 +245,6 @@ fn the_token_and_its_key_must_be_the_proofs() {
 }
 
 #[test]
-fn a_proof_is_good_once_and_only_for_its_own_key() {
-    let verifier = verifier();
-    let proof = Draft::new().sign();
-    verify_at(&verifier, &proof, now()).unwrap();
-    assert_eq!(verify_at(&verifier, &proof, now()), Err(ProofError::Replayed));
-    assert_eq!(verify_at(&verifier, &proof, later(60)), Err(ProofError::Replayed));
-    assert_eq!(verify_at(&verifier, &proof, later(61)), Err(ProofError::IssuedAt));
-    // Another client may use the same identifier.
-    verify_at(&verifier, &Draft::new().sign(), now()).unwrap();
-}
-
-#[test]
-fn a_proof_of_the_future_is_remembered_as_long_as_it_is_acceptable() {
-    let verifier = verifier();
-    let mut draft = Draft::new();
-    draft.claims["iat"] = json!(now().unix_seconds() + 10);
-    let proof = draft.sign();
-    verify_at(&verifier, &proof, now()).unwrap();
-    assert_eq!(verify_at(&verifier, &proof, later(70)), Err(ProofError::Replayed));
-    assert_eq!(verify_at(&verifier, &proof, later(71)), Err(ProofError::IssuedAt));
-}
-
-#[test]
-fn whoever_remembers_proofs_elsewhere_is_told_for_how_long() {
-    let verifier = verifier();
-    let proof = Draft::new().sign();
-    let (method, uri, headers) = (&Method::POST, &uri(), &headers(&[&proof]));
-    let received = ReceivedProof { method, uri, headers, access_token: None, thumbprint: None };
-    for _ in 0..2 {
-        let verified = verifier.check(&received, now()).unwrap();
-        assert_eq!((verified.jti.as_str(), verified.acceptable_until), ("one", later(61)));
-    }
-    assert_eq!(verifier.check(&received, later(61)), Err(ProofError::IssuedAt));
-}
-
-#[test]
-fn processes_that_share_a_key_take_each_others_nonces() {
-    let verifier = |key| {
-        let nonces = NonceIssuer::with_key([key; 32], Duration::from_secs(300));
-        Verifier::with_nonces(VerifierOptions::default(), nonces)
-    };
-    let mut draft = Draft::new();
-    draft.claims["nonce"] = json!(verifier(1).nonce(now()));
-    verify_at(&verifier(1), &draft.sign(), now()).unwrap();
-    assert_eq!(verify_at(&verifier(2), &draft.sign(), now()), Err(ProofError::NonceMissingOrOld));
-}
-
-#[test]
 fn a_claim_that_stands_there_twice_is_refused() {
     let good = Draft::new();
     let twice = |json: String| json.replacen('{', r#"{"jti":"two","typ":"dpop+jwt","#, 1);
@@ -367,121 +257,6 @@ fn a_claim_that_stands_there_twice_is_refused() {
         let signature: Signature = good.key.sign(signed.as_bytes());
         let proof = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
         assert_eq!(verify_at(&verifier(), &proof, now()), Err(ProofError::Malformed));
-    }
-}
-
-#[test]
-fn a_refused_proof_is_not_used_up() {
-    let verifier = verifier();
-    let proof = Draft::new().sign();
-    assert_eq!(verify_at(&verifier, &proof, later(100)), Err(ProofError::IssuedAt));
-    verify_at(&verifier, &proof, now()).unwrap();
-}
-
-#[test]
-fn a_full_memory_refuses_until_proofs_age() {
-    let options =
-        VerifierOptions { require_nonce: false, replay_entries_max: 16, ..VerifierOptions::default() };
-    let verifier = Verifier::new(options);
-    let mut outcomes = HashSet::new();
-    for number in 0..64 {
-        let mut draft = Draft::new();
-        draft.claims["jti"] = json!(number.to_string());
-        outcomes.insert(verify_at(&verifier, &draft.sign(), now()).err());
-    }
-    assert_eq!(outcomes, HashSet::from([None, Some(ProofError::Busy)]));
-    // That is no fault of the client's.
-    assert_eq!(
-        (ProofError::Busy.status(), ProofError::Replayed.status()),
-        (503.try_into().unwrap(), 401.try_into().unwrap())
-    );
-    let mut draft = Draft::new();
-    draft.claims["iat"] = json!(later(100).unix_seconds());
-    verify_at(&verifier, &draft.sign(), later(100)).unwrap();
-}
-
-#[test]
-fn a_proof_is_good_once_also_when_the_clock_is_set_back_a_little() {
-    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
-    let verifier = Verifier::new(options);
-    let proof = Draft::new().sign();
-    verify_at(&verifier, &proof, later(2)).unwrap();
-    for back in [1, 0] {
-        assert_eq!(verify_at(&verifier, &proof, later(back)), Err(ProofError::Replayed));
-    }
-}
-
-/// Each looks at the clock before it waits for its turn, so times come in any order.
-#[test]
-fn of_those_who_send_one_proof_at_once_one_is_served() {
-    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
-    let verifier = Verifier::new(options);
-    for _ in 0..300 {
-        let mut draft = Draft::new();
-        draft.claims["iat"] = json!(Timestamp::now().unix_seconds());
-        draft.claims["jti"] = json!(DpopKey::generate().thumbprint());
-        let proof = draft.sign();
-        let taken = std::thread::scope(|scope| {
-            let racers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| verify_at(&verifier, &proof, Timestamp::now()).is_ok()))
-                .collect();
-            racers.into_iter().map(|racer| usize::from(racer.join().unwrap())).sum::<usize>()
-        });
-        assert_eq!(taken, 1);
-    }
-}
-
-/// A clock that was wrong by a day for a moment must not leave the memory full for a day.
-#[test]
-fn proofs_of_a_clock_that_was_set_back_are_forgotten() {
-    let options =
-        VerifierOptions { require_nonce: false, replay_entries_max: 16, ..VerifierOptions::default() };
-    let verifier = Verifier::new(options);
-    let at = |number: u32, time: Timestamp| {
-        let mut draft = Draft::new();
-        draft.claims["jti"] = json!(number.to_string());
-        draft.claims["iat"] = json!(time.unix_seconds());
-        verify_at(&verifier, &draft.sign(), time)
-    };
-    let filled = (0..64).map(|number| at(number, later(86_400))).filter(|outcome| outcome.is_err()).count();
-    assert!(filled > 0);
-    // No more in each part than that has room for: only what was there before stands in the way.
-    assert_eq!(at(100, now()).err(), None);
-}
-
-#[test]
-fn a_demanded_nonce_must_be_fresh_and_ours() {
-    let verifier = Verifier::new(VerifierOptions::default());
-    let proof = |nonce: Option<String>, now: Timestamp| {
-        let mut draft = Draft::new();
-        draft.claims["iat"] = json!(now.unix_seconds());
-        if let Some(nonce) = nonce {
-            draft.claims["nonce"] = json!(nonce);
-        }
-        draft.sign()
-    };
-    let nonce = verifier.nonce(now());
-    let old = Err(ProofError::NonceMissingOrOld);
-    assert_eq!(verify_at(&verifier, &proof(None, now()), now()), old);
-    assert_eq!(verify_at(&verifier, &proof(Some(nonce.to_uppercase()), now()), now()), old);
-    verify_at(&verifier, &proof(Some(nonce.clone()), now()), now()).unwrap();
-    verify_at(&verifier, &proof(Some(nonce.clone()), later(269)), later(269)).unwrap();
-    assert_eq!(verify_at(&verifier, &proof(Some(nonce.clone()), later(300)), later(300)), old);
-    verifier.rotate_nonces();
-    assert_eq!(verify_at(&verifier, &proof(Some(nonce), now()), now()), old);
-    assert_eq!(ProofError::NonceMissingOrOld.oauth_code(), "use_dpop_nonce");
-    assert_eq!(
-        ProofError::Signature.challenge(),
-        r#"DPoP error="invalid_dpop_proof", error_description="the proof's signature is wrong", algs="ES256""#
-    );
-}
-
-#[test]
-fn nonces_of_the_future_and_garbage_are_refused() {
-    let issuer = NonceIssuer::new(Duration::from_secs(300));
-    assert!(!issuer.check(&issuer.issue(later(60)), now()));
-    for garbage in ["", "AAAA", "not base64!", &"A".repeat(10_000)] {
-        assert!(!issuer.check(garbage, now()), "{garbage}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who asks for a token: by client certificate, or by secret where one is set.
+//! Client authentication: by certificate, or by secret if one is set.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -51,12 +51,12 @@ fn by_secret(
     if client_id.is_some_and(|client_id| client_id != user) {
         return refused("client_id contradicts the Authorization header");
     }
-    // Hashes are compared, so that the time taken tells nothing of the secret.
+    // Comparing hashes takes a time that discloses nothing about the secret.
     let same = Digest::of(password.expose().as_bytes()) == Digest::of(secret.expose().as_bytes());
     if user == CLIENT_ID && same { Ok(()) } else { refused("unknown client or wrong secret") }
 }
 
-/// User and password of exactly one `Basic` header; both are form-encoded inside.
+/// User and password of exactly one `Basic` header. Both are form-encoded in it.
 fn credentials(headers: &HeaderMap) -> Option<(String, Secret)> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };

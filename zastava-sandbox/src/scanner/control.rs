@@ -1,5 +1,5 @@
-//! The sandbox's own controls, beside Scanner's routes. They take no token: whoever reaches the
-//! port may use them, which is why the sandbox listens on loopback unless it is told otherwise.
+//! The sandbox's own controls, beside Scanner's routes. They need no token: everybody who reaches
+//! the port may use them. So the sandbox listens on loopback by default.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -81,7 +81,7 @@ fn events(platform: &Platform) -> Answer {
     json(StatusCode::OK, &newest)
 }
 
-/// All of the list is taken, or nothing.
+/// Accepts the whole list or nothing.
 fn replace_faults(platform: &Platform, body: &[u8]) -> Answer {
     let read = || -> Result<Vec<Fault>, String> {
         let raw: Vec<RawFault> = serde_json::from_slice(body).map_err(|error| shown(&error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Batches of runtime events: all of a batch is taken, or nothing.
+//! Batches of runtime events: a batch is accepted as a whole or refused.
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -93,7 +93,7 @@ fn read_envelope(value: Value) -> Result<RuntimeEventEnvelope, String> {
     Ok(envelope)
 }
 
-/// What the contract says of an event beyond its shape.
+/// Checks what the contract demands of an event beyond its shape.
 fn check_event(event: &RuntimeEvent) -> Result<(), &'static str> {
     let build_id =
         |id: &String| !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use zastava_authority::{Authority, DpopKey, Tokens, invalidate_op_token};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Server, authority_with_key, mode_of, options};
+use super::support::{Server, authority_with_key, mode_of, options};
 
 /// A key file and a cache directory beside it.
 struct Place(TempDir);

@@ -17,7 +17,7 @@ use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::no_token::NoToken;
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{
+use super::support::{
     Answer, Server, authority_with_key, claim, http_date, received, status, tokens, with_header,
 };
 

@@ -1,6 +1,6 @@
-//! A scripted server as a tower service, a clock that follows tokio's, and a real TLS server.
+//! A scripted server as a tower service, a clock that follows tokio's, and options of a lab.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -8,18 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use serde_json::Value;
 use tokio::sync::watch;
-use tower::ServiceExt as _;
-use zastava_authority::verify::ReceivedProof;
-use zastava_authority::{Authority, DpopKey, Tokens};
+use tokio::task::JoinSet;
+use zastava_authority::verify::{ReceivedProof, Verifier, VerifierOptions};
+use zastava_authority::{Authority, DpopKey, Error, OpTok, Tokens};
 use zastava_core::clock::{Clock, Timestamp};
 use zastava_core::config::{Configuration, Origin, Section};
 use zastava_core::http_service::{BoxError, HttpService};
@@ -193,123 +186,6 @@ pub(crate) fn tokens(server: &Server, settings: &[(&str, &str)]) -> Tokens {
     Tokens::new(authority(server, settings))
 }
 
-/// A certificate authority with what it issued, in a directory.
-pub(crate) struct Pki {
-    pub(crate) dir: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Pki {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
-        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let pki = Self { dir: tempfile::tempdir().unwrap(), issuer };
-        std::fs::write(pki.bundle(), pki.issuer.pem()).unwrap();
-        pki
-    }
-
-    pub(crate) fn bundle(&self) -> PathBuf {
-        self.dir.path().join("ca.pem")
-    }
-
-    /// Chain and key files of a client certificate.
-    pub(crate) fn client(&self, name: &str) -> (PathBuf, PathBuf) {
-        let (chain, key) = self.issue(name, ExtendedKeyUsagePurpose::ClientAuth);
-        let path = |end: &str| self.dir.path().join(format!("client-{end}.pem"));
-        std::fs::write(path("chain"), chain).unwrap();
-        std::fs::write(path("key"), key).unwrap();
-        (path("chain"), path("key"))
-    }
-
-    /// Chain and key files of a server's certificate.
-    pub(crate) fn server(&self, name: &str) {
-        let (chain, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
-        std::fs::write(self.dir.path().join("server-chain.pem"), chain).unwrap();
-        std::fs::write(self.dir.path().join("server-key.pem"), key).unwrap();
-    }
-
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    /// Serves `service` over TLS to clients with a certificate of this authority, on a free port.
-    pub(crate) async fn serve(&self, service: HttpService) -> TlsServer {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let (chain, key) = self.issue("localhost", ExtendedKeyUsagePurpose::ServerAuth);
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_client_cert_verifier(clients.build().unwrap())
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-            )
-            .unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(accept(listener, tokio_rustls::TlsAcceptor::from(Arc::new(config)), service));
-        TlsServer { port, task }
-    }
-}
-
-/// Stops when dropped.
-pub(crate) struct TlsServer {
-    port: u16,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl TlsServer {
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.port)
-    }
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Each answer says how long the client's certificate is, which tells two of them apart, and how
-/// many came with it.
-async fn accept(listener: tokio::net::TcpListener, tls: tokio_rustls::TlsAcceptor, service: HttpService) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let (tls, service) = (tls.clone(), service.clone());
-        tokio::spawn(async move {
-            let Ok(stream) = tls.accept(stream).await else { return };
-            let chain = stream.get_ref().1.peer_certificates().unwrap();
-            let shown = [chain[0].len(), chain.len()];
-            let service = hyper::service::service_fn(move |request| forward(service.clone(), request, shown));
-            let builder = hyper::server::conn::http1::Builder::new();
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
-}
-
-async fn forward(
-    service: HttpService,
-    request: Request<hyper::body::Incoming>,
-    [certificate_bytes, certificates]: [usize; 2],
-) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let mut answer = service.oneshot(Request::from_parts(parts, body)).await.unwrap();
-    answer.headers_mut().insert("client-certificate-bytes", certificate_bytes.into());
-    answer.headers_mut().insert("client-certificates", certificates.into());
-    Ok(answer.map(Full::new))
-}
-
 /// The request's proof as a server without tokens looks at it.
 pub(crate) fn received(request: &Request<Bytes>) -> ReceivedProof<'_> {
     ReceivedProof {
@@ -342,4 +218,44 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
 pub(crate) fn http_date(time: Timestamp) -> String {
     let time = jiff::Timestamp::from_second(time.unix_seconds()).unwrap();
     jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap()
+}
+
+/// What `count` callers get who ask at the same time.
+pub(crate) async fn ask_together(tokens: &Tokens, count: usize) -> Vec<Result<Arc<OpTok>, Error>> {
+    let mut callers = JoinSet::new();
+    for _ in 0..count {
+        let tokens = tokens.clone();
+        callers.spawn(async move { tokens.token("scanner").await });
+    }
+    callers.join_all().await
+}
+
+/// Checks each proof as the standard says, and challenges those without a nonce.
+pub(crate) fn challenging() -> Server {
+    let verifier = Verifier::new(VerifierOptions::default());
+    let clock = TokioClock::new();
+    Server::new(move |request| {
+        let answer = match verifier.verify(&received(request), clock.now()) {
+            Ok(_) => token("abc", 120),
+            Err(error) => refusal(400, error.oauth_code()),
+        };
+        with_header(answer, "dpop-nonce", &verifier.nonce(clock.now()))
+    })
+}
+
+pub(crate) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Measures paused time, which passes only when a test lets it.
+pub(crate) struct PausedTime(tokio::time::Instant);
+
+impl PausedTime {
+    pub(crate) fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    pub(crate) fn passed(&self) -> Duration {
+        tokio::time::Instant::now() - self.0
+    }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use zastava_authority::{Authority, DpopKey, Tokens};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Pki, Server, mode_of, options};
+use super::pki::Pki;
+use super::support::{Server, mode_of, options};
 
 const ROLE: &str = "ZASTAVA_TEST_CLIENT";
 const KILLS: u64 = 12;
@@ -67,7 +68,7 @@ fn a_process_that_is_killed_leaves_a_whole_file() {
     let mut seen = HashSet::new();
     for number in 0..KILLS {
         std::fs::write(dir.path().join("key.pem"), DpopKey::generate_pem().expose()).unwrap();
-        let mut child = spawn(dir.path(), "processes::writer");
+        let mut child = spawn(dir.path(), "client::processes::writer");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("token: first"))).unwrap().unwrap();
         // Not an event that could be awaited: any moment must do.
@@ -105,7 +106,8 @@ async fn eight_cold_processes_make_one_token_request() {
     let tls = pki.serve(server.service()).await;
     std::fs::write(pki.dir.path().join("issuer"), tls.url("")).unwrap();
 
-    let children: Vec<_> = (0..PROCESSES).map(|_| spawn(pki.dir.path(), "processes::child")).collect();
+    let children: Vec<_> =
+        (0..PROCESSES).map(|_| spawn(pki.dir.path(), "client::processes::child")).collect();
     for mut child in children {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let seen: Vec<_> = lines

@@ -16,7 +16,8 @@ use zastava_core::http_service::HttpService;
 use zastava_core::options::{BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::Telemetry;
 
-use crate::support::{Pki, Server, json as answer, mode_of, read, status, token};
+use super::pki::{Pki, TlsServer};
+use super::support::{Server, json as answer, mode_of, read, status, token};
 
 /// Authority and Scanner in one.
 fn server() -> Server {
@@ -68,7 +69,7 @@ impl Installation {
 }
 
 /// A server needs the authority that the installation has, so its port is known afterwards.
-pub(crate) async fn installation(service: HttpService) -> (Installation, crate::support::TlsServer) {
+pub(crate) async fn installation(service: HttpService) -> (Installation, TlsServer) {
     let mut installation = Installation::new(String::new());
     let tls = installation.pki.serve(service).await;
     installation.url = tls.url("");

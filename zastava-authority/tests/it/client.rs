@@ -1,0 +1,20 @@
+//! Tests of what the feature `client` adds.
+
+mod audit;
+mod cache;
+mod fallback;
+mod layer;
+mod log;
+mod new_keys;
+mod oidc;
+mod pki;
+mod processes;
+mod provider;
+mod rejections;
+mod runtime;
+mod secrets;
+mod support;
+mod token_conversation;
+mod token_request;
+mod tokens;
+mod transport;
