@@ -1,6 +1,6 @@
-//! Wall time as a value and as a seam.
+//! Wall time as a value and as a service.
 //!
-//! Pure code takes a [`Timestamp`]; only edges own a [`Clock`].
+//! Pure code takes a [`Timestamp`] as an argument. Only code that does I/O holds a [`Clock`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,13 +17,13 @@ impl Timestamp {
     /// The Unix epoch.
     pub const UNIX_EPOCH: Self = Self(jiff::Timestamp::UNIX_EPOCH);
 
-    /// This instant, by the system's wall clock.
+    /// The current time of the system's wall clock.
     #[must_use]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now())
     }
 
-    /// Seconds since the Unix epoch; out-of-range values are clamped to the calendar's ends.
+    /// From seconds since the Unix epoch. Values out of range become the first or last instant.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Self {
         let clamped = seconds.clamp(jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
@@ -36,20 +36,20 @@ impl Timestamp {
         self.0.as_millisecond().div_euclid(1000)
     }
 
-    /// The later instant, or the calendar's end.
+    /// Adds `duration`, up to the last instant.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let span = jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX);
         Self(self.0.saturating_add(span).unwrap_or(jiff::Timestamp::MAX))
     }
 
-    /// How long `earlier` lies before this instant; zero when it does not.
+    /// The time since `earlier`; zero when `earlier` is later than this instant.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)
     }
 
-    /// An HTTP date (RFC 9110 section 5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Parses an HTTP date (RFC 9110, section 5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     #[must_use]
     pub fn parse_http_date(text: &str) -> Option<Self> {
         jiff::fmt::rfc2822::parse(text).ok().map(|zoned| Self(zoned.timestamp()))
@@ -84,13 +84,14 @@ impl FromStr for Timestamp {
 
 serde_as_text!(Timestamp);
 
-/// Tells the wall time. Called from any thread, must not block.
+/// A source of time. It is called from any thread and must not block.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// This instant.
+    /// The current wall time.
     fn now(&self) -> Timestamp;
 
-    /// Time since a fixed point in the past that nobody can set back, in which sleep of the machine
-    /// counts. By default the wall time, for clocks that know no other.
+    /// Time since a fixed point in the past. It counts while the machine sleeps and cannot be set back.
+    ///
+    /// The default is the wall time, for clocks that have no other.
     fn since_boot(&self) -> Duration {
         self.now().saturating_since(Timestamp::UNIX_EPOCH)
     }
@@ -106,7 +107,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests.
+/// A clock for tests, which moves only when it is told to.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 

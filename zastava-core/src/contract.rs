@@ -1,7 +1,7 @@
-//! What crosses the wire, to the letter.
+//! The wire contracts: runtime events, admission decisions, and the messages of Scanner's API.
 //!
-//! Reading is tolerant: unknown fields are ignored, alternative spellings accepted. Writing is
-//! strict: fields in the declared order, nulls and empty collections left out.
+//! Reading is tolerant: it ignores unknown members and accepts alternative spellings. Writing is
+//! strict: members come in declared order, nulls and empty collections are left out.
 
 mod canonical;
 mod decision;

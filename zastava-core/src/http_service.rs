@@ -1,15 +1,15 @@
-//! The one shape of HTTP that crosses crate borders.
+//! The HTTP client type that all crates accept.
 //!
-//! Every request and every answer of Zastava is small and bounded, so bodies are whole `Bytes`: a
-//! request can be sent again by cloning it, and no caller handles a half-read body. Whoever makes
-//! the service bounds the answer's size and the time it takes.
+//! All requests and responses are small and bounded, so bodies are whole `Bytes`
+//! (docs/design/family.md: why is there one shape of HTTP). Whoever builds the service must bound
+//! the size of a response and the time of a request.
 
 use bytes::Bytes;
 
-/// What can go wrong below: connection, TLS, time-out, a body past its bound, no token
+/// An error of the service: connection, TLS, time-out, a response that is too large, or no token
 /// ([`NoToken`](crate::no_token::NoToken)).
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A finished HTTP client: boxed, cloneable, any tower service below.
+/// A complete HTTP client: any tower service, boxed and cloneable.
 pub type HttpService =
     tower::util::BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>;

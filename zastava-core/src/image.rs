@@ -1,8 +1,20 @@
-//! Image references and digests, parsed once into types that cannot be wrong.
+//! Image references and digests, parsed into types that hold only valid ones.
 //!
-//! The grammar is that of the OCI distribution project's `reference` package: a name of at most
-//! 255 characters, an optional registry host, an optional tag, an optional digest. Docker's short
-//! forms are completed: `nginx` names `docker.io/library/nginx`.
+//! The grammar is that of the `reference` package of the OCI distribution project: a name of at most
+//! 255 characters with an optional registry host, an optional tag and an optional digest. Docker's
+//! short forms are completed: `nginx` becomes `docker.io/library/nginx`.
+//!
+//! ```
+//! use zastava_core::image::{Digest, ImageReference};
+//!
+//! let image: ImageReference = "nginx:1.27".parse()?;
+//! assert_eq!(image.to_string(), "docker.io/library/nginx:1.27");
+//! assert_eq!(image.pinned(), None);
+//!
+//! let digest: Digest = format!("sha256:{}", "1".repeat(64)).parse()?;
+//! assert_eq!(image.at(digest).pinned(), Some(format!("docker.io/library/nginx@{digest}")));
+//! # Ok::<(), zastava_core::image::ImageError>(())
+//! ```
 
 mod digest;
 mod error;

@@ -1,5 +1,5 @@
-//! What a program needs around the library: command line, configuration, logs, signals, and the
-//! listener for probes, metrics and status.
+//! The frame of a program: command line, configuration file, logs, signals, and the listener for
+//! probes, metrics and status.
 
 mod command;
 mod exit_status;

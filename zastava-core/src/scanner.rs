@@ -1,7 +1,33 @@
 //! A client of Scanner over any tower HTTP service.
 //!
-//! The client asks and reads answers; it does not wait, retry or spawn. The service below bounds
-//! time and size, and attaches the token. [`ScannerError`] tells the caller what to do next.
+//! The client sends requests and reads responses. It does not wait, retry or spawn tasks. The service
+//! below must bound time and size and attach the token. [`ScannerError`] says what the caller can do.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use zastava_core::contract::{PolicyRequest, PolicyVerdict};
+//! use zastava_core::http_service::{BoxError, HttpService};
+//! use zastava_core::options::BackendOptions;
+//! use zastava_core::scanner::{ScannerClient, ScannerError};
+//! use zastava_core::telemetry::Telemetry;
+//!
+//! # async fn run() -> Result<(), ScannerError> {
+//! // Any tower service will do. This one is Scanner itself.
+//! let http = HttpService::new(tower::service_fn(|_request: http::Request<Bytes>| async {
+//!     let body = r#"{"results": {"registry.example/app:1": {"policyVerdict": "pass"}}}"#;
+//!     Ok::<_, BoxError>(http::Response::new(Bytes::from(body)))
+//! }));
+//! let backend = BackendOptions::new("https://scanner.internal".parse().expect("is a URL"));
+//! let scanner = ScannerClient::new(http, &backend, &Telemetry::detached());
+//!
+//! let images = vec!["registry.example/app:1".to_owned()];
+//! let verdicts = scanner.policy(&PolicyRequest { images, ..PolicyRequest::default() }).await?;
+//! let result = verdicts.result("registry.example/app:1", None).expect("Scanner knows the image");
+//! assert_eq!(result.policy_verdict, Some(PolicyVerdict::Pass));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +42,10 @@ use crate::no_token::NoToken;
 use crate::options::BackendOptions;
 use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
 
-/// How much of Scanner's own words an error repeats.
+/// The length of Scanner's own text in an error.
 const DETAIL_LENGTH_MAX: usize = 300;
 
-/// Sends events and asks for policy. Cheap to clone.
+/// Sends event batches and policy requests. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ScannerClient {
     http: HttpService,
@@ -43,16 +69,16 @@ impl ScannerClient {
     /// Sends a batch made by [`encode_batch`](crate::contract::encode_batch).
     ///
     /// # Errors
-    /// What Scanner or the way to it said; see [`ScannerError`].
+    /// See [`ScannerError`].
     pub async fn send_events(&self, batch: Bytes) -> Result<EventsAccepted, ScannerError> {
         let answer = self.post("events", &self.events_url, batch).await?;
         read_json(&answer)
     }
 
-    /// Asks for a verdict on every image of the request.
+    /// Requests a verdict on each image.
     ///
     /// # Errors
-    /// What Scanner or the way to it said; see [`ScannerError`].
+    /// See [`ScannerError`].
     pub async fn policy(&self, request: &PolicyRequest) -> Result<PolicyResponse, ScannerError> {
         let body = serde_json::to_vec(request).map_err(ScannerError::malformed)?;
         let answer = self.post("policy", &self.policy_url, body.into()).await?;
@@ -89,24 +115,24 @@ fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ScannerEr
     serde_json::from_slice(body).map_err(ScannerError::malformed)
 }
 
-/// Why Scanner gave no answer that can be used.
+/// Why there is no usable response from Scanner.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScannerError {
-    /// Scanner answered with a status that is no success.
+    /// Scanner answered with an error status.
     #[error("scanner answered {status}{detail}")]
     Refused {
         /// The status.
         status: StatusCode,
-        /// Scanner's own words, shortened and escaped, with `: ` in front; empty when it said nothing.
+        /// Scanner's explanation, shortened and escaped, after `: `. Empty without an explanation.
         detail: String,
-        /// How long Scanner asks to wait.
+        /// The wait that Scanner asks for.
         retry_after: Option<Duration>,
     },
-    /// A success whose body is not what it should be.
+    /// Scanner answered with success, but the body cannot be read.
     #[error("scanner's answer is malformed")]
     Malformed(#[source] BoxError),
-    /// No answer: connection, TLS or time-out.
+    /// There was no response: connection, TLS or time-out.
     #[error("scanner cannot be reached")]
     Unreachable(#[source] BoxError),
     /// Scanner was not asked, since Authority gave no token to ask with. The cause is what Authority or
@@ -120,7 +146,7 @@ impl ScannerError {
         Self::Malformed(error.into())
     }
 
-    /// From the service below.
+    /// The error of the service below.
     fn unanswered(error: BoxError) -> Self {
         match error.downcast::<NoToken>() {
             Ok(no_token) => Self::NoToken(no_token.0),
@@ -136,7 +162,7 @@ impl ScannerError {
         Self::Refused { status, detail, retry_after: retry_after(headers, Timestamp::now()) }
     }
 
-    /// The HTTP status, if Scanner answered at all.
+    /// The HTTP status, if Scanner refused the request.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -145,7 +171,7 @@ impl ScannerError {
         }
     }
 
-    /// How long Scanner asks to wait.
+    /// The wait that Scanner asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -154,20 +180,20 @@ impl ScannerError {
         }
     }
 
-    /// The batch holds something that Scanner will never take: find it and set it aside.
+    /// Whether Scanner will never accept the batch. Find the faulty event and set it aside.
     #[must_use]
     pub fn is_rejected_content(&self) -> bool {
         matches!(self.status(), Some(StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY))
     }
 
-    /// The batch is too large: halve it.
+    /// Whether the batch is too large. Halve it.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
     }
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
+/// Reads `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();

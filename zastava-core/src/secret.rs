@@ -1,4 +1,4 @@
-//! Text that must not be printed.
+//! Text that must not appear in logs, errors or metrics.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps the text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself. Never log it, never put it in an error.
+    /// The text itself. Do not log it or put it into an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

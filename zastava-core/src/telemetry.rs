@@ -1,8 +1,20 @@
-//! The metric and log-scope names that operators know, and the registry behind `/metrics`.
+//! The list of metrics, the log scopes, and the registry behind `/metrics`.
 //!
-//! [`METRICS`] is the committed list: every metric of the family with its type, labels and help.
-//! A part asks the [`Telemetry`] for the ones that it moves; nothing outside the list can be asked
-//! for, so the list and `/metrics` cannot disagree.
+//! [`METRICS`] lists every metric of the family with type, labels and help. Operators read the same
+//! list in `docs/metrics.md`. Each part requests its instruments from [`Telemetry`] by the constants of
+//! the list.
+//!
+//! ```
+//! use zastava_core::telemetry::{BUFFER_DEPTH, BUFFER_DROPS, Telemetry};
+//!
+//! let telemetry = Telemetry::detached();
+//! telemetry.gauge(BUFFER_DEPTH).set(&[], 7.0);
+//! telemetry.counter(BUFFER_DROPS).add(&["full", "ContainerStop"], 1);
+//!
+//! let text = telemetry.render();
+//! assert!(text.contains("zastava_buffer_events 7.0\n"));
+//! assert!(text.contains("zastava_buffer_drops_total{reason=\"full\",kind=\"ContainerStop\"} 1\n"));
+//! ```
 
 mod instrument;
 mod metric;
@@ -21,12 +33,12 @@ pub use registry::Telemetry;
 
 /// Log scopes that operators search for.
 pub mod scope {
-    /// A token was issued, or could not be.
+    /// A token was issued, or a request for one failed.
     pub const TOKEN_ISSUE: &str = "authority.token.issue";
-    /// The static token serves.
+    /// The static token was used.
     pub const TOKEN_FALLBACK: &str = "authority.token.fallback";
     /// A cached token was dropped.
     pub const TOKEN_INVALIDATE: &str = "authority.token.invalidate";
-    /// Records were dropped from the buffer.
+    /// The buffer dropped events.
     pub const BUFFER_DROPS: &str = "buffer.drops";
 }

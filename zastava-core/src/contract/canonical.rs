@@ -1,11 +1,11 @@
-//! The two named hashing rules. They are never mixed.
+//! The two hashing rules. Each hash is named for its rule, and a field uses only one of them.
 //!
 //! | rule | over | printed as | used for |
 //! | --- | --- | --- | --- |
 //! | [`declared_hash`] | compact JSON, fields as declared, nulls left out, map keys sorted | `sha256-<base64url>` | events, decisions |
 //! | [`canonical_digest`] | RFC 8785 canonical JSON | `sha256:<hex>` | exports, bundles, `podSpecDigest` |
 //!
-//! Both refuse floating-point numbers: their text differs between writers.
+//! Both refuse floating-point numbers, since different writers print them differently.
 
 use base64::Engine as _;
 use serde::Serialize;
@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::image::Digest;
 
-/// `sha256-<base64url, no padding>` over the value's compact JSON in declared field order.
+/// The SHA-256 hash of the value's compact JSON in declared field order, as `sha256-<base64url>` without
+/// padding.
 ///
-/// Maps inside the value must be sorted ones (`BTreeMap`).
+/// Maps inside the value must be sorted, as `BTreeMap` is.
 ///
 /// # Errors
 /// [`CanonicalError::Float`] when the value holds a floating-point number.
@@ -48,10 +49,10 @@ fn refuse_floats(value: &serde_json::Value) -> Result<(), CanonicalError> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CanonicalError {
-    /// A number is not an integer.
-    #[error("floating-point numbers have no canonical form here")]
+    /// The value contains a number that is not an integer.
+    #[error("floating-point numbers have no canonical form")]
     Float,
-    /// The value cannot be written as JSON at all.
+    /// The value cannot be written as JSON.
     #[error("the value cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }

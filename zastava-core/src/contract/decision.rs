@@ -1,4 +1,4 @@
-//! The admission decision: webhook to log and embedder.
+//! The admission decision, which the webhook logs and embedders receive.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,21 +12,21 @@ use crate::image::Digest;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionDecisionEnvelope {
-    /// What the decision is written in.
+    /// The version of the schema.
     pub schema_version: SchemaVersion,
-    /// The decision itself.
+    /// The decision.
     pub decision: AdmissionDecision,
 }
 
 impl AdmissionDecisionEnvelope {
-    /// The decision in the version that this release writes.
+    /// Wraps the decision in the schema version that this release writes.
     #[must_use]
     pub fn new(decision: AdmissionDecision) -> Self {
         Self { schema_version: SchemaVersion::ADMISSION_DECISION, decision }
     }
 }
 
-/// What was decided for one AdmissionReview, and why.
+/// The decision on one AdmissionReview, with its reasons.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionDecision {
@@ -34,23 +34,23 @@ pub struct AdmissionDecision {
     pub admission_id: String,
     /// The request's namespace.
     pub namespace: String,
-    /// RFC 8785 digest of the pod's spec; absent when the object has none.
+    /// The RFC 8785 digest of the pod's spec. Absent when the object has no pod spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_spec_digest: Option<Digest>,
     /// One entry for each distinct image, in the order of the spec.
     pub images: Vec<ImageDecision>,
-    /// The outcome.
+    /// The result of the review.
     pub decision: Decision,
-    /// How long the verdicts hold.
+    /// How long the verdicts are valid.
     pub ttl_seconds: u64,
-    /// Anything else that explains the outcome, such as `failOpen`.
+    /// Further explanations, such as `failOpen`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The outcome of a review.
+/// The result of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_enums, reason = "an API server knows no third answer")]
+#[expect(clippy::exhaustive_enums, reason = "an API server accepts no third answer")]
 pub enum Decision {
     /// The object may be stored.
     Allow,
@@ -67,7 +67,7 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What is known of one image.
+/// What is known about one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageDecision {
@@ -82,18 +82,18 @@ pub struct ImageDecision {
     pub has_sbom_referrers: bool,
     /// Scanner's verdict.
     pub policy_verdict: PolicyVerdict,
-    /// Why, in Scanner's words.
+    /// Scanner's reasons.
     #[serde(default)]
     pub reasons: Vec<String>,
     /// The image's entry in a transparency log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rekor: Option<Rekor>,
-    /// Anything else that Scanner told.
+    /// Further facts from Scanner.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Scanner's verdict on an image. Read in any case; written in lower case.
+/// Scanner's verdict on an image. It is read in any case and written in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(clippy::exhaustive_enums, reason = "the decision table must name every verdict")]
@@ -104,7 +104,7 @@ pub enum PolicyVerdict {
     Warn,
     /// The image fails: the object is denied.
     Fail,
-    /// There is no verdict: the namespace's failure mode decides.
+    /// There is no verdict. The namespace's failure mode decides.
     Error,
 }
 
@@ -122,7 +122,7 @@ impl PolicyVerdict {
 }
 
 impl<'de> Deserialize<'de> for PolicyVerdict {
-    /// A word that is no verdict reads as `error`: what is not understood is never a pass.
+    /// An unknown word is read as `error` (docs/design/core.md: why is an unknown policy verdict read as `error`).
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let verdicts = [Self::Pass, Self::Warn, Self::Fail];
@@ -139,10 +139,10 @@ pub struct Rekor {
     /// The log entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// Where the entry can be seen.
+    /// The URL of the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Whether it was checked and held.
+    /// Whether verification succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
 }

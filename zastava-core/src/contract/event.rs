@@ -1,4 +1,4 @@
-//! The runtime event: observer to Scanner.
+//! The runtime event, which the observer sends to Scanner.
 
 mod delta;
 mod evidence;
@@ -29,14 +29,14 @@ use crate::vocabulary::Annotation;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuntimeEventEnvelope {
-    /// What the event is written in.
+    /// The version of the schema.
     pub schema_version: SchemaVersion,
-    /// The event itself.
+    /// The event.
     pub event: RuntimeEvent,
 }
 
 impl RuntimeEventEnvelope {
-    /// The event in the version that this release writes.
+    /// Wraps the event in the schema version that this release writes.
     #[must_use]
     pub fn new(event: RuntimeEvent) -> Self {
         Self { schema_version: SchemaVersion::RUNTIME_EVENT, event }
@@ -45,7 +45,7 @@ impl RuntimeEventEnvelope {
     /// Compact JSON with the kind spelled in `style`.
     ///
     /// # Errors
-    /// When a path or argument cannot be written as JSON, which text never causes.
+    /// The value cannot be written as JSON. A `RuntimeEvent` always can.
     pub fn encode(&self, style: KindStyle) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -62,43 +62,43 @@ impl RuntimeEventEnvelope {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuntimeEvent {
-    /// Stable over retries and restarts; made by [`event_id`].
+    /// The same for every retry and after a restart; see [`event_id`].
     pub event_id: String,
-    /// When it happened, not when it was sent.
+    /// The time of the change, not of sending.
     pub when: Timestamp,
     /// What happened.
     pub kind: EventKind,
-    /// Whose node it is.
+    /// The tenant that owns the node.
     pub tenant: String,
-    /// The node's name; Scanner limits the rate by it.
+    /// The node's name. Scanner limits the rate of each node.
     pub node: String,
-    /// What runs the workload.
+    /// The engine that runs the workload.
     #[serde(rename = "runtime")]
     pub engine: EngineIdentity,
-    /// What it happened to.
+    /// The workload.
     pub workload: Workload,
-    /// The workload's main process, as far as it could be read.
+    /// The main process, as far as it could be read.
     #[serde(default)]
     pub process: Option<Process>,
-    /// Shared objects mapped into the main process.
+    /// Libraries that the main process has loaded.
     #[serde(default)]
     pub loaded_libs: Vec<LoadedLibrary>,
-    /// What is known of the image's signatures.
+    /// What is known about the image's signatures.
     #[serde(default)]
     pub posture: Option<Posture>,
     /// How the workload differs from its image.
     #[serde(default)]
     pub delta: Option<Delta>,
-    /// Where the facts came from.
+    /// The origins of the facts, and the reasons for missing ones.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
-    /// Anything else, as text.
+    /// Further facts, as text.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }
 
 impl RuntimeEvent {
-    /// An event with its required members and nothing else.
+    /// An event with only the required members.
     #[must_use]
     pub fn new(
         event_id: String,
@@ -138,7 +138,7 @@ impl Serialize for RuntimeEvent {
     }
 }
 
-/// Written by hand, since derived code cannot be told how to spell the kind.
+/// Serialized by hand, since derived code cannot choose the spelling of the kind.
 struct Styled<'a> {
     event: &'a RuntimeEvent,
     style: KindStyle,
@@ -177,15 +177,15 @@ impl Serialize for Styled<'_> {
     }
 }
 
-/// The event's identity: the same facts give the same id on every run, so that a re-scan after a
-/// crash repeats an event instead of doubling it.
+/// The id of an event. The same facts always give the same id, so Scanner recognises an event that is
+/// sent again after a crash.
 ///
-/// `discriminator` tells events of one kind for one container apart, such as the start time.
+/// `discriminator` distinguishes events of one kind for one container; it is, for example, the start time.
 #[must_use]
 pub fn event_id(tenant: &str, node: &str, container: &str, kind: EventKind, discriminator: &str) -> String {
     let mut hash = Sha256::new();
     for part in [tenant, node, container, kind.name(KindStyle::Pascal), discriminator] {
-        // The length in front keeps ("ab", "c") and ("a", "bc") apart.
+        // The length prefix keeps ("ab", "c") and ("a", "bc") apart.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

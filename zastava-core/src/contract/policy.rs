@@ -1,4 +1,4 @@
-//! Scanner's questions and answers: batches of events, policy requests, problem documents.
+//! The messages of Scanner's API: event batches, policy requests, problem details.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::decision::{PolicyVerdict, Rekor};
 use crate::clock::Timestamp;
 use crate::image::Digest;
 
-/// `{"batchId": …, "events": […]}` around envelopes that are JSON already, without reading them again.
+/// Joins encoded envelopes to a batch, `{"batchId": …, "events": […]}`, without parsing them.
 #[must_use]
 pub fn encode_batch<'a>(batch_id: &str, envelopes: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let id = serde_json::Value::from(batch_id).to_string();
@@ -23,41 +23,41 @@ pub fn encode_batch<'a>(batch_id: &str, envelopes: impl IntoIterator<Item = &'a 
     out
 }
 
-/// Scanner's answer to a batch.
+/// Scanner's response to a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventsAccepted {
     /// Events that were new to Scanner.
     #[serde(default)]
     pub accepted: u64,
-    /// Events that Scanner had already.
+    /// Events that Scanner already had.
     #[serde(default)]
     pub duplicates: u64,
 }
 
-/// The question: may these images run?
+/// Asks Scanner for a verdict on each image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRequest {
-    /// Where they would run.
+    /// The namespace in which the images would run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Labels of the workload.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// References, by digest when it is known.
+    /// Image references, by digest when it is known.
     pub images: Vec<String>,
 }
 
-/// The answer, keyed by the reference that was asked for or by the bare digest.
+/// Scanner's verdicts, keyed by the requested reference or by the bare digest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyResponse {
-    /// How long the answer holds, in seconds.
+    /// How long the verdicts are valid, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
-    /// Until when the answer holds.
+    /// When the verdicts expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_utc: Option<Timestamp>,
-    /// The policy that answered.
+    /// The revision of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_revision: Option<String>,
     /// One result for each image.
@@ -66,14 +66,14 @@ pub struct PolicyResponse {
 }
 
 impl PolicyResponse {
-    /// The result for an image: by the reference as asked, else by its digest.
+    /// The result for an image, found by the requested reference or by its digest.
     #[must_use]
     pub fn result(&self, asked: &str, digest: Option<Digest>) -> Option<&ImageResult> {
         self.results.get(asked).or_else(|| self.results.get(&digest?.to_string()))
     }
 }
 
-/// What Scanner says of one image. A result without a verdict is an `error`.
+/// Scanner's result for one image. A missing verdict counts as `error`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageResult {
@@ -83,19 +83,19 @@ pub struct ImageResult {
     /// Whether the image carries a valid signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<bool>,
-    /// Whether the image has an SBOM among its referrers. Older servers say `hasSbom`.
+    /// Whether the image has an SBOM among its referrers. Older servers call it `hasSbom`.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "hasSbom")]
     pub has_sbom_referrers: Option<bool>,
-    /// Why.
+    /// The reasons for the verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub reasons: Vec<String>,
     /// The image's entry in a transparency log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rekor: Option<Rekor>,
-    /// Anything else: an object, or a string that holds one.
+    /// Further facts: an object, or a string that contains one as JSON.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty", deserialize_with = "object_or_text")]
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// Build-ids seen for this image, most recent first.
+    /// Build-ids seen in this image, most recent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub build_ids: Vec<String>,
 }
@@ -122,19 +122,19 @@ fn object_or_text<'de, D: Deserializer<'de>>(
     })
 }
 
-/// A problem document (RFC 9457).
+/// Problem details (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDetails {
-    /// What kind of problem, as a URI.
+    /// The problem type, a URI.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The kind in words.
+    /// A summary of the problem type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// This very case in words.
+    /// An explanation of this occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

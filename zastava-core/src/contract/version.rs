@@ -21,20 +21,19 @@ impl SchemaVersion {
     /// The admission decision that this release writes.
     pub const ADMISSION_DECISION: Self = Self::new("zastava.admission.decision", 1, 0);
 
-    /// A version with a name that is known at build time.
+    /// A version of a schema.
     #[must_use]
     pub const fn new(schema: &'static str, major: u32, minor: u32) -> Self {
         Self { schema: std::borrow::Cow::Borrowed(schema), major, minor }
     }
 
-    /// Whether a reader of this version understands what `other` writes.
+    /// Whether a reader of this version can read `other`.
     #[must_use]
     pub fn is_compatible(&self, other: &Self) -> bool {
         self.schema == other.schema && self.major == other.major
     }
 
-    /// The highest version of `ours` that the other side also knows, or our first when the two
-    /// share none: with no overlap a sender keeps to its own default.
+    /// The highest version that both sides know. Without one, the first of `ours`, which is the sender's default.
     #[must_use]
     pub fn negotiate(ours: &[Self], theirs: &[Self]) -> Option<Self> {
         ours.iter()

@@ -18,7 +18,7 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// A digest that was computed elsewhere.
+    /// A digest from its bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -34,7 +34,7 @@ impl Digest {
 impl FromStr for Digest {
     type Err = ImageError;
 
-    /// Upper-case digits are refused: two spellings of one digest would be two cache keys.
+    /// Upper-case digits are refused (docs/design/core.md: why is an upper-case digest refused).
     fn from_str(text: &str) -> Result<Self, ImageError> {
         let hex = text.strip_prefix("sha256:").ok_or(ImageError::Digest)?.as_bytes();
         let mut bytes = [0; 32];

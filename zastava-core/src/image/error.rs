@@ -1,19 +1,19 @@
-//! What is wrong with a reference or a digest.
+//! Why a text is not a reference or a digest.
 
 /// Why a text is not an image reference or a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// Not `sha256:` and 64 lower-case hex digits.
+    /// The digest is not `sha256:` and 64 lower-case hex digits.
     #[error("the digest is not sha256 in lower-case hex")]
     Digest,
     /// The part before the first slash is not a host with an optional port.
     #[error("the registry host is malformed")]
     Registry,
-    /// Upper-case letters, empty components, or separators at the wrong place.
+    /// The repository has upper-case letters, empty components or misplaced separators.
     #[error("the repository name is malformed")]
     Repository,
-    /// Longer than 128 characters, or with characters a tag cannot have.
+    /// The tag is longer than 128 characters or has invalid characters.
     #[error("the tag is malformed")]
     Tag,
     /// The name is longer than 255 characters.

@@ -13,7 +13,7 @@ pub(super) fn parse_tag(tag: &str) -> Result<String, ImageError> {
     if valid { Ok(tag.to_owned()) } else { Err(ImageError::Tag) }
 }
 
-/// The first component is a host when it could not be a path: it has a dot or a port, or is `localhost`.
+/// The first component is a host if it has a dot or a port, or is `localhost`.
 pub(super) fn split_registry(name: &str) -> Result<(&str, &str), ImageError> {
     match name.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => {
@@ -40,7 +40,7 @@ fn check_host(host: &str) -> Result<(), ImageError> {
     if name.split('.').all(label) && port_valid { Ok(()) } else { Err(ImageError::Registry) }
 }
 
-/// Components of lower-case letters and digits, joined inside by `.`, `_`, `__` or dashes.
+/// Each component consists of lower-case letters and digits, separated by `.`, `_`, `__` or dashes.
 pub(super) fn check_path(path: &str) -> Result<(), ImageError> {
     let valid = path.split('/').all(|component| {
         let bytes = component.as_bytes();

@@ -17,7 +17,7 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// The registry host with its port, `docker.io` when the text named none.
+    /// The registry host with its port. `docker.io` when the text names none.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
@@ -35,19 +35,19 @@ impl ImageReference {
         self.tag.as_deref()
     }
 
-    /// The digest, when the reference pins one. It wins over the tag.
+    /// The digest, if the reference has one. It takes precedence over the tag.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
 
-    /// `registry/repository@sha256:…` when the digest is known.
+    /// `registry/repository@sha256:…`, if the reference has a digest.
     #[must_use]
     pub fn pinned(&self) -> Option<String> {
         self.digest.map(|digest| format!("{}/{}@{digest}", self.registry, self.repository))
     }
 
-    /// The same repository at a digest that was found out elsewhere, without the tag.
+    /// The same repository at this digest, without the tag.
     #[must_use]
     pub fn at(&self, digest: Digest) -> Self {
         Self { tag: None, digest: Some(digest), ..self.clone() }
@@ -55,7 +55,8 @@ impl ImageReference {
 }
 
 impl fmt::Display for ImageReference {
-    /// The completed form: `docker.io/library/nginx:1.27`; `latest` when neither tag nor digest is given.
+    /// The complete form, such as `docker.io/library/nginx:1.27`. The tag is `latest` when there is neither tag
+    /// nor digest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
         match (&self.tag, self.digest) {
@@ -75,7 +76,7 @@ impl FromStr for ImageReference {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
             None => (text, None),
         };
-        // A colon after the last slash starts a tag; one before it belongs to the host's port.
+        // A colon after the last slash starts the tag. A colon before it belongs to the host's port.
         let (name, tag) = match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(parse_tag(tag)?)),
             _ => (rest, None),

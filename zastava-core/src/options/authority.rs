@@ -1,4 +1,4 @@
-//! `zastava.runtime.authority`: where tokens come from and what they must be.
+//! `zastava.runtime.authority`: how tokens are requested and what they must be.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::secret::Secret;
 pub struct AuthorityOptions {
     /// The issuer's URL; `https` unless `allow_insecure_http`.
     pub issuer: http::Uri,
-    /// Where tokens are issued when there is no discovery document, below the issuer.
+    /// The path of the token endpoint below the issuer. Used when the issuer has no discovery document.
     pub token_path: String,
-    /// The OAuth client.
+    /// The id of the OAuth client.
     pub client_id: String,
-    /// The audience that is asked for first; one audience a token.
+    /// The default audience. A token has one audience.
     pub audience: String,
-    /// The scopes that are asked for.
+    /// The requested scopes.
     pub scopes: Vec<String>,
-    /// Tokens must come back with type `DPoP` (RFC 9449).
+    /// Whether tokens must have the type `DPoP` (RFC 9449).
     pub require_dpop: bool,
-    /// A client certificate is required at the token endpoint (RFC 8705).
+    /// Whether the token endpoint requires a client certificate (RFC 8705).
     pub require_mutual_tls: bool,
-    /// A lab switch: `http` issuers and backends are taken.
+    /// Whether the issuer may be an `http` URL. Only for labs.
     pub allow_insecure_http: bool,
-    /// The token that serves until Authority first answers; `None` when that is not allowed.
+    /// The token to use until Authority first answers. `None` when a static token is not allowed.
     pub static_token: Option<StaticTokenOptions>,
-    /// A token is refreshed this long before it ends, or at half of its life.
+    /// How long before its expiry a token is refreshed, at most half of its lifetime.
     pub refresh_skew: Duration,
-    /// Cached tokens and the control socket, mode 0700.
+    /// The directory of cached tokens and the control socket. Its mode is 0700.
     pub cache_dir: PathBuf,
-    /// PEM or JWK file of the P-256 key that tokens are bound to; `None`: a key for this run only.
+    /// PEM or JWK file of the P-256 key that tokens are bound to. `None`: a new key for each run.
     pub dpop_key_path: Option<PathBuf>,
     /// PEM file of the client certificate chain.
     pub client_certificate_path: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct AuthorityOptions {
     pub client_secret_path: Option<PathBuf>,
     /// PEM or JWK file of the P-256 key that signs client assertions (`private_key_jwt`).
     pub client_assertion_key_path: Option<PathBuf>,
-    /// PEM file of the authorities that servers are checked against; `None`: the system's.
+    /// PEM file of the certificate authorities that are trusted. `None`: those of the system.
     pub ca_bundle_path: Option<PathBuf>,
     /// How long one request to Authority may take.
     pub request_timeout: Duration,
@@ -95,7 +95,7 @@ impl AuthorityOptions {
         if self.issuer.scheme_str() == Some("http") && !self.allow_insecure_http {
             section.conflict("issuer", "must be https; allowInsecureHttp takes http in a lab");
         }
-        // RFC 6749, section 3.3: several are written with blanks between.
+        // RFC 6749, section 3.3: a blank separates scopes.
         let is_scope =
             |scope: &str| scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
@@ -117,17 +117,17 @@ impl AuthorityOptions {
     }
 }
 
-/// A token from a file or the configuration: bootstrap only, audited wherever it serves.
+/// A token from a file or the configuration, for bootstrap only. Every use is audited.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StaticTokenOptions {
-    /// The token itself, or the file that holds it.
+    /// The token, or the file that contains it.
     pub source: StaticTokenSource,
-    /// Refused when its file is older; a value in the configuration counts from program start.
+    /// The maximum age. A file's age counts from its modification, a configured value's from program start.
     pub age_max: Duration,
 }
 
-/// Where the static token stands.
+/// The origin of the static token.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the two settings that the contract names")]
 pub enum StaticTokenSource {

@@ -1,4 +1,4 @@
-//! `backend` of the observer and the webhook: where Scanner is.
+//! The section `backend` of the observer and the webhook: how Scanner is reached.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::config::Section;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BackendOptions {
-    /// Scheme, host, port and an optional path in front of all others.
+    /// Scheme, host, port and an optional path prefix.
     pub base_address: http::Uri,
-    /// Where batches of events go.
+    /// The path for event batches.
     pub events_path: String,
-    /// Where policy is asked.
+    /// The path for policy requests.
     pub policy_path: String,
-    /// How long one request may take.
+    /// The time limit of one request.
     pub request_timeout: Duration,
-    /// PEM file of the authorities that Scanner is checked against; `None`: as for Authority.
+    /// PEM file of the certificate authorities that are trusted for Scanner. `None`: those for Authority.
     pub ca_bundle_path: Option<PathBuf>,
 }
 
@@ -61,20 +61,20 @@ impl BackendOptions {
         base_address.map(|_| options)
     }
 
-    /// The URL for events.
+    /// The URL for event batches.
     #[must_use]
     pub fn events_url(&self) -> http::Uri {
         self.url(&self.events_path)
     }
 
-    /// The URL for policy.
+    /// The URL for policy requests.
     #[must_use]
     pub fn policy_url(&self) -> http::Uri {
         self.url(&self.policy_path)
     }
 
-    /// `read` checked the path, so the joined URL is valid; for a path that an embedder set to
-    /// something else the base alone stands, and Scanner answers 404.
+    /// `read` checked the path, so the joined URL is valid. An embedder may have set an invalid path: then the
+    /// base address is used, and Scanner answers 404.
     fn url(&self, path: &str) -> http::Uri {
         let base = self.base_address.to_string();
         format!("{}{path}", base.trim_end_matches('/')).parse().unwrap_or_else(|_| self.base_address.clone())

@@ -1,4 +1,4 @@
-//! `health` of the observer and the webhook: where probes and metrics are answered.
+//! The section `health` of the observer and the webhook.
 
 use std::net::SocketAddr;
 
@@ -8,18 +8,18 @@ use crate::config::Section;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HealthOptions {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
 }
 
 impl HealthOptions {
-    /// Listens at `listen`.
+    /// Options for a listener at `listen`.
     #[must_use]
     pub fn new(listen: SocketAddr) -> Self {
         Self { listen }
     }
 
-    /// Reads a section `health`; without it all addresses at `port`.
+    /// Reads a section `health`. The default is all addresses at `port`.
     #[must_use]
     pub fn read(section: &Section<'_>, port: u16) -> Self {
         let listen = section.value("listen", SocketAddr::from(([0, 0, 0, 0], port)));

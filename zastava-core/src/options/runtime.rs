@@ -1,4 +1,4 @@
-//! `zastava.runtime`: who runs this, where, and how it tells.
+//! `zastava.runtime`: the tenant, the installation, tokens, logs and metrics.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,23 +7,23 @@ use super::authority::AuthorityOptions;
 use crate::config::Section;
 use crate::telemetry;
 
-/// What both programs read, and every embedder gives.
+/// The options that the programs and all embedders share.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RuntimeOptions {
-    /// Whose installation this is; stands in every event.
+    /// The tenant that owns the installation. Every event names it.
     pub tenant: String,
-    /// Such as `production`.
+    /// The environment, such as `production`.
     pub environment: String,
     /// The cluster or site.
     pub deployment: String,
-    /// Which program this is.
+    /// The program or service.
     pub component: Component,
-    /// Where tokens come from.
+    /// How tokens are requested.
     pub authority: AuthorityOptions,
-    /// How lines are logged.
+    /// How log lines are written.
     pub logging: LoggingOptions,
-    /// How metrics are named.
+    /// Names and labels of metrics.
     pub metrics: MetricsOptions,
 }
 
@@ -37,7 +37,7 @@ impl RuntimeOptions {
         let authority = AuthorityOptions::read(&section.section("authority"));
         let logging = LoggingOptions::read(&section.section("logging"));
         let metrics = MetricsOptions::read(&section.section("metrics"));
-        // The program knows what it is; the key is accepted so that one file serves embedders too.
+        // The programs replace this value. The key is for embedders.
         let component = section.optional("component").map_or(Component::Embedded, Component::from_name);
         section.finish();
         Some(Self {
@@ -52,7 +52,7 @@ impl RuntimeOptions {
     }
 }
 
-/// Which part of the runtime plane speaks.
+/// The program or service that emits events, logs and metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Component {
@@ -60,9 +60,9 @@ pub enum Component {
     Observer,
     /// `zastava-webhook`
     Webhook,
-    /// A service that embeds the crates and names itself.
+    /// A service that embeds the crates, with its name.
     Named(String),
-    /// A service that embeds the crates and does not.
+    /// A service that embeds the crates, without a name.
     Embedded,
 }
 
@@ -91,9 +91,9 @@ impl fmt::Display for Component {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LoggingOptions {
-    /// Whether a line names the spans that it stands in.
+    /// Whether a log line lists the spans around it.
     pub include_scopes: bool,
-    /// The scope of lines that have none of their own.
+    /// The scope of log lines that have no scope of their own.
     pub static_scope: Option<String>,
 }
 
@@ -110,9 +110,9 @@ impl LoggingOptions {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsOptions {
-    /// The instrumentation's name, shown in `zastava_build_info`.
+    /// The name of the instrumentation, a label of `zastava_build_info`.
     pub meter_name: String,
-    /// Labels on every series.
+    /// Labels that are added to every series.
     pub common_tags: BTreeMap<String, String>,
 }
 
@@ -133,7 +133,7 @@ impl MetricsOptions {
     }
 }
 
-/// Prometheus label names; two underscores in front are reserved.
+/// Whether Prometheus accepts the label name. Names that start with two underscores are reserved.
 fn is_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')

@@ -38,7 +38,7 @@ impl Health {
         check
     }
 
-    /// Adds a member to `/status`; `source` is called for each answer and must not block.
+    /// Adds a member to `/status`. `source` is called for each request and must not block.
     pub fn status(&self, name: &'static str, source: impl Fn() -> Value + Send + 'static) {
         self.lock().sources.push((name, Box::new(source)));
     }
@@ -49,7 +49,7 @@ impl Health {
         self.lock().checks.iter().all(|(_, state)| state.is_ok())
     }
 
-    /// The checks that do not hold, each with its reason.
+    /// The failing checks with their reasons.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let entries = self.lock();
@@ -106,7 +106,7 @@ impl Check {
         self.set(Ok(()));
     }
 
-    /// The condition does not hold, and why.
+    /// The condition does not hold, for this reason.
     pub fn fails(&self, reason: impl Into<String>) {
         self.set(Err(reason.into()));
     }

@@ -1,4 +1,5 @@
-//! JSON lines on standard output, written by one thread so that no task waits for the reader.
+//! JSON lines on standard output. One thread writes them, so that no task waits for the reader
+//! (docs/design/core.md: why does the log have a thread).
 
 use std::fmt;
 use std::io::Write as _;
@@ -19,12 +20,12 @@ use crate::clock::Timestamp;
 use crate::options::LoggingOptions;
 use crate::telemetry::{Counter, LOG_LINES_DROPPED, Telemetry};
 
-/// Lines that may wait for the writing thread; more are dropped and counted.
+/// Lines that wait for the writing thread. Further lines are dropped and counted.
 const QUEUE_LINES_MAX: usize = 4096;
-/// How long the end of a program waits for its last lines.
+/// How long [`LogWriter::flush`] waits.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// Writes whole lines to standard output, never waiting. Cheap to clone.
+/// Writes lines to standard output without waiting. Cheap to clone.
 #[derive(Clone)]
 pub struct LogWriter {
     sender: SyncSender<Message>,
@@ -37,7 +38,7 @@ enum Message {
 }
 
 impl LogWriter {
-    /// A writer with its own thread.
+    /// Starts the writing thread.
     #[must_use]
     pub fn stdout() -> Self {
         let (sender, receiver) = sync_channel(QUEUE_LINES_MAX);
@@ -54,7 +55,7 @@ impl LogWriter {
         *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
     }
 
-    /// Queues a value as one line of JSON, or drops and counts it.
+    /// Queues a value as one line of JSON. The line is dropped and counted when the queue is full.
     pub fn json(&self, value: &impl Serialize) {
         if let Ok(mut line) = serde_json::to_vec(value) {
             line.push(b'\n');
@@ -70,8 +71,8 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything queued so far is written, but not for ever: standard output may be a
-    /// pipe that nobody reads. For the end of a program.
+    /// Waits until all queued lines are written, two seconds at most: standard output may be a pipe
+    /// that nobody reads. Call it before the program ends.
     pub fn flush(&self) {
         let deadline = Instant::now() + FLUSH_MAX;
         let (done, wait) = sync_channel(1);
@@ -96,7 +97,7 @@ impl fmt::Debug for LogWriter {
 fn write_lines(receiver: &Receiver<Message>) {
     let mut out = std::io::stdout();
     while let Ok(message) = receiver.recv() {
-        // Standard output may be closed; a program does not end for want of a reader.
+        // Standard output may be closed. The program goes on without a reader.
         match message {
             Message::Line(line) => {
                 let _ = out.write_all(&line);
@@ -109,11 +110,11 @@ fn write_lines(receiver: &Receiver<Message>) {
     }
 }
 
-/// Sends every log line of the process to `writer` as JSON. `filter` is a directive such as
-/// `info` or `zastava_observer=debug`; one that cannot be read stands for `info`.
+/// Sends all log events of the process to `writer`, as JSON lines. `filter` is a directive such as
+/// `info` or `zastava_observer=debug`. An invalid filter means `info`.
 ///
 /// # Errors
-/// When the process logs elsewhere already.
+/// The process already has a subscriber.
 pub fn init_logging(
     options: &LoggingOptions,
     filter: &str,
@@ -149,7 +150,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
     }
 }
 
-/// What stands in a line, in this order.
+/// The members of a line, in order.
 #[derive(Serialize)]
 struct Line<'a> {
     timestamp: Timestamp,

@@ -1,9 +1,9 @@
-//! The end of a program, told to every task.
+//! The graceful end of a program.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Tells tasks to end. Cheap to clone; every clone hears the one call.
+/// Signals all tasks to end. Cheap to clone; clones share the signal.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<bool>);
 
@@ -14,31 +14,31 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Nobody has asked to end yet.
+    /// A shutdown that has not begun.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks every task to end.
+    /// Begins the shutdown.
     pub fn begin(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether the end was asked for.
+    /// Whether the shutdown has begun.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until the end is asked for.
+    /// Waits until the shutdown begins.
     pub async fn begun(&self) {
-        // The sender lives in `self`, so that the wait cannot fail.
+        // The wait fails only without a sender, and `self` is one.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 }
 
-/// The status of a program that a second signal cut short.
+/// The exit status after a second signal.
 const CUT_SHORT: i32 = 1;
 
 /// Begins the shutdown at SIGTERM or SIGINT. A second signal ends the process at once.

@@ -9,7 +9,7 @@ use super::metric::Metric;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// A counter with its labels' values.
+/// A counter with one series for each combination of label values.
 #[derive(Clone, Debug)]
 pub struct Counter {
     pub(super) metric: Metric,
@@ -22,14 +22,14 @@ impl Counter {
         self.family.get_or_create(&labels(self.metric, values)).inc_by(count);
     }
 
-    /// The series' value.
+    /// The value of the series.
     #[must_use]
     pub fn get(&self, values: &[&str]) -> u64 {
         self.family.get_or_create(&labels(self.metric, values)).get()
     }
 }
 
-/// A gauge with its labels' values.
+/// A gauge with one series for each combination of label values.
 #[derive(Clone, Debug)]
 pub struct Gauge {
     pub(super) metric: Metric,
@@ -52,14 +52,14 @@ impl Gauge {
         self.family.get_or_create(&labels(self.metric, values)).inc_by(value);
     }
 
-    /// The series' value.
+    /// The value of the series.
     #[must_use]
     pub fn get(&self, values: &[&str]) -> f64 {
         self.family.get_or_create(&labels(self.metric, values)).get()
     }
 }
 
-/// A histogram with its labels' values.
+/// A histogram with one series for each combination of label values.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     pub(super) metric: Metric,
@@ -67,17 +67,17 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts an observation in the metric's unit.
+    /// Records a value in the metric's unit.
     pub fn observe(&self, values: &[&str], value: f64) {
         self.family.get_or_create(&labels(self.metric, values)).observe(value);
     }
 
-    /// Counts a duration in milliseconds.
+    /// Records a duration in milliseconds.
     pub fn observe_ms(&self, values: &[&str], duration: Duration) {
         self.observe(values, duration.as_secs_f64() * 1000.0);
     }
 
-    /// Counts a duration in seconds.
+    /// Records a duration in seconds.
     pub fn observe_seconds(&self, values: &[&str], duration: Duration) {
         self.observe(values, duration.as_secs_f64());
     }

@@ -8,9 +8,9 @@ pub struct Metric {
     pub name: &'static str,
     /// Counter, gauge or histogram.
     pub kind: MetricKind,
-    /// Label names; the configured common tags come on top.
+    /// Label names, without the configured common tags.
     pub labels: &'static [&'static str],
-    /// What it counts, in a sentence without a full stop.
+    /// What it measures, without a full stop.
     pub help: &'static str,
 }
 
@@ -55,20 +55,20 @@ const fn histogram(
     Metric { name, kind: MetricKind::Histogram(bounds), labels, help }
 }
 
-/// Around the alert's 750 ms and the upgrade gate's 250 ms.
+/// Includes the limits of the alert (750 ms) and of the upgrade gate (250 ms).
 const LATENCY_MS: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0];
-/// From a cache hit to an API server's longest patience.
+/// From a cache hit to the longest time-out of an API server.
 const REVIEW_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.008, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
-/// Events sent to Scanner and taken by it.
+/// Events that Scanner acknowledged.
 pub const RUNTIME_EVENTS: Metric = counter(
     "zastava_runtime_events",
     &["tenant", "component", "kind"],
     "Runtime events that Scanner acknowledged",
 );
-/// Latency of Scanner's answers.
+/// Latency of Scanner.
 pub const BACKEND_LATENCY: Metric = histogram(
     "zastava_runtime_backend_latency_ms",
     LATENCY_MS,
@@ -90,12 +90,12 @@ pub const BUFFER_DROPS: Metric = counter(
 /// Reviews in progress.
 pub const ADMISSION_IN_FLIGHT: Metric =
     gauge("zastava_admission_in_flight", &[], "Admission reviews in progress");
-/// How long reviews take.
+/// Duration of reviews.
 pub const ADMISSION_REVIEW_SECONDS: Metric = histogram(
     "zastava_admission_review_seconds",
     REVIEW_SECONDS,
     &["source"],
-    "Seconds from a review's arrival to its answer; source says what decided it",
+    "Seconds from a review's arrival to its answer; source names what decided it",
 );
 /// Records in the event buffer.
 pub const BUFFER_DEPTH: Metric = gauge("zastava_buffer_events", &[], "Events in the buffer");
@@ -103,15 +103,15 @@ pub const BUFFER_DEPTH: Metric = gauge("zastava_buffer_events", &[], "Events in 
 pub const BUFFER_BYTES: Metric = gauge("zastava_buffer_bytes", &[], "Bytes that the buffer holds on disk");
 /// Age of the oldest record.
 pub const BUFFER_OLDEST_SECONDS: Metric =
-    gauge("zastava_buffer_oldest_event_seconds", &[], "Age of the oldest event that was not sent yet");
-/// Events that Scanner had already.
+    gauge("zastava_buffer_oldest_event_seconds", &[], "Age of the oldest event in the buffer");
+/// Events that Scanner already had.
 pub const EVENTS_DUPLICATE: Metric =
     counter("zastava_runtime_events_duplicate", &[], "Events that Scanner had already accepted");
-/// Events that Scanner will never take.
+/// Events that became dead letters.
 pub const EVENTS_DEAD_LETTERED: Metric = counter(
     "zastava_runtime_events_dead_lettered",
     &[],
-    "Events that Scanner refused for good and that were set aside",
+    "Events that Scanner refused for good and that were set aside as dead letters",
 );
 /// Inspections of processes.
 pub const OBSERVER_INSPECTIONS: Metric =
@@ -120,41 +120,41 @@ pub const OBSERVER_INSPECTIONS: Metric =
 pub const OBSERVER_MOUNT_UP: Metric = gauge(
     "zastava_observer_mount_up",
     &["mount"],
-    "1 while a mount of the node that the observer needs is there",
+    "1 while a mount of the node that the observer needs exists",
 );
-/// Workloads that run.
+/// Running workloads.
 pub const OBSERVER_WORKLOADS: Metric =
-    gauge("zastava_observer_workloads", &["engine"], "Workloads that run on this node");
-/// Whether a source of changes works.
+    gauge("zastava_observer_workloads", &["engine"], "Workloads running on this node");
+/// State of the workload source.
 pub const SOURCE_UP: Metric =
-    gauge("zastava_observer_source_up", &["engine"], "1 while the source of container changes works");
+    gauge("zastava_observer_source_up", &["engine"], "1 while the workload source works");
 /// Token requests.
 pub const TOKEN_REQUESTS: Metric = counter(
     "zastava_authority_token_requests",
     &["audience", "result"],
     "Token requests to Authority by result",
 );
-/// When tokens end.
+/// Expiry of tokens.
 pub const TOKEN_EXPIRY: Metric = gauge(
     "zastava_authority_token_expiry_timestamp_seconds",
     &["audience"],
-    "Unix time at which the current token ends",
+    "Unix time at which the current token expires",
 );
-/// Requests that the static token served.
+/// Uses of the static token.
 pub const TOKEN_FALLBACK: Metric = counter(
     "zastava_authority_token_fallback",
     &["audience"],
-    "Requests for a token that the static token served",
+    "Requests that were served with the static token",
 );
-/// When certificates end.
+/// Expiry of certificates.
 pub const CERTIFICATE_EXPIRY: Metric = gauge(
     "zastava_certificate_expiry_timestamp_seconds",
     &["certificate"],
-    "Unix time at which the certificate in use ends",
+    "Unix time at which the certificate in use expires",
 );
-/// Log lines that could not be written.
+/// Dropped log lines.
 pub const LOG_LINES_DROPPED: Metric =
-    counter("zastava_log_lines_dropped", &[], "Log lines dropped since standard output was not read");
+    counter("zastava_log_lines_dropped", &[], "Log lines dropped because standard output was not read");
 /// The build.
 pub const BUILD_INFO: Metric =
     gauge("zastava_build_info", &["version", "commit", "meter"], "1 for the running build");
@@ -165,7 +165,7 @@ pub const RUNTIME_INFO: Metric = gauge(
     "1 for the running installation",
 );
 
-/// The committed list.
+/// All metrics.
 pub const METRICS: &[Metric] = &[
     RUNTIME_EVENTS,
     BACKEND_LATENCY,
@@ -192,10 +192,10 @@ pub const METRICS: &[Metric] = &[
     RUNTIME_INFO,
 ];
 
-/// The label that the exposition itself puts on a histogram's buckets.
+/// The label of histogram buckets in the exposition.
 const BUCKET_LABEL: &str = "le";
 
-/// The name of a metric whose series have this label already.
+/// The name of a metric that has this label.
 pub(crate) fn metric_with_label(label: &str) -> Option<&'static str> {
     let has = |metric: &&Metric| match metric.kind {
         MetricKind::Histogram(_) if label == BUCKET_LABEL => true,

@@ -38,7 +38,7 @@ impl Telemetry {
         telemetry
     }
 
-    /// Metrics that nobody scrapes, for embedders with their own and for tests.
+    /// A registry without common tags, for tests and for embedders that have metrics of their own.
     #[must_use]
     pub fn detached() -> Self {
         Self(Arc::default())
@@ -47,10 +47,10 @@ impl Telemetry {
     /// The counter, registered at the first call.
     ///
     /// # Panics
-    /// When the metric is no counter.
+    /// The metric is not a counter.
     #[must_use]
     pub fn counter(&self, metric: Metric) -> Counter {
-        assert_eq!(metric.kind, MetricKind::Counter, "{} is no counter", metric.name);
+        assert_eq!(metric.kind, MetricKind::Counter, "{} is not a counter", metric.name);
         let mut inner = self.lock();
         if let Some((_, found)) = inner.counters.iter().find(|(name, _)| *name == metric.name) {
             return found.clone();
@@ -67,10 +67,10 @@ impl Telemetry {
     /// The gauge, registered at the first call.
     ///
     /// # Panics
-    /// When the metric is no gauge.
+    /// The metric is not a gauge.
     #[must_use]
     pub fn gauge(&self, metric: Metric) -> Gauge {
-        assert_eq!(metric.kind, MetricKind::Gauge, "{} is no gauge", metric.name);
+        assert_eq!(metric.kind, MetricKind::Gauge, "{} is not a gauge", metric.name);
         let mut inner = self.lock();
         if let Some((_, found)) = inner.gauges.iter().find(|(name, _)| *name == metric.name) {
             return found.clone();
@@ -84,10 +84,10 @@ impl Telemetry {
     /// The histogram, registered at the first call.
     ///
     /// # Panics
-    /// When the metric is no histogram.
+    /// The metric is not a histogram.
     #[must_use]
     pub fn histogram(&self, metric: Metric) -> Histogram {
-        let MetricKind::Histogram(bounds) = metric.kind else { panic!("{} is no histogram", metric.name) };
+        let MetricKind::Histogram(bounds) = metric.kind else { panic!("{} is not a histogram", metric.name) };
         let mut inner = self.lock();
         if let Some((_, found)) = inner.histograms.iter().find(|(name, _)| *name == metric.name) {
             return found.clone();
@@ -102,7 +102,7 @@ impl Telemetry {
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
-        // Writing to a `String` fails only when a value's own `Display` does, and numbers' does not.
+        // Writing numbers and text to a `String` cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.lock().registry);
         text.lines().map(without_empty_labels).collect()
     }
@@ -118,7 +118,7 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// `name{} 1` is legal, but nobody searches for it.
+/// Turns the legal but unusual `name{} 1` into `name 1`.
 fn without_empty_labels(line: &str) -> String {
     match line.split_once("{} ") {
         Some((name, value)) if !name.contains('"') => format!("{name} {value}\n"),

@@ -7,14 +7,14 @@ use crate::vocabulary::{Signal, Word};
 /// Where a fact came from, or why it is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What the fact was read from.
+    /// The origin.
     pub signal: Word<Signal>,
-    /// What it said, or the reason.
+    /// What was found there, or why the fact is missing.
     pub value: String,
 }
 
 impl Evidence {
-    /// Evidence of a listed signal.
+    /// Evidence from a listed signal.
     #[must_use]
     pub fn new(signal: Signal, value: impl Into<String>) -> Self {
         Self { signal: signal.into(), value: value.into() }

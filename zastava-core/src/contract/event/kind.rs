@@ -5,25 +5,25 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-/// What kind of thing happened.
+/// The kind of a runtime event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A workload began to run.
+    /// A workload started.
     ContainerStart,
-    /// A workload ended.
+    /// A workload stopped.
     ContainerStop,
-    /// A workload runs something that its image does not hold.
+    /// A workload differs from its image.
     Drift,
-    /// A workload broke a policy.
+    /// A workload violates a policy.
     PolicyViolation,
-    /// What is known of an image's attestations changed.
+    /// The attestations of an image changed.
     AttestationStatus,
 }
 
 /// How an [`EventKind`] is spelled on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the two spellings that Scanner releases know")]
+#[expect(clippy::exhaustive_enums, reason = "the two spellings that releases of Scanner accept")]
 pub enum KindStyle {
     /// `ContainerStart`
     #[default]
@@ -33,7 +33,7 @@ pub enum KindStyle {
 }
 
 impl EventKind {
-    /// Every kind, in declared order.
+    /// All kinds, in declared order.
     pub const ALL: [Self; 5] = [
         Self::ContainerStart,
         Self::ContainerStop,
@@ -65,7 +65,7 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// The text names no kind of event.
+/// The text is not the name of an event kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a kind of runtime event")]
 pub struct EventKindError;
@@ -73,7 +73,7 @@ pub struct EventKindError;
 impl FromStr for EventKind {
     type Err = EventKindError;
 
-    /// Any case, with or without underscores.
+    /// Accepts any case, with or without underscores.
     fn from_str(text: &str) -> Result<Self, EventKindError> {
         let letters = text.replace('_', "");
         Self::ALL

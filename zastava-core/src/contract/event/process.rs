@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
-    /// In the node's pid namespace.
+    /// The process id in the node's pid namespace.
     pub pid: u32,
-    /// Program and arguments; capped.
+    /// The program and its arguments, limited in number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
-    /// How the entrypoint led to the program that runs.
+    /// The steps from the entrypoint to the running program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entry_trace: Vec<EntryTrace>,
     /// Lower-case hex of the executable's `NT_GNU_BUILD_ID` note.
@@ -19,28 +19,28 @@ pub struct Process {
     pub build_id: Option<String>,
 }
 
-/// One step from the entrypoint to the program that runs.
+/// One step from the entrypoint to the running program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryTrace {
     /// The script or program that took the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Where in the file, from 1.
+    /// The line in the file, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What it did, such as `exec` or `shebang`.
+    /// The kind of step, such as `exec` or `shebang`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// What it led to.
+    /// The program or script that it led to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }
 
-/// A shared object mapped into the main process.
+/// A library that the main process has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadedLibrary {
-    /// As seen inside the workload.
+    /// The path inside the workload.
     pub path: String,
     /// The file's inode number.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::{Engine, Platform, Word};
 
-/// What runs the workload.
+/// An engine and its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineIdentity {
-    /// Which engine.
+    /// The engine.
     #[serde(rename = "engine")]
     pub name: Word<Engine>,
     /// The engine's own version.
@@ -23,7 +23,7 @@ impl EngineIdentity {
     }
 }
 
-/// What an event happened to.
+/// The workload that an event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
@@ -38,19 +38,19 @@ pub struct Workload {
     /// Container name within the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// With the engine in front: `containerd://<id>`.
+    /// The id with the engine as prefix: `containerd://<id>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_id: Option<String>,
     /// `repository@sha256:…` whenever the digest is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_ref: Option<String>,
-    /// What made the workload.
+    /// What created the workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
 }
 
 impl Workload {
-    /// A workload of which only the platform is known.
+    /// A workload with only its platform.
     #[must_use]
     pub fn new(platform: Platform) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Workload {
     }
 }
 
-/// What made a workload, such as a ReplicaSet.
+/// What created a workload, such as a ReplicaSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The owner's kind.
