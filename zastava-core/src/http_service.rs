@@ -1,7 +1,7 @@
 //! The HTTP client type that all crates accept.
 //!
 //! All requests and responses are small and bounded, so bodies are whole `Bytes`
-//! (docs/design/family.md: why is there one shape of HTTP). Whoever builds the service must bound
+//! (docs/design/family.md: why does HTTP take and return whole `Bytes`). Whoever builds the service must bound
 //! the size of a response and the time of a request.
 
 use bytes::Bytes;

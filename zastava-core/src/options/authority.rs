@@ -24,7 +24,7 @@ pub struct AuthorityOptions {
     pub require_dpop: bool,
     /// Whether the token endpoint requires a client certificate (RFC 8705).
     pub require_mutual_tls: bool,
-    /// Whether the issuer may be an `http` URL. Only for labs.
+    /// Whether the issuer and its token endpoint may be `http` URLs. Only for labs.
     pub allow_insecure_http: bool,
     /// The token to use until Authority first answers. `None` when a static token is not allowed.
     pub static_token: Option<StaticTokenOptions>,

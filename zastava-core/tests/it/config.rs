@@ -101,12 +101,11 @@ fn text_that_is_no_yaml_names_its_line_and_nothing_else() {
 
 #[test]
 fn a_key_given_twice_is_one_fault_among_the_others() {
-    let text = MINIMAL.replace("    tenant: acme\n", "    tenant: acme\n    tenant: other\n    tennant: x\n");
     check_faults(
-        &text,
+        &format!("{MINIMAL}    tenant: other\n    tennant: x\n"),
         &[
-            "zastava.yaml:4: the key tenant is given twice",
-            "zastava.yaml:5: zastava.runtime.tennant: unknown key; did you mean tenant?",
+            "zastava.yaml:8: the key tenant is given twice",
+            "zastava.yaml:9: zastava.runtime.tennant: unknown key; did you mean tenant?",
         ],
     );
 }
@@ -243,10 +242,7 @@ fn a_variable_that_is_no_text_is_a_fault() {
 
 #[test]
 fn secrets_are_neither_printed_nor_repeated_in_faults() {
-    let text = MINIMAL.replace(
-        "    authority:\n",
-        "    authority:\n      allowStaticTokenFallback: true\n      staticTokenValue: hunter2\n",
-    );
+    let text = format!("{MINIMAL}      allowStaticTokenFallback: true\n      staticTokenValue: hunter2\n");
     let (options, settings) =
         parse(&text).read(|root| RuntimeOptions::read(&root.section("runtime"))).expect("is valid");
     assert!(settings.to_string().contains("zastava.runtime.authority.staticTokenValue: …"), "{settings}");
