@@ -12,13 +12,13 @@ use crate::verdict::{Level, Rule, Verdict};
 /// A review's object with everything that its judgement depends on.
 #[derive(Debug)]
 pub(crate) struct Assessment<'r> {
-    pub(crate) object: Assessed<'r>,
+    pub(crate) object: AssessedObject<'r>,
     /// Of a pod's spec.
     pub(crate) pod_spec_digest: Option<Digest>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Assessed<'r> {
+pub(crate) enum AssessedObject<'r> {
     /// A pod or template, with what is known about each image.
     Images(Vec<Candidate<'r>>),
     /// An update that leaves every image as it was.
@@ -51,7 +51,7 @@ pub(crate) enum DecidedBy {
 impl Assessment<'_> {
     pub(crate) fn candidates(&self) -> &[Candidate<'_>] {
         match &self.object {
-            Assessed::Images(candidates) => candidates,
+            AssessedObject::Images(candidates) => candidates,
             _ => &[],
         }
     }
@@ -59,7 +59,7 @@ impl Assessment<'_> {
     /// The levels of all verdicts on the object.
     pub(crate) fn levels(&self) -> impl Iterator<Item = Level> {
         let refusal = match &self.object {
-            Assessed::Refused(verdict) => Some(verdict.level),
+            AssessedObject::Refused(verdict) => Some(verdict.level),
             _ => None,
         };
         self.candidates().iter().map(Candidate::level).chain(refusal)
@@ -68,8 +68,8 @@ impl Assessment<'_> {
     /// Why the object needs no verdict, or is refused as a whole.
     pub(crate) fn reason(&self) -> Option<&str> {
         match &self.object {
-            Assessed::NoImages(reason) => Some(reason),
-            Assessed::Refused(verdict) => verdict.reasons.first().map(String::as_str),
+            AssessedObject::NoImages(reason) => Some(reason),
+            AssessedObject::Refused(verdict) => verdict.reasons.first().map(String::as_str),
             _ => None,
         }
     }
@@ -87,7 +87,7 @@ impl Assessment<'_> {
             Grounds::NoVerdict(FailureMode::Open) => DecidedBy::FailOpen,
             Grounds::NoVerdict(FailureMode::Closed) => DecidedBy::FailClosed,
             Grounds::Failed if !self.fails_by_policy() => DecidedBy::Rule,
-            _ if matches!(self.object, Assessed::Unchanged) => DecidedBy::Unchanged,
+            _ if matches!(self.object, AssessedObject::Unchanged) => DecidedBy::Unchanged,
             _ => match origin {
                 Origin::Rule => DecidedBy::Rule,
                 Origin::Cache => DecidedBy::Cache,

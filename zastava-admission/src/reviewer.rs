@@ -12,7 +12,7 @@ use zastava_core::contract::{AdmissionDecisionEnvelope, canonical_digest};
 use zastava_core::image::Digest;
 use zastava_core::telemetry::Telemetry;
 
-use crate::assessment::{Assessed, Assessment};
+use crate::assessment::{AssessedObject, Assessment};
 use crate::candidate::Candidate;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -91,10 +91,12 @@ impl Reviewer {
             _ => None,
         };
         let object = match object {
-            ReviewObject::Pod(pod) => Assessed::Images(self.candidates(namespace, pod, budget).await),
-            ReviewObject::Unchanged(_) => Assessed::Unchanged,
-            ReviewObject::NoImages(reason) => Assessed::NoImages(reason),
-            ReviewObject::Refused { rule, reason } => Assessed::Refused(Verdict::refused(*rule, reason)),
+            ReviewObject::Pod(pod) => AssessedObject::Images(self.candidates(namespace, pod, budget).await),
+            ReviewObject::Unchanged(_) => AssessedObject::Unchanged,
+            ReviewObject::NoImages(reason) => AssessedObject::NoImages(reason),
+            ReviewObject::Refused { rule, reason } => {
+                AssessedObject::Refused(Verdict::refused(*rule, reason))
+            }
         };
         Assessment { object, pod_spec_digest }
     }

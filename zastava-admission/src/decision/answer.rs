@@ -13,7 +13,7 @@ use super::words::Words;
 
 pub(super) fn body(uid: &str, allowed: bool, words: &Words) -> Bytes {
     let status = words.message.as_deref().map(|message| Status { code: 403, reason: "Forbidden", message });
-    let review = Answer {
+    let review = AdmissionReview {
         api_version: "admission.k8s.io/v1",
         kind: "AdmissionReview",
         response: Response {
@@ -30,7 +30,7 @@ pub(super) fn body(uid: &str, allowed: bool, words: &Words) -> Bytes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct AdmissionReview<'a> {
     api_version: &'static str,
     kind: &'static str,
     response: Response<'a>,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::assessment::{Assessed, Assessment};
+use crate::assessment::{AssessedObject, Assessment};
 use crate::candidate::Candidate;
 use crate::judgement::{Effect, Grounds, Judgement};
 use crate::text::printable;
@@ -75,7 +75,7 @@ impl Words {
 
 /// The images on which the judgement rests, or the refused object, and the rule of the first.
 fn complaint(assessment: &Assessment<'_>, grounds: Grounds) -> Option<(Rule, String)> {
-    if let Assessed::Refused(verdict) = &assessment.object {
+    if let AssessedObject::Refused(verdict) = &assessment.object {
         return Some((verdict.rule, verdict.complaint()));
     }
     let blocking = match grounds {
