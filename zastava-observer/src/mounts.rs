@@ -1,8 +1,7 @@
 //! The parts of the node that the observer needs, and what is lost without each.
 //!
 //! The observer runs without any of them. The log, `/status` below `mounts` and the metric
-//! `zastava_observer_mount_up` show which one is missing (docs/design/observer.md: why does a missing
-//! mount not stop the observer).
+//! `zastava_observer_mount_up` show which one is missing (docs/design/observer.md#why-does-a-missing-mount-not-stop-the-observer).
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Workload sources: what reports which workloads of this node run. There is one for each engine.
 //!
 //! A new engine is a module below this one that implements [`WorkloadSource`], and a line in
-//! [`Sources`]. A source that holds a connection runs it in a [`session`].
+//! [`Sources`]. A source that holds a connection runs it in a [`session`]
+//! (docs/design/observer.md#where-will-cri-o-docker-drift-entry-traces-and-exec-hints-go).
 
 mod choice;
 mod containerd;

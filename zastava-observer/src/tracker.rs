@@ -2,7 +2,7 @@
 //!
 //! The tracker is pure. The caller makes an event of each [`Transition`], stores it, and only then
 //! calls [`Tracker::commit`]. The next list yields a transition again that was not committed
-//! (docs/design/observer.md: why a transition is committed after its event is stored).
+//! (docs/design/observer.md#why-is-a-transition-committed-after-its-event-is-stored).
 
 mod schedule;
 

@@ -1,7 +1,7 @@
 //! Collector: the command line, and the part of it that may leave the node.
 //!
 //! Arguments are capped in number and length, and masked if a name gives them away as a secret
-//! (docs/design/observer.md: why arguments of a command line are masked).
+//! (docs/design/observer.md#why-are-arguments-of-a-command-line-masked).
 
 use zastava_core::contract::Evidence;
 use zastava_core::vocabulary::Signal;

@@ -17,8 +17,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// The build-id in lower-case hex, or the reason why there is none.
 pub(super) type BuildIdAnswer = Result<String, String>;
 
+/// What was read of a file so far.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct FileFacts {
     build_id: Option<BuildIdAnswer>,
     sha256: Option<Digest>,
 }
@@ -29,7 +30,7 @@ pub(super) struct Files(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    known: HashMap<FileVersion, Known>,
+    known: HashMap<FileVersion, FileFacts>,
     order: VecDeque<FileVersion>,
 }
 
@@ -69,11 +70,11 @@ impl Files {
         Ok(digest)
     }
 
-    fn known(&self, version: FileVersion) -> Known {
+    fn known(&self, version: FileVersion) -> FileFacts {
         self.lock().known.get(&version).cloned().unwrap_or_default()
     }
 
-    fn learn(&self, version: FileVersion, put: impl FnOnce(&mut Known)) {
+    fn learn(&self, version: FileVersion, put: impl FnOnce(&mut FileFacts)) {
         let mut table = self.lock();
         let table = &mut *table;
         if !table.known.contains_key(&version) {

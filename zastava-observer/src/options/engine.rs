@@ -12,7 +12,8 @@ const CONTAINERD_SOCKETS: [&str; 3] = [
     "/var/snap/microk8s/common/run/containerd.sock",
 ];
 
-/// Which engine is asked for workloads. There is a variant for each engine that has a source.
+/// Which engine is asked for workloads. There is a variant for each engine that has a source
+/// (docs/design/observer.md#why-does-enginechoice-not-list-cri-o-and-docker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineChoice {

@@ -5,7 +5,7 @@ use zastava_core::vocabulary::Engine;
 use crate::options::EngineChoice;
 
 /// With `auto`, the host is followed until containerd answers, and containerd from then on: if it goes
-/// away, its source reconnects (docs/design/observer.md: when is the engine chosen).
+/// away, its source reconnects (docs/design/observer.md#when-is-the-engine-chosen).
 #[derive(Debug)]
 pub(super) struct Choice {
     setting: EngineChoice,

@@ -3,11 +3,12 @@
 //! containerd queues events for a slow subscriber without bound. So the stream is read into a bounded
 //! queue at once; if the queue is full, the connection is dropped and everything is listed again. A
 //! list names every task, so whatever the stream lost is found within the poll interval
-//! (docs/design/observer.md: why is CRI's `GetContainerEvents` never called).
+//! (docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
 
 mod client;
+mod container;
 mod messages;
-mod record;
+
 mod tasks;
 
 use std::path::{Path, PathBuf};

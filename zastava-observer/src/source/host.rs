@@ -3,7 +3,7 @@
 //! Each scan reads every process, groups the processes, and reports all groups as a list. Processes
 //! belong together by the cgroup that a service manager or container engine made for them. Without one,
 //! they belong together by process group, so that each command of a shell is a workload
-//! (docs/design/observer.md: what is a workload of the host engine).
+//! (docs/design/observer.md#what-is-a-workload-of-the-host-engine).
 
 mod groups;
 mod scan;

@@ -7,7 +7,7 @@
 //! held, and all later changes behind it.
 //!
 //! The type is pure: the pipeline drives it with real inspections and a real outbox, a test with every
-//! interleaving. One turn is
+//! interleaving (docs/design/observer.md#why-is-the-order-of-changes-a-type-of-its-own). One turn is
 //!
 //! 1. [`offer`](Schedule::offer) a change if the schedule [`accepts`](Schedule::accepts) one,
 //! 2. [`plan`](Schedule::plan), and begin the inspections that it returns,

@@ -1,7 +1,7 @@
 //! The calls of containerd's API that only read: Version, List, Get, Subscribe.
 //!
 //! Whoever may write to the socket is root on the node, so this type offers no other call. It never calls
-//! CRI's `GetContainerEvents` (docs/design/observer.md: why is CRI's `GetContainerEvents` never called).
+//! CRI's `GetContainerEvents` (docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,8 +1,7 @@
 //! The messages of containerd's API that are used, written by hand.
 //!
 //! Field numbers are those of `api/services/*/v1` and `api/events` in containerd/containerd, equal from 1.6
-//! to 2.3. Protobuf skips the fields that are left out here (docs/design/observer.md: why are the
-//! containerd messages written by hand).
+//! to 2.3. Protobuf skips the fields that are left out here (docs/design/observer.md#why-are-the-containerd-messages-written-by-hand).
 
 use std::collections::HashMap;
 

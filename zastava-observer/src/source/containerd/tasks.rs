@@ -11,8 +11,8 @@ use zastava_core::vocabulary::Engine;
 
 use super::SessionEnd;
 use super::client::{Client, ClientError};
+use super::container::{Container, TaskKey, workload};
 use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
-use super::record::{Record, TaskKey, workload};
 use crate::inspect::cap_arguments;
 use crate::procfs::{self, ProcTree};
 use crate::source::{Changes, SourceHealth};
@@ -145,11 +145,11 @@ impl TaskWatcher {
         // First of all, since the process may end soon.
         let stat = self.tree.process(key.pid).and_then(|process| procfs::stat(&process));
         let start_ticks = stat.ok().map(|stat| stat.start_ticks);
-        let record = self.client.container(&key.namespace, &key.id).await?.map(Record::read);
-        if record.as_ref().is_some_and(Record::is_pod_sandbox) {
+        let record = self.client.container(&key.namespace, &key.id).await?.map(Container::read);
+        if record.as_ref().is_some_and(Container::is_pod_sandbox) {
             return Ok(None);
         }
-        let digest = match record.as_ref().and_then(Record::image_names) {
+        let digest = match record.as_ref().and_then(Container::image_names) {
             Some(names) => self.client.image_digest(&key.namespace, &names.lookup).await?,
             None => None,
         };

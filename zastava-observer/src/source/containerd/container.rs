@@ -39,14 +39,14 @@ pub(super) struct ImageNames {
     requested: String,
 }
 
-/// A container's record with its specification.
+/// A container as containerd records it, with its specification.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct Container {
     record: ContainerRecord,
     spec: Option<OciSpec>,
 }
 
-impl Record {
+impl Container {
     pub(super) fn read(record: ContainerRecord) -> Self {
         let spec = record.spec.as_ref().and_then(|spec| OciSpec::parse(&spec.value));
         Self { record, spec }
@@ -71,7 +71,7 @@ pub(super) fn workload(
     key: &TaskKey,
     version: &str,
     start_ticks: Option<u64>,
-    record: Option<&Record>,
+    record: Option<&Container>,
     digest: Option<&str>,
 ) -> Workload {
     let id = format!("containerd://{}", key.id);
@@ -97,7 +97,7 @@ pub(super) fn workload(
     }
 }
 
-fn describe(key: &TaskKey, id: &str, record: Option<&Record>, digest: Option<&str>) -> contract::Workload {
+fn describe(key: &TaskKey, id: &str, record: Option<&Container>, digest: Option<&str>) -> contract::Workload {
     let pod = record.map(|record| PodFacts::of(&record.record.labels)).unwrap_or_default();
     let platform = match (&pod.pod, key.namespace.as_str()) {
         (Some(_), _) => Platform::Kubernetes,
@@ -109,7 +109,7 @@ fn describe(key: &TaskKey, id: &str, record: Option<&Record>, digest: Option<&st
         pod: pod.pod,
         container: pod.container,
         container_id: Some(id.to_owned()),
-        image_ref: record.and_then(Record::image_names).map(|names| image_ref(&names.requested, digest)),
+        image_ref: record.and_then(Container::image_names).map(|names| image_ref(&names.requested, digest)),
         ..contract::Workload::new(platform)
     }
 }
@@ -134,13 +134,13 @@ mod tests {
     use super::*;
     use crate::source::containerd::messages::Any;
 
-    fn record(image: &str, labels: &[(&str, &str)], spec: &str) -> Record {
+    fn record(image: &str, labels: &[(&str, &str)], spec: &str) -> Container {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let spec = Some(Any { type_url: String::new(), value: spec.as_bytes().to_vec() });
-        Record::read(ContainerRecord { labels, image: image.to_owned(), spec })
+        Container::read(ContainerRecord { labels, image: image.to_owned(), spec })
     }
 
-    fn read(record: Option<&Record>, digest: Option<&str>) -> Workload {
+    fn read(record: Option<&Container>, digest: Option<&str>) -> Workload {
         let key = TaskKey { namespace: "k8s.io".to_owned(), id: "abc".to_owned(), pid: 7 };
         workload(&key, "2.2.0", Some(99), record, digest)
     }
