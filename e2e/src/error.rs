@@ -61,7 +61,7 @@ pub enum Error {
     },
     /// An image could not be made.
     #[error("cannot make an image")]
-    Image(#[source] xtask::Error),
+    Image(#[source] zastava_oci::WriteError),
     /// A cluster runs there already.
     #[error("a cluster runs in {directory} already; `down` ends it")]
     Running {

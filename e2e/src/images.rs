@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use xtask::oci::{Image, Layout};
+use zastava_oci::{ImageBuilder, Layout};
 
 use crate::Error;
 
@@ -15,10 +15,11 @@ const BUSYBOX: &str = "/bin/busybox";
 /// When busybox is not on this machine.
 pub fn busybox_image(reference: &str, command: &[&str]) -> Result<Layout, Error> {
     let program = std::fs::read(BUSYBOX).map_err(Error::file(BUSYBOX))?;
-    let image = Image::new(reference).program("/bin/busybox", program).command(command.iter().copied());
+    let image =
+        ImageBuilder::new(reference).program("/bin/busybox", program).command(command.iter().copied());
     // Two names are two digests, as for images that differ in more.
     let image = image.label("org.opencontainers.image.title", reference);
-    image.layout().map_err(Error::Image)
+    image.build().map_err(Error::Image)
 }
 
 /// Writes the archive that [`crate::Cluster::import_image`] takes.

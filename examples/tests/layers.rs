@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may use whom, tests aside. `sandbox` is allowed to observer and admission in tests only.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("stellaops-zastava-core", &[]),
     ("stellaops-zastava-elf", &[]),
     ("stellaops-zastava-buffer", &[]),
     ("stellaops-zastava-authority", &["stellaops-zastava-core"]),
+    ("stellaops-zastava-oci", &["stellaops-zastava-core"]),
     ("stellaops-zastava-sandbox", &["stellaops-zastava-authority", "stellaops-zastava-core"]),
     (
         "stellaops-zastava-observer",

@@ -3,44 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use zastava_core::image::{Digest, ImageError};
+use zastava_core::image::Digest;
+use zastava_oci::WriteError;
 
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The image's name cannot be one.
-    #[error("{reference:?} is not an image reference")]
-    Reference {
-        /// The name as given.
-        reference: String,
-        /// What is wrong with it.
-        source: ImageError,
-    },
-    /// An image is named by a tag; the digest comes out of its content.
-    #[error("{reference:?} is not registry/repository:tag")]
-    NotTagged {
-        /// The name as given.
-        reference: String,
-    },
-    /// A file's place inside an image must be absolute, without `.` and `..`, and fit a ustar header.
-    #[error("{path:?} cannot be a path in an image")]
-    Path {
-        /// The path as given.
-        path: String,
-    },
-    /// Two entries of one layer have the same place, or a file has others below it.
-    #[error("{path:?} is twice in one layer")]
-    Conflict {
-        /// The path as given.
-        path: String,
-    },
-    /// The images of one layout are one image for several platforms.
-    #[error("{reference:?} is not one image for different platforms")]
-    Platforms {
-        /// The name of the first of them, or nothing when there is none.
-        reference: String,
-    },
+    /// An image could not be made or written.
+    #[error(transparent)]
+    Image(#[from] WriteError),
     /// A file operation failed.
     #[error("cannot {operation} {}", path.display())]
     File {

@@ -7,6 +7,7 @@ mod base;
 mod build;
 mod debug;
 mod elf;
+mod platform;
 mod program;
 mod report;
 mod toolchain;
@@ -15,12 +16,14 @@ use std::path::PathBuf;
 
 pub use self::base::CaBundle;
 pub use self::elf::check_static;
+pub use self::platform::{Platform, PlatformError};
 pub use self::report::{ImageReport, ProgramReport, Report};
+
+use zastava_oci::{Entry, ImageBuilder, Layout};
 
 use self::build::{Built, build};
 use self::program::{PROGRAMS, Program};
 use self::toolchain::Toolchain;
-use crate::oci::{Entry, Image, Layout, Platform};
 use crate::workspace::Workspace;
 use crate::{Error, files};
 
@@ -71,7 +74,9 @@ pub fn programs_here(workspace: &Workspace) -> PathBuf {
 /// Whatever goes wrong first.
 pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> {
     // A name that cannot be is better known before minutes of building than after.
-    PROGRAMS.iter().try_for_each(|program| Image::new(options.reference(program)).layout().map(drop))?;
+    PROGRAMS
+        .iter()
+        .try_for_each(|program| ImageBuilder::new(options.reference(program)).build().map(drop))?;
     let mut report = Report::new(workspace);
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
     files::create_directory(&options.output)?;
@@ -104,18 +109,18 @@ fn write_one(
 ) -> Result<ImageReport, Error> {
     let reference = options.reference(program);
     let images = built.iter().map(|built| image(workspace, &reference, base, built));
-    let layout = Layout::of(images)?;
+    let layout = Layout::build(images)?;
     let archive = PathBuf::from(format!("{}.tar", program.name));
     layout.write_archive(options.output.join(&archive))?;
     Ok(ImageReport::new(program, archive, &layout, built))
 }
 
 /// What is the same in all images is the lowest layer, so that a node stores and pulls it once.
-fn image(workspace: &Workspace, reference: &str, base: &[Entry], built: &Built) -> Image {
+fn image(workspace: &Workspace, reference: &str, base: &[Entry], built: &Built) -> ImageBuilder {
     let program = &built.program;
     let label = |name: &str| format!("org.opencontainers.image.{name}");
-    Image::new(reference)
-        .platform(built.platform)
+    ImageBuilder::new(reference)
+        .platform(built.platform.into())
         .created(workspace.committed)
         .layer(base.iter().cloned())
         .program(&program.path(), built.bytes.clone())

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
+use xtask::images::Platform;
 use xtask::images::{self, CaBundle, Options};
-use xtask::oci::Platform;
 use xtask::workspace::Workspace;
 use xtask::{Error, sizes};
 

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | read or write runtime events, admission decisions and policy verdicts | [`contract`] | `platform` |
 //! | know the words that events contain | [`vocabulary`] | `platform` |
-//! | parse image references and digests | [`image`] | `platform` |
+//! | parse image references and digests | [`image`] | `image` |
 //! | read settings from a file, the environment and flags | [`config`], [`options`] | `platform` |
 //! | send events to Scanner, or ask it for verdicts | [`scanner`], over any [`http_service`] | `platform` |
 //! | count, and render `/metrics` | [`telemetry`] | `platform` |
@@ -89,6 +89,7 @@
 //! | --- | --- | --- |
 //! | none | time, secrets, the missing token | jiff, serde, zeroize |
 //! | `platform` (default) | everything in the table above but `program` | serde_json, saphyr-parser, tower, http, prometheus-client |
+//! | `image` (in `platform`) | digests and image references alone | sha2 |
 //! | `program` | command line, configuration file, JSON logs, signals, the health listener | clap, tokio, hyper, tracing-subscriber |
 //!
 //! Without `program` no code here opens a socket, reads a file or needs an async runtime.
@@ -122,7 +123,7 @@ pub mod config;
 pub mod contract;
 #[cfg(feature = "platform")]
 pub mod http_service;
-#[cfg(feature = "platform")]
+#[cfg(feature = "image")]
 pub mod image;
 pub mod no_token;
 #[cfg(feature = "platform")]

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use xtask::oci::Layout;
 use zastava_e2e::{Cluster, Lifetime, busybox_image, write_archive};
+use zastava_oci::Layout;
 
 use crate::runbook::{Block, blocks};
 use crate::support;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use zastava_oci::Entry;
+
 use super::program::UNPRIVILEGED;
-use crate::oci::Entry;
 use crate::{Error, files};
 
 /// Where an image has its CA bundle, and where Debian has the machine's.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use zastava_elf::BuildId;
 
+use super::Platform;
 use super::program::{PROGRAMS, Program};
 use super::toolchain::Toolchain;
 use super::{debug, elf};
 use crate::Error;
 use crate::command::Command;
-use crate::oci::Platform;
 use crate::workspace::Workspace;
 
 /// A program that may go into an image.

@@ -7,8 +7,8 @@ use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use zastava_elf::BuildId;
 
+use super::Platform;
 use crate::Error;
-use crate::oci::Platform;
 
 /// The build-id of a program that may go into an image: static, for `platform`, with a build-id.
 ///

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zastava_core::clock::Timestamp;
 use zastava_core::image::Digest;
+use zastava_oci::{Layout, PlatformImage};
 
 use super::build::Built;
 use super::program::Program;
-use crate::oci::{Layout, PlatformImage};
 use crate::workspace::Workspace;
 use crate::{Error, files};
 
@@ -86,7 +86,8 @@ impl Report {
 impl ImageReport {
     pub(super) fn new(program: &Program, archive: PathBuf, layout: &Layout, built: &[&Built]) -> Self {
         let platform = |image: &PlatformImage| {
-            let built = built.iter().find(|built| built.platform == image.platform)?;
+            let built =
+                built.iter().find(|built| zastava_oci::Platform::from(built.platform) == image.platform)?;
             Some(ProgramReport {
                 image: image.clone(),
                 program: program.path(),

@@ -3,8 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use super::Platform;
 use crate::command::Command;
-use crate::oci::Platform;
 
 /// A complete toolchain, found on this machine.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use xtask::images::check_static;
-use xtask::oci::Platform;
+use xtask::images::{Platform, check_static};
 
 use crate::skip::skip;
 

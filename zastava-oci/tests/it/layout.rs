@@ -6,13 +6,11 @@ use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use xtask::Error;
-use xtask::oci::{Compression, Entry, Image, Layout, Platform};
 use zastava_core::clock::Timestamp;
-use zastava_core::image::Digest;
+use zastava_oci::{Compression, Digest, Entry, ImageBuilder, Layout, Platform, WriteError};
 
-fn hello() -> Image {
-    Image::new("registry.internal/demo/hello:1.2")
+fn hello() -> ImageBuilder {
+    ImageBuilder::new("registry.internal/demo/hello:1.2")
         .created(Timestamp::from_unix_seconds(1_700_000_000))
         .layer([Entry::file("/etc/motd", 0o644, "welcome\n")])
         .program("/usr/local/bin/hello", "#!hello\n")
@@ -59,17 +57,17 @@ fn document(bytes: &[u8]) -> Value {
 #[test]
 fn digests_are_those_of_every_build_before() {
     // They change with the writer of layers or of JSON, and then every image does: say so in the changelog.
-    let one = hello().layout().expect("can be made");
+    let one = hello().build().expect("can be made");
     assert_eq!(
         one.digest().to_string(),
         "sha256:b2d9a39cb9e19573c7c374392f91db6e651812e09c1fb6252e2feee846c12609"
     );
-    let plain = hello().compression(Compression::None).layout().expect("can be made");
+    let plain = hello().compression(Compression::None).build().expect("can be made");
     assert_eq!(
         plain.digest().to_string(),
         "sha256:69326d989b4bbb9dc665a86066dba71c608f3d639d930a72904bbd9667980f22"
     );
-    let two = Layout::of([hello().platform(Platform::LinuxArm64), hello()]).expect("can be made");
+    let two = Layout::build([hello().platform(Platform::LINUX_ARM64), hello()]).expect("can be made");
     assert_eq!(
         two.digest().to_string(),
         "sha256:95bbb6b787bed430eaad8c04645c7c6a8df084f83f1ba4c4b17c302f518329c6"
@@ -84,17 +82,18 @@ fn the_order_of_description_does_not_matter() {
         Entry::file("/var/lib/hello/state", 0o600, "x").owner(7, 8),
         Entry::symlink("/bin/sh", "busybox"),
     ];
-    let forward = Image::new("a.example/b:1").layer(entries.clone()).env("A", "1").env("B", "2");
-    let backward = Image::new("a.example/b:1").env("B", "2").env("A", "1").layer(entries.into_iter().rev());
+    let forward = ImageBuilder::new("a.example/b:1").layer(entries.clone()).env("A", "1").env("B", "2");
+    let backward =
+        ImageBuilder::new("a.example/b:1").env("B", "2").env("A", "1").layer(entries.into_iter().rev());
     assert_eq!(
-        forward.layout().expect("can be made").archive(),
-        backward.layout().expect("can be made").archive()
+        forward.build().expect("can be made").archive(),
+        backward.build().expect("can be made").archive()
     );
 }
 
 #[test]
 fn an_image_for_one_platform_is_named_without_an_index_between() {
-    let layout = hello().layout().expect("can be made");
+    let layout = hello().build().expect("can be made");
     let files = written(&layout);
     assert_eq!(document(&files["oci-layout"]), json!({ "imageLayoutVersion": "1.0.0" }));
     let index = document(&files["index.json"]);
@@ -144,7 +143,7 @@ fn an_image_for_one_platform_is_named_without_an_index_between() {
 
 #[test]
 fn two_platforms_stand_in_an_index_amd64_first() {
-    let layout = Layout::of([hello().platform(Platform::LinuxArm64), hello()]).expect("can be made");
+    let layout = Layout::build([hello().platform(Platform::LINUX_ARM64), hello()]).expect("can be made");
     let files = written(&layout);
     let target = document(&files["index.json"])["manifests"][0].clone();
     assert_eq!(target["mediaType"], "application/vnd.oci.image.index.v1+json");
@@ -163,7 +162,7 @@ fn two_platforms_stand_in_an_index_amd64_first() {
 
 #[test]
 fn the_archive_holds_what_the_directory_holds() {
-    let layout = hello().layout().expect("can be made");
+    let layout = hello().build().expect("can be made");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hello.tar");
     layout.write_archive(&path).expect("can be written");
@@ -186,28 +185,35 @@ fn the_archive_holds_what_the_directory_holds() {
 
 #[test]
 fn names_are_completed_and_pinned() {
-    let layout = Image::new("busybox:1.36").layout().expect("can be made");
+    let layout = ImageBuilder::new("busybox:1.36").build().expect("can be made");
     assert_eq!(layout.reference(), "docker.io/library/busybox:1.36");
     assert_eq!(layout.pinned(), format!("docker.io/library/busybox@{}", layout.digest()));
 }
 
 #[test]
 fn what_is_not_one_image_with_a_tag_is_refused() {
-    let refused = |images: &[Image]| Layout::of(images.iter().cloned()).expect_err("is refused").to_string();
-    assert_eq!(refused(&[Image::new("a.example/B:1")]), "\"a.example/B:1\" is not an image reference");
-    assert_eq!(refused(&[Image::new("a.example/b")]), "\"a.example/b\" is not registry/repository:tag");
+    let refused =
+        |images: &[ImageBuilder]| Layout::build(images.iter().cloned()).expect_err("is refused").to_string();
+    assert_eq!(refused(&[ImageBuilder::new("a.example/B:1")]), "\"a.example/B:1\" is not an image reference");
+    assert_eq!(
+        refused(&[ImageBuilder::new("a.example/b")]),
+        "\"a.example/b\" is not registry/repository:tag"
+    );
     let pinned = format!("a.example/b:1@sha256:{}", "0".repeat(64));
-    assert!(matches!(Image::new(pinned).layout(), Err(Error::NotTagged { .. })));
-    let one = Image::new("a.example/b:1");
-    let other = Image::new("a.example/b:2").platform(Platform::LinuxArm64);
+    assert!(matches!(ImageBuilder::new(pinned).build(), Err(WriteError::NotTagged { .. })));
+    let one = ImageBuilder::new("a.example/b:1");
+    let other = ImageBuilder::new("a.example/b:2").platform(Platform::LINUX_ARM64);
     for images in [&[][..], &[one.clone(), one.clone()], &[one, other]] {
-        assert!(matches!(Layout::of(images.iter().cloned()), Err(Error::Platforms { .. })), "{images:?}");
+        assert!(
+            matches!(Layout::build(images.iter().cloned()), Err(WriteError::Platforms { .. })),
+            "{images:?}"
+        );
     }
 }
 
 #[test]
 fn a_full_disk_or_a_missing_folder_names_the_path() {
-    let layout = hello().layout().expect("can be made");
+    let layout = hello().build().expect("can be made");
     let error = layout.write_archive("/nonexistent/hello.tar").expect_err("there is no folder");
     assert_eq!(error.to_string(), "cannot write /nonexistent/hello.tar.partial");
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use xtask::oci::{Compression, Image, Layout, Platform};
+use zastava_oci::{Compression, ImageBuilder, Layout, Platform};
 
 use crate::skip::{is_installed, skip};
 
@@ -39,7 +39,7 @@ impl Containerd {
             .stderr(log)
             .stdout(Stdio::null())
             .spawn();
-        let namespace = format!("xtask-{test}-{}", std::process::id());
+        let namespace = format!("zastava-oci-{test}-{}", std::process::id());
         let containerd = Self { child: child.expect("is installed"), folder, namespace };
         let began = Instant::now();
         // It tells nobody when it is ready.
@@ -114,11 +114,11 @@ fn containerd_lists_the_name_the_digest_and_both_platforms() {
     let containerd = Containerd::start("import");
     let archive = containerd.path("hello.tar");
     let of = |platform: Platform| {
-        Image::new("registry.internal/demo/hello:1")
-            .platform(platform)
+        ImageBuilder::new("registry.internal/demo/hello:1")
             .program("/hello", platform.to_string())
+            .platform(platform)
     };
-    let layout = Layout::of(Platform::ALL.map(of)).expect("can be made");
+    let layout = Layout::build([Platform::LINUX_AMD64, Platform::LINUX_ARM64].map(of)).expect("can be made");
     layout.write_archive(&archive).expect("can be written");
     let archive = archive.display().to_string();
     let import =
@@ -149,7 +149,7 @@ fn a_container_runs_as_the_image_says() {
     let program = fs::read(BUSYBOX).expect("can be read");
     for (name, compression) in [("gzip", Compression::Gzip), ("plain", Compression::None)] {
         let reference = format!("registry.internal/demo/busybox:{name}");
-        let layout = Image::new(&reference)
+        let layout = ImageBuilder::new(&reference)
             .compression(compression)
             .program("/usr/local/bin/busybox", program.clone())
             .command([
@@ -161,13 +161,19 @@ fn a_container_runs_as_the_image_says() {
             .env("GREETING", "good day")
             .working_directory("/usr")
             .user(65532, 65533)
-            .layout()
+            .build()
             .expect("can be made");
         let archive = containerd.path(name);
         layout.write_archive(&archive).expect("can be written");
         containerd.ctr(&["images", "import", "--snapshotter", "native", &archive.display().to_string()]);
-        let said =
-            containerd.ctr(&["run", "--rm", "--snapshotter", "native", &reference, &format!("xtask-{name}")]);
+        let said = containerd.ctr(&[
+            "run",
+            "--rm",
+            "--snapshotter",
+            "native",
+            &reference,
+            &format!("zastava-oci-{name}"),
+        ]);
         assert_eq!(said, "uid=65532 gid=65533 groups=65533\n/usr\ngood day\n755 0:0 0\n");
     }
 }

@@ -2,15 +2,14 @@
 
 use std::io::Read as _;
 
-use xtask::Error;
-use xtask::oci::{Compression, Entry, Image};
+use zastava_oci::{Compression, Entry, ImageBuilder, WriteError};
 
 /// One line for each entry of the only layer, in its order.
 fn listing(entries: impl IntoIterator<Item = Entry>) -> Vec<String> {
-    let layout = Image::new("a.example/b:1")
+    let layout = ImageBuilder::new("a.example/b:1")
         .compression(Compression::None)
         .layer(entries)
-        .layout()
+        .build()
         .expect("can be made");
     let folder = tempfile::tempdir().expect("a folder");
     layout.write_directory(folder.path()).expect("can be written");
@@ -78,8 +77,8 @@ fn names_that_sort_between_a_directory_and_its_files_do_no_harm() {
 fn places_that_cannot_be_are_refused() {
     let long = format!("/{}", "a".repeat(300));
     for path in ["", "/", "etc/passwd", "/etc/", "//etc", "/a/./b", "/a/../b", "/..", "/a\0b", &long] {
-        let made = Image::new("a.example/b:1").layer([Entry::file(path, 0o644, "x")]).layout();
-        assert!(matches!(made, Err(Error::Path { path: named }) if named == path), "{path:?}");
+        let made = ImageBuilder::new("a.example/b:1").layer([Entry::file(path, 0o644, "x")]).build();
+        assert!(matches!(made, Err(WriteError::Path { path: named }) if named == path), "{path:?}");
     }
 }
 
@@ -93,7 +92,7 @@ fn two_entries_at_one_place_are_refused() {
         ("/a/b", vec![file("/a/b/c/d"), file("/a/b")]),
     ];
     for (place, entries) in rows {
-        let made = Image::new("a.example/b:1").layer(entries.clone()).layout();
-        assert!(matches!(made, Err(Error::Conflict { path }) if path == place), "{entries:?}");
+        let made = ImageBuilder::new("a.example/b:1").layer(entries.clone()).build();
+        assert!(matches!(made, Err(WriteError::Conflict { path }) if path == place), "{entries:?}");
     }
 }

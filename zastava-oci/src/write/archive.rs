@@ -1,4 +1,4 @@
-//! Tar archives that hold nothing but what was put in: time 0, owners by number, plain ustar.
+//! Writes tar archives that depend on their content alone: time 0, owners by number, plain ustar.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tar::{Builder, EntryType, Header};
 /// A tar archive in memory.
 pub(super) struct Archive(Builder<Vec<u8>>);
 
-/// What a header says beside the path and the length.
+/// Permissions and owner of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) mode: u32,
@@ -17,9 +17,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// A directory that nobody described.
     pub(super) const DIRECTORY: Self = Self { mode: 0o755, uid: 0, gid: 0 };
-    /// A file that nobody described.
     pub(super) const FILE: Self = Self { mode: 0o644, uid: 0, gid: 0 };
 }
 
@@ -28,20 +26,20 @@ impl Archive {
         Self(Builder::new(Vec::new()))
     }
 
-    /// Fails when the path does not fit.
+    /// Fails if the path is too long for a header.
     pub(super) fn file(&mut self, path: &str, facts: Facts, bytes: &[u8]) -> io::Result<()> {
         let mut header = header(EntryType::Regular, path, facts)?;
         header.set_size(bytes.len() as u64);
         self.append(header, bytes)
     }
 
-    /// Fails when the path does not fit.
+    /// Fails if the path is too long for a header.
     pub(super) fn directory(&mut self, path: &str, facts: Facts) -> io::Result<()> {
         let header = header(EntryType::Directory, &format!("{path}/"), facts)?;
         self.append(header, &[])
     }
 
-    /// Fails when the path or the target does not fit.
+    /// Fails if the path or the target is too long for a header.
     pub(super) fn symlink(&mut self, path: &str, facts: Facts, target: &str) -> io::Result<()> {
         let mut header = header(EntryType::Symlink, path, Facts { mode: 0o777, ..facts })?;
         header.set_link_name_literal(target)?;
@@ -49,7 +47,7 @@ impl Archive {
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
-        self.0.into_inner().expect("memory takes every write")
+        self.0.into_inner().expect("writing to memory cannot fail")
     }
 
     fn append(&mut self, mut header: Header, bytes: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! One layer of an image: files, packed.
+//! Packs files into one layer of an image.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -6,10 +6,11 @@ use std::io::Write as _;
 use flate2::GzBuilder;
 use zastava_core::image::Digest;
 
+use super::WriteError;
 use super::archive::{Archive, Facts};
-use crate::Error;
+use crate::media_type::{LAYER_GZIP, LAYER_TAR};
 
-/// One file, directory or symbolic link of a layer. It belongs to root unless an [owner](Self::owner) is named.
+/// A file, directory or symbolic link to put into a layer. Root owns it unless an [owner](Self::owner) is named.
 #[derive(Clone, Debug)]
 pub struct Entry {
     path: String,
@@ -25,7 +26,7 @@ enum Content {
 }
 
 impl Entry {
-    /// A file with permissions such as `0o755`. Directories above it come by themselves, with mode 0755.
+    /// A file with permissions such as `0o755`. Directories above it are added with mode 0755.
     #[must_use]
     pub fn file(path: impl Into<String>, mode: u32, bytes: impl Into<Vec<u8>>) -> Self {
         Self { path: path.into(), facts: Facts { mode, ..Facts::FILE }, content: Content::File(bytes.into()) }
@@ -37,13 +38,13 @@ impl Entry {
         Self { path: path.into(), facts: Facts { mode, ..Facts::FILE }, content: Content::Directory }
     }
 
-    /// A symbolic link to `target`, which is stored as it is.
+    /// A symbolic link to `target`, which is stored unchanged.
     #[must_use]
     pub fn symlink(path: impl Into<String>, target: impl Into<String>) -> Self {
         Self { path: path.into(), facts: Facts::FILE, content: Content::Symlink(target.into()) }
     }
 
-    /// The numbers of the user and the group it belongs to.
+    /// Sets the user and the group that own it.
     #[must_use]
     pub fn owner(mut self, uid: u32, gid: u32) -> Self {
         (self.facts.uid, self.facts.gid) = (uid, gid);
@@ -55,10 +56,10 @@ impl Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// gzip: a third of the size, on every node that pulls the image.
+    /// gzip: about a third of the size, for images that nodes pull.
     #[default]
     Gzip,
-    /// A plain tar: made at once, for images that never leave the machine.
+    /// A plain tar: quick to make, for images that never leave the machine.
     None,
 }
 
@@ -67,40 +68,40 @@ pub enum Compression {
 pub(super) struct Layer {
     pub(super) media_type: &'static str,
     pub(super) blob: Vec<u8>,
-    /// Of the uncompressed tar: what the configuration lists.
+    /// The digest of the uncompressed tar, which the configuration lists.
     pub(super) diff_id: Digest,
 }
 
 impl Layer {
-    pub(super) fn pack(entries: &[Entry], compression: Compression) -> Result<Self, Error> {
+    pub(super) fn pack(entries: &[Entry], compression: Compression) -> Result<Self, WriteError> {
         let tar = pack(&sorted(entries)?)?;
         let diff_id = Digest::of(&tar);
         let (media_type, blob) = match compression {
-            Compression::Gzip => ("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&tar)),
-            Compression::None => ("application/vnd.oci.image.layer.v1.tar", tar),
+            Compression::Gzip => (LAYER_GZIP, gzip(&tar)),
+            Compression::None => (LAYER_TAR, tar),
         };
         Ok(Self { media_type, blob, diff_id })
     }
 }
 
-/// By path, so that a directory stands before what is in it; `None` for one that nobody described.
+/// Entries by path, so that a directory precedes its content. `None` stands for a directory that an entry's path
+/// implies.
 type Sorted<'a> = BTreeMap<&'a str, Option<&'a Entry>>;
 
-fn sorted(entries: &[Entry]) -> Result<Sorted<'_>, Error> {
+fn sorted(entries: &[Entry]) -> Result<Sorted<'_>, WriteError> {
     let mut sorted = Sorted::new();
     for entry in entries {
         let path = relative(&entry.path)?;
         for (at, _) in path.match_indices('/') {
             sorted.entry(&path[..at]).or_insert(None);
         }
-        // A directory may have been implied by an entry before.
-        let implied = sorted.insert(path, Some(entry));
-        if matches!(implied, Some(Some(_))) {
-            return Err(Error::Conflict { path: entry.path.clone() });
+        let replaced = sorted.insert(path, Some(entry));
+        if matches!(replaced, Some(Some(_))) {
+            return Err(WriteError::Conflict { path: entry.path.clone() });
         }
     }
     match sorted.iter().find(|(path, entry)| !may_hold_others(entry) && has_others(&sorted, path)) {
-        Some((path, _)) => Err(Error::Conflict { path: format!("/{path}") }),
+        Some((path, _)) => Err(WriteError::Conflict { path: format!("/{path}") }),
         None => Ok(sorted),
     }
 }
@@ -114,15 +115,15 @@ fn has_others(sorted: &Sorted<'_>, path: &str) -> bool {
     sorted.range(below.as_str()..).next().is_some_and(|(other, _)| other.starts_with(&below))
 }
 
-/// Layers hold paths without the leading slash (OCI layer specification, "Change types": relative to the root).
-fn relative(path: &str) -> Result<&str, Error> {
+/// Paths in a layer are relative to the root (OCI layer specification, "Change Types").
+fn relative(path: &str) -> Result<&str, WriteError> {
     let valid = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     path.strip_prefix('/')
         .filter(|relative| relative.split('/').all(valid))
-        .ok_or_else(|| Error::Path { path: path.to_owned() })
+        .ok_or_else(|| WriteError::Path { path: path.to_owned() })
 }
 
-fn pack(sorted: &Sorted<'_>) -> Result<Vec<u8>, Error> {
+fn pack(sorted: &Sorted<'_>) -> Result<Vec<u8>, WriteError> {
     let mut archive = Archive::new();
     for (path, entry) in sorted {
         let appended = match entry {
@@ -133,14 +134,14 @@ fn pack(sorted: &Sorted<'_>) -> Result<Vec<u8>, Error> {
                 Content::Symlink(target) => archive.symlink(path, *facts, target),
             },
         };
-        // Memory takes every write: what fails is a path that is too long.
-        appended.map_err(|_| Error::Path { path: format!("/{path}") })?;
+        // Writing to memory cannot fail: the path is too long.
+        appended.map_err(|_| WriteError::Path { path: format!("/{path}") })?;
     }
     Ok(archive.finish())
 }
 
-/// Without a name and with the time 0, which says "none" (RFC 1952 section 2.3.1).
+/// No file name, and the time 0, which means "none" (RFC 1952 section 2.3.1).
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::default());
-    writer.write_all(bytes).and_then(|()| writer.finish()).expect("memory takes every write")
+    writer.write_all(bytes).and_then(|()| writer.finish()).expect("writing to memory cannot fail")
 }

@@ -1,4 +1,4 @@
-//! What an image holds and how its program is started, for one platform.
+//! Describes an image for one platform: its files, and how its program is started.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use zastava_core::clock::Timestamp;
 
 use super::layer::{Compression, Entry, Layer};
-use super::{Layout, Platform};
-use crate::Error;
+use super::{Layout, WriteError};
+use crate::Platform;
 
-/// An image for one platform, to be described and then made by [`layout`](Self::layout).
+/// Describes an image for one platform. [`build`](Self::build) makes it.
 ///
-/// Nothing is checked before that: a chain of calls reads as what it is.
+/// Nothing is checked before `build`, so that a description is one chain of calls.
 #[derive(Clone, Debug)]
-#[must_use = "an image is made by `layout`"]
-pub struct Image {
+#[must_use = "`build` makes the image"]
+pub struct ImageBuilder {
     pub(super) reference: String,
     pub(super) platform: Platform,
     pub(super) labels: BTreeMap<String, String>,
@@ -28,8 +28,8 @@ pub struct Image {
     working_directory: Option<String>,
 }
 
-impl Image {
-    /// An empty image, FROM scratch, for linux/amd64, with the name `registry/repository:tag`.
+impl ImageBuilder {
+    /// An empty image for linux/amd64, with the name `registry/repository:tag`.
     pub fn new(reference: impl Into<String>) -> Self {
         Self {
             reference: reference.into(),
@@ -46,68 +46,68 @@ impl Image {
         }
     }
 
-    /// The platform that its programs are for.
+    /// Sets the platform that the programs are for.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = platform;
         self
     }
 
-    /// When it was made, by its own word: a commit's time. Files in it have the time 0 all the same, so that a
-    /// layer whose files are the same is the same.
+    /// Sets the time of creation that the configuration states, such as the commit's. Files keep the time 0, so that
+    /// the same files always make the same layer.
     pub fn created(mut self, created: Timestamp) -> Self {
         self.created = created;
         self
     }
 
-    /// How layers are stored; gzip when nobody says.
+    /// Sets how layers are stored. The default is gzip.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
     }
 
-    /// One more layer, above those before.
+    /// Adds a layer above the others.
     pub fn layer(mut self, entries: impl IntoIterator<Item = Entry>) -> Self {
         self.layers.push(entries.into_iter().collect());
         self
     }
 
-    /// A layer with one program, which is what the container runs.
+    /// Adds a layer with one program, and makes it the entry point.
     pub fn program(self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.layer([Entry::file(path, 0o755, bytes)]).entrypoint([path])
     }
 
-    /// What the container runs, always.
+    /// Sets the program and the arguments that every container starts with.
     pub fn entrypoint<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.entrypoint = words.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The arguments, unless others are given.
+    /// Sets the arguments that a container has by default.
     pub fn command<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.command = words.into_iter().map(Into::into).collect();
         self
     }
 
-    /// A variable of the environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.insert(name.into(), value.into());
         self
     }
 
-    /// The numbers of user and group it runs as. Numbers, since only they let Kubernetes see `runAsNonRoot` kept.
+    /// Sets the user and group that the program runs as. Kubernetes can enforce `runAsNonRoot` for numbers only.
     pub fn user(mut self, uid: u32, gid: u32) -> Self {
         self.user = Some((uid, gid));
         self
     }
 
-    /// Where it runs.
+    /// Sets the directory that the program starts in.
     pub fn working_directory(mut self, path: impl Into<String>) -> Self {
         self.working_directory = Some(path.into());
         self
     }
 
-    /// A label of the configuration, which is also an annotation of the manifest and the index. Names:
-    /// `org.opencontainers.image.*` of the OCI annotations specification.
+    /// Sets a label of the configuration, which is also an annotation of the manifest and the index. The OCI
+    /// annotations specification defines the names `org.opencontainers.image.*`.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(name.into(), value.into());
         self
@@ -116,29 +116,27 @@ impl Image {
     /// Makes the image, for this platform alone.
     ///
     /// # Errors
-    /// [`Error::Reference`], [`Error::NotTagged`], [`Error::Path`], [`Error::Conflict`]: the image cannot be as
-    /// it was described.
-    pub fn layout(self) -> Result<Layout, Error> {
-        Layout::of([self])
+    /// [`WriteError::Reference`], [`WriteError::NotTagged`], [`WriteError::Path`] and [`WriteError::Conflict`] name
+    /// what cannot be in an image.
+    pub fn build(self) -> Result<Layout, WriteError> {
+        Layout::build([self])
     }
 
-    pub(super) fn pack(&self) -> Result<Vec<Layer>, Error> {
+    pub(super) fn pack(&self) -> Result<Vec<Layer>, WriteError> {
         self.layers.iter().map(|entries| Layer::pack(entries, self.compression)).collect()
     }
 
-    /// OCI image configuration: what runs, and the layers it runs on.
+    /// The OCI image configuration.
     pub(super) fn configuration(&self, layers: &[Layer]) -> Value {
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-        json!({
-            "architecture": self.platform.architecture(),
-            "os": "linux",
-            "created": self.created,
-            "config": self.process(),
-            "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        })
+        let mut configuration = json!(self.platform);
+        configuration["created"] = json!(self.created);
+        configuration["config"] = self.process();
+        configuration["rootfs"] = json!({ "type": "layers", "diff_ids": diff_ids });
+        configuration
     }
 
-    /// Empty members are left out, as the specification has them all optional.
+    /// Empty members are left out: the specification makes all of them optional.
     fn process(&self) -> Value {
         let environment: Vec<_> =
             self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();

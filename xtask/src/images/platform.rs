@@ -1,39 +1,41 @@
-//! What a program was built for.
+//! The platforms that releases are built for.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A platform that Zastava runs on, written as in an image index: operating system and `GOARCH`.
+/// A platform that Zastava runs on, written as in an image index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Platform {
     /// `linux/amd64`: x86-64.
     #[default]
     LinuxAmd64,
-    /// `linux/arm64`: AArch64. Its only variant, v8, is left out as other writers do.
+    /// `linux/arm64`: AArch64.
     LinuxArm64,
 }
 
 impl Platform {
-    /// Every platform, in the order in which an index lists them.
+    /// Every platform.
     pub const ALL: [Self; 2] = [Self::LinuxAmd64, Self::LinuxArm64];
 
     /// As a folder's name: `linux-amd64`.
-    pub(crate) fn folder(self) -> String {
-        format!("linux-{}", self.architecture())
+    pub(super) fn folder(self) -> String {
+        self.to_string().replace('/', "-")
     }
+}
 
-    pub(crate) fn architecture(self) -> &'static str {
-        match self {
-            Self::LinuxAmd64 => "amd64",
-            Self::LinuxArm64 => "arm64",
+impl From<Platform> for zastava_oci::Platform {
+    fn from(platform: Platform) -> Self {
+        match platform {
+            Platform::LinuxAmd64 => Self::LINUX_AMD64,
+            Platform::LinuxArm64 => Self::LINUX_ARM64,
         }
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "linux/{}", self.architecture())
+        zastava_oci::Platform::from(*self).fmt(f)
     }
 }
 
