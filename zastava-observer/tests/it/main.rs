@@ -4,6 +4,8 @@ mod config;
 mod containerd;
 mod delivery;
 mod host;
+mod order_and_loss;
 mod parsers;
 mod program;
+mod scripted;
 mod support;
