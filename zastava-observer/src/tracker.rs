@@ -4,6 +4,8 @@
 //! calls [`Tracker::commit`]. The next list yields a transition again that was not committed
 //! (docs/design/observer.md#why-is-a-transition-committed-after-its-event-is-stored).
 
+#[cfg(test)]
+mod model;
 mod schedule;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
