@@ -10,7 +10,7 @@ use zastava_core::vocabulary::{Annotation, Engine, Signal};
 
 pub(crate) use self::fit::encode;
 use crate::inspect::{InspectError, ProcessFacts};
-use crate::tracker::{Step, Transition};
+use crate::tracker::Transition;
 use crate::workload::Workload;
 
 /// The node that events come from. Stands in every event and in its id.
@@ -64,25 +64,6 @@ impl Node {
         event
     }
 
-    /// The event of a transition. A start comes with what its inspection found.
-    pub(crate) fn event_of(
-        &self,
-        transition: &Transition,
-        inspected: Option<Result<ProcessFacts, InspectError>>,
-    ) -> RuntimeEvent {
-        let Transition { workload, at, step, reconciled } = transition;
-        let mut event = match (step, &inspected) {
-            (Step::Stop { exit_status }, _) => self.stop_event(workload, *at, *exit_status),
-            (Step::Start, Some(found)) => self.start_event(workload, *at, found.as_ref()),
-            (Step::Start, None) => self.start_event(workload, *at, Err(&InspectError::Ended)),
-        };
-        // The host is only ever listed. Elsewhere a list means that the engine's own event is missing.
-        if *reconciled && workload.engine != Engine::Host {
-            event.annotate(Annotation::Reconciled, "true");
-        }
-        event
-    }
-
     fn event(&self, kind: EventKind, workload: &Workload, at: Timestamp) -> RuntimeEvent {
         // The main process identifies the run.
         let ticks = workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default();
@@ -94,6 +75,14 @@ impl Node {
         let mut event = RuntimeEvent::new(id, at, kind, tenant, node, engine, workload.description.clone());
         event.evidence.clone_from(&workload.evidence);
         event
+    }
+}
+
+/// Annotates the event of a transition that was derived from a list.
+pub(crate) fn mark_reconciled(event: &mut RuntimeEvent, transition: &Transition) {
+    // The host is only ever listed. Elsewhere a list means that the engine's own event is missing.
+    if transition.reconciled && transition.workload.engine != Engine::Host {
+        event.annotate(Annotation::Reconciled, "true");
     }
 }
 

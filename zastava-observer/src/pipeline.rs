@@ -14,7 +14,7 @@ use zastava_core::vocabulary::Engine;
 
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
-use crate::event::{Node, encode};
+use crate::event::{Node, encode, mark_reconciled};
 use crate::inspect::Inspector;
 use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
 use crate::workload::Change;
@@ -36,7 +36,23 @@ pub(crate) struct Pipeline {
 #[derive(Debug)]
 struct NodeInspector {
     node: Node,
-    inspector: Inspector,
+    processes: Inspector,
+}
+
+impl NodeInspector {
+    /// The event of a planned transition.
+    async fn event(self: Arc<Self>, ticket: Ticket, transition: Transition) -> (Ticket, RuntimeEvent) {
+        let Transition { workload, at, step, .. } = &transition;
+        let mut event = match step {
+            Step::Start => {
+                let found = self.processes.inspect(workload).await;
+                self.node.start_event(workload, *at, found.as_ref())
+            }
+            Step::Stop { exit_status } => self.node.stop_event(workload, *at, *exit_status),
+        };
+        mark_reconciled(&mut event, &transition);
+        (ticket, event)
+    }
 }
 
 impl Pipeline {
@@ -49,7 +65,7 @@ impl Pipeline {
     ) -> Self {
         Self {
             schedule: Schedule::default(),
-            inspector: Arc::new(NodeInspector { node, inspector }),
+            inspector: Arc::new(NodeInspector { node, processes: inspector }),
             outbox,
             listeners,
             workloads: telemetry.gauge(OBSERVER_WORKLOADS),
@@ -65,7 +81,7 @@ impl Pipeline {
         let mut open = true;
         loop {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
-                inspections.push(inspect(Arc::clone(&self.inspector), ticket, transition));
+                inspections.push(Arc::clone(&self.inspector).event(ticket, transition));
             }
             self.show();
             if let Some(event) = self.schedule.ready() {
@@ -117,12 +133,4 @@ impl Pipeline {
             );
         }
     }
-}
-
-async fn inspect(node: Arc<NodeInspector>, ticket: Ticket, transition: Transition) -> (Ticket, RuntimeEvent) {
-    let found = match transition.step {
-        Step::Start => Some(node.inspector.inspect(&transition.workload).await),
-        Step::Stop { .. } => None,
-    };
-    (ticket, node.node.event_of(&transition, found))
 }
