@@ -1,4 +1,4 @@
-//! Calls an API that demands DPoP-bound tokens: a layer over any tower HTTP client does the rest.
+//! Calls an API that demands DPoP-bound tokens. A layer over a tower HTTP client attaches token and proof.
 //!
 //! ```sh
 //! cargo run --example call_api
@@ -21,7 +21,7 @@ const DIGEST: &str = "sha256:111111111111111111111111111111111111111111111111111
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// All that a service writes: a source of tokens, a client with its certificate, and the layer.
+/// All that a service needs: a token source, an HTTP client that shares its certificate, and the layer.
 async fn call_twice(options: &AuthorityOptions, api: &Uri) -> Outcome<Vec<Response<Bytes>>> {
     let authority = Authority::connect(options, &Telemetry::detached())?;
     let ca_bundle_path = options.ca_bundle_path.clone();
@@ -40,7 +40,7 @@ async fn call_twice(options: &AuthorityOptions, api: &Uri) -> Outcome<Vec<Respon
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    // An OAuth server and an API to talk to; a real service has its own, and its own file.
+    // Stands in for the OAuth server and the API. A real service reads its own configuration.
     let directory = tempfile::tempdir()?;
     let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
     for answer in call_twice(&authority_options(&sandbox)?, &sandbox.scanner_url()).await? {
@@ -50,7 +50,7 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Where tokens come from, out of the sandbox's own configuration.
+/// Authority's settings, from the configuration that the sandbox offers.
 fn authority_options(sandbox: &Sandbox) -> Outcome<AuthorityOptions> {
     let config = Configuration::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));
     let (options, _) = config.read(|root| {

@@ -1,10 +1,10 @@
 //! Decides an AdmissionReview in process, without TLS, Authority or Scanner.
 //!
-//! Reads the review from standard input, and uses a small one of its own when that is empty. Prints the
-//! decision and the answer for the API server:
+//! Reads the review from standard input and prints the decision and the answer for the API server. Empty input stands for a small
+//! review.
 //!
-//! ```text
-//! cargo run -p zastava-examples --example decide_review < review.json
+//! ```sh
+//! cargo run --example decide_review < review.json
 //! ```
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -15,7 +15,7 @@ use zastava_core::contract::{ImageResult, PolicyRequest, PolicyResponse, PolicyV
 use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
 
-/// Passes images that are pinned by digest, and no others.
+/// A policy source that passes only images pinned by digest.
 #[derive(Debug)]
 struct OnlyPinned;
 

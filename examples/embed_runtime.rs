@@ -1,5 +1,5 @@
-//! What the runbook calls `AddZastavaRuntimeCore(...)`: valid options become a token source, a
-//! Scanner client and telemetry. Both programs use these very lines; so can any other service.
+//! Turns valid options into a token source, a Scanner client and telemetry, as both programs do at their start. The runbook calls this
+//! `AddZastavaRuntimeCore(...)`.
 //!
 //! ```sh
 //! cargo run --example embed_runtime
@@ -18,7 +18,7 @@ use zastava_sandbox::{Sandbox, SandboxOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // An Authority and a Scanner to talk to; a real service has its own, and its own file.
+    // Stands in for Authority and Scanner. A real service reads its own configuration.
     let directory = tempfile::tempdir()?;
     let sandbox = Sandbox::start(SandboxOptions::new(directory.path())).await?;
     let config = Configuration::from_yaml(&sandbox.configuration("acme"), Path::new("zastava.yaml"));

@@ -1,5 +1,5 @@
-//! Prints the event that the observer would send for a process: of the pid that is given, or of
-//! this very program. Reading another user's process needs `CAP_SYS_PTRACE`.
+//! Prints the event that the observer would send for a process: the one with the given pid, or this one. A process of another user
+//! needs `CAP_SYS_PTRACE`.
 //!
 //! ```sh
 //! cargo run --example inspect_process -- $(pgrep -f payments-api | head -n1)

@@ -1,4 +1,4 @@
-//! Prints the GNU build-id of each file named, or of this very program.
+//! Prints the GNU build-id of each file that is named, or of this program.
 //!
 //! ```sh
 //! cargo run --example read_build_id

@@ -1,9 +1,9 @@
-//! The whole runtime plane in one process, on this very machine, with nothing installed and
-//! nothing configured: a sandbox Authority and Scanner, the real observer and the real webhook.
+//! The whole runtime plane in one process on this machine, without installation or configuration: a sandbox (Authority and Scanner), the
+//! real observer and the real webhook.
 //!
 //! ```sh
 //! cargo run --example quickstart              # runs until Ctrl-C, shows processes as they start
-//! cargo run --example quickstart -- --once    # ends after the first round; 0 only if all of it happened
+//! cargo run --example quickstart -- --once    # ends after the first round, with status 0 if every step happened
 //! ```
 
 mod page;
@@ -26,9 +26,9 @@ use crate::view::Snapshot;
 
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long containerd may show nothing before processes are looked at instead.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long the first round may take before `--once` gives up.
+/// How long the quickstart waits for a container before it turns to processes.
+const CONTAINER_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long the first round may take.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Parser)]
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// End after the first full round, with status 0 only if every step happened
     #[arg(long)]
     once: bool,
-    /// What tells of workloads: auto, containerd or host
+    /// The engine to watch: auto, containerd or host
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     pub(crate) engine: String,
     /// The containerd socket [default: the well-known ones]
@@ -46,10 +46,10 @@ pub(crate) struct Arguments {
     /// Where the status page is served
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     page: SocketAddr,
-    /// Show the parts' own log, such as info or zastava_observer=debug
+    /// Show the parts' log, by a filter such as info or zastava_observer=debug
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// Be the program that the observer sees start: wait until standard input ends
+    /// Be the workload that the observer sees start: wait until standard input ends
     #[arg(long, hide = true)]
     be_a_workload: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.be_a_workload {
-        // It ends with the process that holds the other side, however that one ends.
+        // Ends with the process that holds the other side, however that one ends.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         return ExitCode::SUCCESS;
     }
@@ -107,12 +107,12 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// The two reviews, and events at Scanner.
+/// Sends the two reviews and waits for events at Scanner.
 async fn first_round(plane: &Plane, engine: &str) -> Result<(), Error> {
     plane.review_both().await?;
-    if engine == "auto" && tokio::time::timeout(PATIENCE, plane.first_events()).await.is_err() {
-        say("containerd answers and runs nothing to look into; here are this machine's processes.\n");
-        plane.look_at_processes()?;
+    if engine == "auto" && tokio::time::timeout(CONTAINER_WAIT_MAX, plane.first_events()).await.is_err() {
+        say("containerd runs no container; the quickstart watches the processes of this machine.\n");
+        plane.watch_processes()?;
     }
     tokio::time::timeout(FIRST_ROUND_MAX, plane.first_events())
         .await
@@ -136,7 +136,7 @@ async fn watch(plane: &Plane, first: Snapshot, shutdown: &Shutdown) {
     }
 }
 
-/// One line for the person; a terminal that is gone is no reason to fail.
+/// Prints a line. A closed terminal is not an error.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

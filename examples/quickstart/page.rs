@@ -13,7 +13,7 @@ use zastava_core::program::Shutdown;
 
 use crate::plane::Plane;
 
-/// Serves until the shutdown begins; tells where.
+/// Serves until the shutdown begins. Returns the address.
 pub(crate) async fn serve(
     listen: SocketAddr,
     plane: Plane,
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
                     let response = respond(request.uri().path(), &plane);
                     async { Ok::<_, Infallible>(response) }
                 });
-                // A browser that goes away is its own affair.
+                // A browser may close the connection at any time.
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), answer)
                     .await;
@@ -47,7 +47,9 @@ fn respond(path: &str, plane: &Plane) -> Response<Full<Bytes>> {
     let (status, kind, body) = match path {
         "/" => (StatusCode::OK, "text/html; charset=utf-8", plane.snapshot().html()),
         "/metrics" => (StatusCode::OK, "text/plain; charset=utf-8", plane.metrics()),
-        _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "here are / and /metrics\n".to_owned()),
+        _ => {
+            (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "the pages are / and /metrics\n".to_owned())
+        }
     };
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;

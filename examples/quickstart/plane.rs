@@ -1,4 +1,4 @@
-//! Starts the parts and answers what they have done so far.
+//! Starts the parts and reports what they have done so far.
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
@@ -19,10 +19,10 @@ use zastava_sandbox::{Sandbox, SandboxOptions};
 use crate::view::Snapshot;
 use crate::{Arguments, Error, reviews};
 
-/// Nothing new for so long ends the first round; longer than two looks at the processes.
-const STILL: Duration = Duration::from_millis(600);
-/// How often the host engine looks.
-const LOOK: &str = "250ms";
+/// The first round ends when nothing new happens for this long. Longer than two polls.
+const QUIET: Duration = Duration::from_millis(600);
+/// How often the host engine polls.
+const POLL_INTERVAL: &str = "250ms";
 
 /// The running parts. Cheap to clone.
 #[derive(Clone)]
@@ -32,14 +32,14 @@ struct Inner {
     sandbox: Sandbox,
     config: Configuration,
     shutdown: Shutdown,
-    /// The second one looks at processes where containerd runs nothing.
+    /// A second one watches processes if containerd runs no container.
     observers: Mutex<Vec<Observer>>,
     address: SocketAddr,
     webhook: Mutex<Option<JoinHandle<()>>>,
     decisions: Arc<Mutex<Vec<AdmissionDecisionEnvelope>>>,
-    /// One program that anybody may look into, also a user who may look into no other.
+    /// A child that even an unprivileged user may inspect.
     workload: Mutex<Child>,
-    /// Certificates, keys and the spool; removed at the end.
+    /// Certificates, keys and the buffer; removed at the end.
     directory: tempfile::TempDir,
 }
 
@@ -56,7 +56,7 @@ impl Observer {
         let health = Health::new();
         let app = zastava_observer::App::build(options, &telemetry, &health)?;
         let accounting = app.accounting();
-        let task = tokio::spawn(told(app.run(shutdown.clone())));
+        let task = tokio::spawn(report(app.run(shutdown.clone())));
         Ok(Self { accounting, health, telemetry, task })
     }
 }
@@ -83,7 +83,7 @@ impl Plane {
         .await?;
         let address = webhook.local_addr();
 
-        // A process group of its own is a workload of its own.
+        // A process group of its own makes it a workload of its own.
         let workload = Command::new(std::env::current_exe()?)
             .arg("--be-a-workload")
             .stdin(Stdio::piped())
@@ -104,7 +104,7 @@ impl Plane {
         })))
     }
 
-    /// Where everything is.
+    /// The addresses of the parts.
     pub(crate) fn heading(&self, once: bool, page: SocketAddr) -> String {
         let sandbox = &self.0.sandbox;
         let ca = sandbox.files().ca_bundle.display();
@@ -118,7 +118,7 @@ impl Plane {
             sandbox.issuer(),
             self.0.address,
         );
-        // Where to look next, if there is a next.
+        // With `--once` the pages would be gone before anybody reads them.
         match once {
             true => parts,
             false => format!(
@@ -135,7 +135,7 @@ impl Plane {
         reviews::send(ca, self.0.address, "unsigned", '2').await
     }
 
-    /// Waits until Scanner holds an event with a build-id, and all that the observer made at first.
+    /// Waits until Scanner has an event with a build-id and the observers have sent all their first events.
     pub(crate) async fn first_events(&self) {
         let has_build_id = |event: &zastava_core::contract::RuntimeEventEnvelope| {
             event.event.process.as_ref().is_some_and(|process| process.build_id.is_some())
@@ -150,12 +150,12 @@ impl Plane {
                 return;
             }
             seen = observed;
-            tokio::time::sleep(STILL).await;
+            tokio::time::sleep(QUIET).await;
         }
     }
 
-    /// Lets a second observer look at the processes of this machine.
-    pub(crate) fn look_at_processes(&self) -> Result<(), Error> {
+    /// Starts a second observer, which watches the processes of this machine.
+    pub(crate) fn watch_processes(&self) -> Result<(), Error> {
         let mut config = self.0.config.clone();
         let origin = Origin::Flag("quickstart".to_owned());
         let spool = self.0.directory.path().join("processes");
@@ -167,7 +167,7 @@ impl Plane {
         Ok(())
     }
 
-    /// What the observers say of themselves while something is wrong.
+    /// The failures that the observers' health reports.
     pub(crate) fn failures(&self) -> Vec<String> {
         self.observers().iter().flat_map(|observer| observer.health.failures()).collect()
     }
@@ -195,7 +195,7 @@ impl Plane {
         let observers = std::mem::take(&mut *self.observers());
         let webhook = self.0.webhook.lock().unwrap_or_else(PoisonError::into_inner).take();
         for task in observers.into_iter().map(|observer| observer.task).chain(webhook) {
-            // A part that panicked said so on standard error.
+            // The panic of a part has been printed already.
             let _ = task.await;
         }
         self.0.sandbox.stop().await;
@@ -206,21 +206,21 @@ impl Plane {
     }
 }
 
-/// The observer ends with an error only when a part of it broke; the round then shows what is missing.
-async fn told(run: impl Future<Output = Result<(), zastava_observer::Error>>) {
+/// Prints the error that an observer ended with. What is missing then shows in the round.
+async fn report(run: impl Future<Output = Result<(), zastava_observer::Error>>) {
     if let Err(error) = run.await {
         crate::say(format_args!("the observer ended: {}", crate::chain(&error)));
     }
 }
 
-/// The sandbox's ready configuration, with free ports and a quick eye.
+/// The sandbox's configuration with free ports and short intervals.
 fn configuration(sandbox: &Sandbox, arguments: &Arguments) -> Configuration {
     let mut config =
         Configuration::from_yaml(&sandbox.configuration("quickstart"), Path::new("quickstart.yaml"));
     let origin = Origin::Flag("quickstart".to_owned());
     for (key, value) in [
         ("zastava.observer.engine", arguments.engine.as_str()),
-        ("zastava.observer.pollInterval", LOOK),
+        ("zastava.observer.pollInterval", POLL_INTERVAL),
         ("zastava.observer.publishFlushIntervalSeconds", "250ms"),
         ("zastava.observer.health.listen", "127.0.0.1:0"),
         ("zastava.webhook.listen", "127.0.0.1:0"),

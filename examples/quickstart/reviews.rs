@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use zastava_authority::TransportOptions;
 
-/// Asks whether a Pod with `registry.sandbox.local/demo/<name>` may be created. The decision is
-/// seen where the webhook tells it; here only the contract is checked.
+/// Asks whether a Pod with the image `registry.sandbox.local/demo/<name>` may be created. Checks that the answer is one; the decision comes
+/// from the webhook's decision sink.
 pub(crate) async fn send(
     ca: &Path,
     webhook: SocketAddr,

@@ -1,4 +1,4 @@
-//! What a person sees: the same facts as text and as HTML.
+//! The same facts as text for the terminal and as HTML for the page.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -6,12 +6,12 @@ use std::fmt::{self, Write as _};
 use zastava_core::contract::{AdmissionDecisionEnvelope, Decision, RuntimeEvent, RuntimeEventEnvelope};
 use zastava_sandbox::Counts;
 
-/// Rows of events that the terminal shows at once.
+/// Events that the terminal shows at once.
 const ROWS_MAX: usize = 12;
-/// Rows of events that the page shows.
+/// Events that the page shows.
 const PAGE_ROWS_MAX: usize = 500;
 
-/// What has happened so far, as Scanner and the webhook tell it.
+/// What Scanner and the webhook have reported so far.
 pub(crate) struct Snapshot {
     counts: Counts,
     events: Vec<RuntimeEventEnvelope>,
@@ -35,7 +35,7 @@ impl Snapshot {
         self.events.iter().skip(seen).map(|envelope| self.row(&envelope.event))
     }
 
-    /// The event, named by its program; a stop is named by its start.
+    /// The event with the name of its program. A stop takes the name from its start.
     fn row<'a>(&'a self, event: &'a RuntimeEvent) -> Row<'a> {
         let program = |event: &'a RuntimeEvent| Some(event.process.as_ref()?.entrypoint.first()?.as_str());
         let start = || {
@@ -47,7 +47,7 @@ impl Snapshot {
         Row { event, program: program(event).or_else(start).unwrap_or("-") }
     }
 
-    /// The steps of the first round that did not happen, in words.
+    /// The steps of the first round that did not happen.
     pub(crate) fn missing(&self, failure: Option<&crate::Error>) -> Vec<String> {
         let mut missing: Vec<String> = failure.map(|error| crate::chain(&**error)).into_iter().collect();
         let decided = |name: &str, wanted: Decision| {
@@ -84,9 +84,11 @@ impl Snapshot {
         kinds
     }
 
-    /// What told of the workloads.
+    /// The engine that the last event came from.
     fn engine(&self) -> String {
-        self.events.last().map_or("none yet".to_owned(), |envelope| envelope.event.engine.name.to_string())
+        self.events
+            .last()
+            .map_or_else(|| "none yet".to_owned(), |envelope| envelope.event.engine.name.to_string())
     }
 
     fn libraries(&self) -> usize {
@@ -117,7 +119,7 @@ impl Snapshot {
             self.engine(),
         );
         let _ = writeln!(out, "\n  {}", bold(&Row::heading()));
-        // Those that say most first: a build-id, then libraries.
+        // Events with a build-id first, then those with the most libraries.
         let mut events: Vec<&RuntimeEvent> = self.events.iter().map(|envelope| &envelope.event).collect();
         events.sort_by_key(|event| {
             let build_id = event.process.as_ref().is_some_and(|process| process.build_id.is_some());
@@ -144,7 +146,7 @@ impl Snapshot {
         out
     }
 
-    /// The status page: plain HTML that loads itself again.
+    /// The status page: plain HTML that reloads itself.
     pub(crate) fn html(&self) -> String {
         let mut out = String::from(PAGE_HEAD);
         let kinds: Vec<_> = self.kinds().into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -247,7 +249,7 @@ fn reasons(verdict: &str, reasons: &[String]) -> String {
     if reasons.is_empty() { verdict.to_owned() } else { format!("{verdict}: {}", reasons.join("; ")) }
 }
 
-/// The end of a path says more than its beginning.
+/// Keeps the end, which says more about a path than its beginning.
 fn shortened_front(text: &str, length_max: usize) -> String {
     let reversed = |text: &str| text.chars().rev().collect::<String>();
     reversed(&shortened(&reversed(text), length_max))

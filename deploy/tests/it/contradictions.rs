@@ -1,13 +1,15 @@
-//! Mistakes in two values at once, or that take words to explain: each is refused, and the message names the key, says what
+//! Values that contradict each other, and mistakes that need an explanation. The chart refuses each; the message names the key, says what
 //! is wrong and what would be right.
+
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use crate::chart::{Chart, least, sandbox};
 use crate::mistakes::at;
 
-/// What somebody wrote, and how the chart answers.
-fn contradictions() -> Vec<(Value, &'static str)> {
+/// Values, and how the chart answers.
+static CONTRADICTIONS: LazyLock<Vec<(Value, &str)>> = LazyLock::new(|| {
     let listen = |review: &str, health: &str| json!({"listen": review, "health": {"listen": health}});
     let scratch = |path: &str| json!({"observer": {"hostPaths": {"scratch": path}}});
     vec![
@@ -127,16 +129,16 @@ fn contradictions() -> Vec<(Value, &'static str)> {
             "'/webhook/certificate/secretName': the chart makes a Secret zastava-sandbox-tls for '/sandbox/createSecrets' already",
         ),
     ]
-}
+});
 
 #[test]
 fn each_is_refused_by_the_path_of_its_key_with_a_way_out() {
     let Some(chart) = Chart::open() else { return };
-    for (values, place) in contradictions() {
+    for (values, place) in CONTRADICTIONS.iter() {
         match chart.template(&[least(), values.clone()]) {
             Ok(_) => panic!("{values} was taken"),
-            Err(told) => {
-                assert!(told.contains(&format!("\n- at {place}")), "{values}: expected {place} in\n{told}")
+            Err(said) => {
+                assert!(said.contains(&format!("\n- at {place}")), "{values}: expected {place} in\n{said}")
             }
         }
     }

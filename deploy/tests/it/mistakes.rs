@@ -1,6 +1,7 @@
-//! Typical mistakes in values: each is refused, and the message names the key.
+//! Typical mistakes in values. The chart refuses each, and the message names the key.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use zastava_core::telemetry::METRICS;
@@ -12,10 +13,10 @@ pub(crate) fn at(path: &str, value: Value) -> Value {
     path.rsplit('.').fold(value, |value, key| json!({key: value}))
 }
 
-/// Key, what somebody wrote there, and how Helm calls the place.
-fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
+/// A key, a wrong value, and how Helm calls the place.
+static MISTAKES: LazyLock<Vec<(&str, Value, &str)>> = LazyLock::new(|| {
     vec![
-        // Words that are nearly right.
+        // Misspelt keys.
         ("zastava.runtime.tennant", json!("acme"), "'/zastava/runtime': additional properties 'tennant'"),
         (
             "zastava.runtime.authority.isuer",
@@ -251,14 +252,13 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
         ("serviceMonitor.interval", json!(30), "'/serviceMonitor/interval'"),
         ("dashboard.labels", json!({"grafana_dashboard": 1}), "'/dashboard/labels/grafana_dashboard'"),
     ]
-}
+});
 
 #[test]
 fn each_mistake_is_refused_by_the_path_of_its_key() {
     let Some(chart) = Chart::open() else { return };
-    let mistakes = mistakes();
-    assert!(mistakes.len() >= 40);
-    for (path, value, place) in mistakes {
+    assert!(MISTAKES.len() >= 40);
+    for (path, value, place) in MISTAKES.iter() {
         let values = [least(), at(path, value.clone())];
         match chart.template(&values) {
             Ok(_) => panic!("{path}: {value} was taken"),

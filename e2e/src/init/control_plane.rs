@@ -50,7 +50,7 @@ fn start_programs(
     nodes: &[String],
 ) -> Result<(), Error> {
     let pki = layout.directory.join("pki");
-    let pki = pki.display();
+    let pki = pki.display().to_string();
     let kubeconfig = |user: &str| layout.kubeconfig(user).display().to_string();
     services.start(
         "etcd",
@@ -60,42 +60,11 @@ fn start_programs(
             layout.directory.join("etcd").display()
         ),
     )?;
-    services.start(
-        "kube-apiserver",
-        tools.program("kube-apiserver")?,
-        &format!(
-            "--advertise-address={CONTROL_PLANE}
-            --bind-address={CONTROL_PLANE}
-            --etcd-servers=http://127.0.0.1:2379
-            --service-cluster-ip-range={SERVICE_RANGE}
-            --client-ca-file={pki}/ca.crt
-            --tls-cert-file={pki}/kube-apiserver.crt
-            --tls-private-key-file={pki}/kube-apiserver.key
-            --kubelet-certificate-authority={pki}/ca.crt
-            --kubelet-client-certificate={pki}/apiserver-kubelet.crt
-            --kubelet-client-key={pki}/apiserver-kubelet.key
-            --kubelet-preferred-address-types=InternalIP
-            --service-account-issuer=https://kubernetes.default.svc
-            --service-account-key-file={pki}/service-accounts.pub
-            --service-account-signing-key-file={pki}/service-accounts.key
-            --authorization-mode=Node,RBAC
-            --enable-admission-plugins=NodeRestriction
-            --allow-privileged"
-        ),
-    )?;
+    services.start("kube-apiserver", tools.program("kube-apiserver")?, &api_server(&pki))?;
     services.start(
         "kube-controller-manager",
         tools.program("kube-controller-manager")?,
-        &format!(
-            "--kubeconfig={}
-            --root-ca-file={pki}/ca.crt
-            --service-account-private-key-file={pki}/service-accounts.key
-            --cluster-signing-cert-file={pki}/ca.crt
-            --cluster-signing-key-file={pki}/ca.key
-            --use-service-account-credentials
-            --leader-elect=false",
-            kubeconfig("kube-controller-manager")
-        ),
+        &controller_manager(&pki, &kubeconfig("kube-controller-manager")),
     )?;
     services.start(
         "kube-scheduler",
@@ -108,6 +77,40 @@ fn start_programs(
     let corefile = layout.directory.join("Corefile");
     services.start("coredns", tools.program("coredns")?, &format!("-conf\n{}", corefile.display()))?;
     Ok(())
+}
+
+fn api_server(pki: &str) -> String {
+    format!(
+        "--advertise-address={CONTROL_PLANE}
+        --bind-address={CONTROL_PLANE}
+        --etcd-servers=http://127.0.0.1:2379
+        --service-cluster-ip-range={SERVICE_RANGE}
+        --client-ca-file={pki}/ca.crt
+        --tls-cert-file={pki}/kube-apiserver.crt
+        --tls-private-key-file={pki}/kube-apiserver.key
+        --kubelet-certificate-authority={pki}/ca.crt
+        --kubelet-client-certificate={pki}/apiserver-kubelet.crt
+        --kubelet-client-key={pki}/apiserver-kubelet.key
+        --kubelet-preferred-address-types=InternalIP
+        --service-account-issuer=https://kubernetes.default.svc
+        --service-account-key-file={pki}/service-accounts.pub
+        --service-account-signing-key-file={pki}/service-accounts.key
+        --authorization-mode=Node,RBAC
+        --enable-admission-plugins=NodeRestriction
+        --allow-privileged"
+    )
+}
+
+fn controller_manager(pki: &str, kubeconfig: &str) -> String {
+    format!(
+        "--kubeconfig={kubeconfig}
+        --root-ca-file={pki}/ca.crt
+        --service-account-private-key-file={pki}/service-accounts.key
+        --cluster-signing-cert-file={pki}/ca.crt
+        --cluster-signing-key-file={pki}/ca.key
+        --use-service-account-credentials
+        --leader-elect=false"
+    )
 }
 
 pub(super) fn kube_proxy(layout: &Layout, node: &str) -> String {
