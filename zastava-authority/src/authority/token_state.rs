@@ -17,7 +17,7 @@ use crate::token::OpTok;
 
 /// If the server refuses a token this soon after its request, it may refuse the next one as well.
 const YOUNG: Duration = Duration::from_secs(30);
-/// Callers are told to wait this long at least while a retry is on its way.
+/// The shortest wait that callers are asked for while a retry is on its way.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(250);
 
 /// What a caller gets.

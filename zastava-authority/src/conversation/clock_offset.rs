@@ -20,7 +20,7 @@ const TOLERATED_MS: i64 = 2_000;
 const OFFSET_MS_MAX: i64 = 300_000;
 /// A larger offset than this is ignored: a proof moved by five minutes would still be refused.
 const BELIEVED_MS_MAX: i64 = 2 * OFFSET_MS_MAX;
-/// An answer that took longer tells nothing about the clock.
+/// An answer that took longer is no measure of the clock.
 const EXCHANGE_MAX: Duration = Duration::from_secs(10);
 
 /// The offset of a server's clock.
