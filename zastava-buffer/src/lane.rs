@@ -3,7 +3,7 @@
 //! The state is positions. The cursor holds what is settled. Every later number is in exactly one [`SeqRange`], which is
 //! in a file, in memory, or lost. All counts are computed from these. Nothing here does I/O or waits.
 //!
-//! docs/design/buffer.md: what the queue knows of a number.
+//! docs/design/buffer.md#what-does-the-queue-know-of-a-number
 
 mod memory;
 mod read;

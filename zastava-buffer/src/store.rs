@@ -1,6 +1,6 @@
 //! The storage below the queue: a few named files.
 //!
-//! docs/design/buffer.md: why there is one seam below the queue.
+//! docs/design/buffer.md#why-is-there-one-seam-below-the-queue
 
 mod disk;
 

@@ -42,7 +42,7 @@ pub(crate) struct Worker {
     lane_ios: Vec<LaneIo>,
     /// The back-off of everything that changes files. Reading continues, so that a full disk can be drained.
     ///
-    /// docs/design/buffer.md: why one failed call stops all writing for a while, but no reading.
+    /// docs/design/buffer.md#why-does-one-failed-call-stop-all-writing-for-a-while-but-no-reading
     retry: Retry,
     is_finishing: bool,
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use zastava_buffer::{Buffer, Disk, Kind, Removal, Store, StoredFile, block_on, verify};
-use zastava_buffer_measure::queues::{GROUP, QUEUES, Queue, config, settle_disk};
+use zastava_buffer_measure::GROUP;
+use zastava_buffer_measure::queues::{QUEUES, Queue, config, settle_disk};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::queues::GROUP;
+use crate::GROUP;
 
 /// Of those that have them, as large as ours.
 const SEGMENT_BYTES: u64 = 16 << 20;

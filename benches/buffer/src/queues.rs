@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use zastava_buffer::{Buffer, BufferOptions, Commit, Durability, Kind, block_on};
 
+use crate::GROUP;
 #[cfg(feature = "peers")]
 use crate::peers;
-
-/// Records in a group commit, and in a batch when draining.
-pub const GROUP: usize = 64;
 
 /// Directory, payload, number of records, and whether to sync.
 type Run = fn(&Path, &[u8], usize, bool);

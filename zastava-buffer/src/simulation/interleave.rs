@@ -4,7 +4,7 @@
 //! the order of steps. This test tries all orders of a short scenario. In each it checks what loom would check: nobody
 //! sleeps while there is work for them, and the counts balance.
 //!
-//! docs/design/buffer.md: why no loom.
+//! docs/design/buffer.md#why-no-loom
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -90,7 +90,7 @@ impl Worker {
         }
         match self.begin(class, first_seq, reserve) {
             // Other files filled the disk. Our oldest segment is evicted only if memory fills up too.
-            // docs/design/buffer.md: when a full disk costs the backlog.
+            // docs/design/buffer.md#when-does-a-full-disk-cost-the-backlog
             Err(error) if StorageProblem::of(&error) == StorageProblem::NoSpace => {
                 let is_filling = self.shared.update(|queue| queue.is_ring_filling());
                 if !self.make_room(class, evicts && is_filling && !is_below_floor(&error))? {
@@ -168,7 +168,7 @@ impl Worker {
             match store.sync(&active.file.name) {
                 // After a failed sync the kernel marks the pages as clean, so a second sync would succeed and prove nothing
                 // (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
-                // docs/design/buffer.md: why records stay in memory until they are synced.
+                // docs/design/buffer.md#why-do-records-stay-in-memory-until-they-are-synced
                 Err(_) if is_planted(Mutation::SyncAgainAfterFailure) => store.sync(&active.file.name)?,
                 synced => synced?,
             }
