@@ -1,8 +1,9 @@
 //! Image references and digests, parsed into types that hold only valid ones.
 //!
-//! The grammar is that of the `reference` package of the OCI distribution project: a name of at most
-//! 255 characters with an optional registry host, an optional tag and an optional digest. Docker's
-//! short forms are completed: `nginx` becomes `docker.io/library/nginx`.
+//! References are read as the kubelet and containerd read them, with the `reference` package of the OCI distribution
+//! project: an optional registry host, a repository of at most 255 characters, an optional tag and an optional
+//! digest. Docker's short forms are completed: `nginx` becomes `docker.io/library/nginx`. An image ID is
+//! refused: docs/design/core.md#why-is-an-image-id-not-a-reference.
 //!
 //! ```
 //! use zastava_core::image::{Digest, ImageReference};

@@ -16,7 +16,10 @@ pub enum ImageError {
     /// The tag is longer than 128 characters or has invalid characters.
     #[error("the tag is malformed")]
     Tag,
-    /// The name is longer than 255 characters.
-    #[error("the name is longer than 255 characters")]
-    NameTooLong,
+    /// The repository is longer than 255 characters.
+    #[error("the repository is longer than 255 characters")]
+    RepositoryTooLong,
+    /// An image ID, or the beginning of one. It names whatever image a node has under it.
+    #[error("an image ID names whatever image the node has under it; name a repository and a digest")]
+    ImageId,
 }

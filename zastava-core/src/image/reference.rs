@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use super::digest::Digest;
 use super::error::ImageError;
-use super::grammar::{NAME_LENGTH_MAX, check_path, parse_tag, split_registry};
+use super::grammar::{
+    DOCKER_HUB, REPOSITORY_LENGTH_MAX, check_path, is_image_id, parse_tag, split_registry,
+};
 
 /// A complete image reference: registry, repository, and a tag, a digest, both or neither.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +74,9 @@ impl FromStr for ImageReference {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
+        if is_image_id(text) {
+            return Err(ImageError::ImageId);
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
             None => (text, None),
@@ -81,15 +86,15 @@ impl FromStr for ImageReference {
             Some((name, tag)) if !tag.contains('/') => (name, Some(parse_tag(tag)?)),
             _ => (rest, None),
         };
-        if name.len() > NAME_LENGTH_MAX {
-            return Err(ImageError::NameTooLong);
-        }
         let (registry, path) = split_registry(name)?;
         check_path(path)?;
         let repository = match registry {
-            "docker.io" if !path.contains('/') => format!("library/{path}"),
+            DOCKER_HUB if !path.contains('/') => format!("library/{path}"),
             _ => path.to_owned(),
         };
-        Ok(Self { registry: registry.to_ascii_lowercase(), repository, tag, digest })
+        if repository.len() > REPOSITORY_LENGTH_MAX {
+            return Err(ImageError::RepositoryTooLong);
+        }
+        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 }

@@ -2,6 +2,10 @@ use zastava_core::image::{Digest, ImageError, ImageReference};
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+fn digest_text() -> String {
+    format!("sha256:{HEX}")
+}
+
 #[track_caller]
 fn check(text: &str, wanted: Result<&str, ImageError>) {
     let parsed = text.parse::<ImageReference>().map(|reference| reference.to_string());
@@ -10,7 +14,7 @@ fn check(text: &str, wanted: Result<&str, ImageError>) {
 
 #[test]
 fn references_are_completed_or_refused() {
-    let digest = format!("sha256:{HEX}");
+    let digest = digest_text();
     check("nginx", Ok("docker.io/library/nginx:latest"));
     check("nginx:1.27", Ok("docker.io/library/nginx:1.27"));
     check("team/app", Ok("docker.io/team/app:latest"));
@@ -19,7 +23,20 @@ fn references_are_completed_or_refused() {
     check("localhost/app", Ok("localhost/app:latest"));
     check("localhost:5000/app:v1", Ok("localhost:5000/app:v1"));
     check("registry.example/a/b__c/d-e.f:T_1.x-y", Ok("registry.example/a/b__c/d-e.f:T_1.x-y"));
-    check("REGISTRY.example/app", Ok("registry.example/app:latest"));
+    // What is pulled is what is judged: hosts keep their spelling.
+    check("REGISTRY.example/app", Ok("REGISTRY.example/app:latest"));
+    check("MyRegistry/app:1", Ok("MyRegistry/app:1"));
+    check("Index.docker.io/nginx", Ok("Index.docker.io/nginx:latest"));
+    check("Docker.io/nginx", Ok("Docker.io/nginx:latest"));
+    check("[fc00::3]:5000/a:1", Ok("[fc00::3]:5000/a:1"));
+    check("[fc00::3]/a", Ok("[fc00::3]/a:latest"));
+    check("r.io:99999/app", Ok("r.io:99999/app:latest"));
+    check("my_registry.local/app", Ok("my_registry.local/app:latest"));
+    check("sha256:latest", Ok("docker.io/library/sha256:latest"));
+    check(
+        &format!("{}.example/{}", "h".repeat(60), "a".repeat(255)),
+        Ok(&format!("{}.example/{}:latest", "h".repeat(60), "a".repeat(255))),
+    );
     check(&format!("app@{digest}"), Ok(&format!("docker.io/library/app@{digest}")));
     check(&format!("r.io:443/app:v1@{digest}"), Ok(&format!("r.io:443/app:v1@{digest}")));
 
@@ -31,7 +48,9 @@ fn references_are_completed_or_refused() {
     check("a___b", Err(ImageError::Repository));
     check("a..b/c", Err(ImageError::Registry));
     check("-r.io/app", Err(ImageError::Registry));
-    check("r.io:99999/app", Err(ImageError::Registry));
+    check("my_registry.local:5000/app", Err(ImageError::Registry));
+    check("[fc00::3/app", Err(ImageError::Registry));
+    check("[]/app", Err(ImageError::Repository));
     check("r.io:/app", Err(ImageError::Registry));
     check("app:", Err(ImageError::Tag));
     check("app:-x", Err(ImageError::Tag));
@@ -41,7 +60,17 @@ fn references_are_completed_or_refused() {
     check(&format!("app@sha256:{}", HEX.to_uppercase()), Err(ImageError::Digest));
     check(&format!("app@sha512:{HEX}"), Err(ImageError::Digest));
     check(&format!("app@{digest}@{digest}"), Err(ImageError::Digest));
-    check(&"a".repeat(256), Err(ImageError::NameTooLong));
+    check(&format!("r.io/{}", "a".repeat(256)), Err(ImageError::RepositoryTooLong));
+    check(&"a".repeat(248), Err(ImageError::RepositoryTooLong));
+}
+
+/// Engines run the image that a node has under such an ID, whatever a registry says.
+#[test]
+fn an_image_id_is_no_reference() {
+    check(&digest_text(), Err(ImageError::ImageId));
+    check(HEX, Err(ImageError::ImageId));
+    check("sha256:0", Err(ImageError::ImageId));
+    check("sha256:0123456789ab", Err(ImageError::ImageId));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod config;
 mod contract;
+mod engine_references;
 #[cfg(feature = "program")]
 mod health;
 mod image;
