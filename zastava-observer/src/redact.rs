@@ -23,7 +23,7 @@ const MASK: &str = "…";
 
 /// The words of a command line without their secrets.
 #[must_use]
-pub fn redact(words: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(crate) fn redact(words: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut command = Command::default();
     words
         .into_iter()
@@ -106,7 +106,9 @@ impl Command {
 
     /// An option by which a known program takes a secret.
     fn known_option(&mut self, word: &str, secrets: &mut Vec<Range<usize>>) -> bool {
-        let Some((class, value_at)) = self.program.and_then(|program| program.option(word)) else { return false };
+        let Some((class, value_at)) = self.program.and_then(|program| program.option(word)) else {
+            return false;
+        };
         match value_at {
             Some(at) => name::value(class, &word[at..], at, secrets),
             None => self.awaits = Some(class),
@@ -155,3 +157,6 @@ fn script(text: &str, depth: usize, secrets: &mut Vec<Range<usize>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

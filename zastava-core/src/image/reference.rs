@@ -5,9 +5,7 @@ use std::str::FromStr;
 
 use super::digest::Digest;
 use super::error::ImageError;
-use super::grammar::{
-    DOCKER_HUB, REPOSITORY_LENGTH_MAX, check_path, is_image_id, parse_tag, split_registry,
-};
+use super::grammar::{DOCKER_HUB, REPOSITORY_LENGTH_MAX, check_path, is_image_id, parse_tag, split_registry};
 
 /// A complete image reference: registry, repository, and a tag, a digest, both or neither.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

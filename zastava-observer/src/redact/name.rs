@@ -21,34 +21,92 @@ pub(super) enum Class {
 
 /// A name that ends in one of these announces a secret: `dbpassword`, `storepass`, `authToken`.
 const SECRET_ENDS: [&str; 12] = [
-    "password", "passwd", "passphrase", "passcode", "pass", "pwd", "pw", "secret", "token", "apikey", "requirepass",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pass",
+    "pwd",
+    "pw",
+    "secret",
+    "token",
+    "apikey",
+    "requirepass",
     "psk",
 ];
 /// The whole last part of a name.
 const SECRET_WORDS: [&str; 16] = [
-    "authorization", "bearer", "cookie", "jwt", "masterauth", "passin", "passout", "sig", "signature",
-    "secrets", "passwords", "passwds", "apikeys", "sas", "auths", "assertion",
+    "authorization",
+    "bearer",
+    "cookie",
+    "jwt",
+    "masterauth",
+    "passin",
+    "passout",
+    "sig",
+    "signature",
+    "secrets",
+    "passwords",
+    "passwds",
+    "apikeys",
+    "sas",
+    "auths",
+    "assertion",
 ];
 /// Words that end like a secret's name and are none.
 const OTHER_WORDS: [&str; 6] = ["bypass", "compass", "trespass", "multipass", "singlepass", "lifetoken"];
 /// A key of one of these kinds is a secret.
 const KEY_KINDS: [&str; 21] = [
-    "access", "account", "api", "app", "auth", "client", "encryption", "enc", "license", "master", "private", "secret", "service",
-    "shared", "signing", "ssh", "storage", "session", "subscription", "unseal", "hmac",
+    "access",
+    "account",
+    "api",
+    "app",
+    "auth",
+    "client",
+    "encryption",
+    "enc",
+    "license",
+    "master",
+    "private",
+    "secret",
+    "service",
+    "shared",
+    "signing",
+    "ssh",
+    "storage",
+    "session",
+    "subscription",
+    "unseal",
+    "hmac",
 ];
 const KEY_ENDS: [&str; 6] = ["accesskey", "accountkey", "authkey", "privatekey", "secretkey", "signingkey"];
 /// Behind a secret's name these still leave it a secret: `SECRET_KEY_BASE`, `PASSWORD_2`.
 const NEUTRAL_ENDS: [&str; 13] = [
-    "value", "string", "text", "plain", "b64", "base64", "raw", "base", "hex", "hash", "current", "new", "old",
+    "value", "string", "text", "plain", "b64", "base64", "raw", "base", "hex", "hash", "current", "new",
+    "old",
 ];
 /// In front of a secret's name these make a switch or a number of it: `--no-password`, `--max-tokens`.
 const SWITCHES: [&str; 24] = [
-    "no", "skip", "without", "disable", "enable", "use", "with", "require", "requires", "allow", "ask", "prompt", "print", "show", "has",
-    "is", "max", "min", "num", "n", "generate", "rotate", "force", "list",
+    "no", "skip", "without", "disable", "enable", "use", "with", "require", "requires", "allow", "ask",
+    "prompt", "print", "show", "has", "is", "max", "min", "num", "n", "generate", "rotate", "force", "list",
 ];
 /// A token of a language model and a Secret that is named are no secrets.
-const OTHER_KINDS: [&str; 14] =
-    ["bos", "cls", "end", "eos", "mask", "pad", "pull", "sep", "special", "start", "stop", "tls", "unk", "cancellation"];
+const OTHER_KINDS: [&str; 14] = [
+    "bos",
+    "cls",
+    "end",
+    "eos",
+    "mask",
+    "pad",
+    "pull",
+    "sep",
+    "special",
+    "start",
+    "stop",
+    "tls",
+    "unk",
+    "cancellation",
+];
 
 /// What a name such as `--db-password`, `X-Api-Key` or `spring.datasource.password` announces.
 pub(super) fn class(name: &str) -> Option<Class> {
@@ -110,7 +168,8 @@ pub(super) fn is_setting(word: &str) -> bool {
 /// A name of several parts, which announces the next word as an option does: `consul_token X`, `dbPassword X`.
 pub(super) fn is_compound(word: &str) -> bool {
     let is_name = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:".contains(&byte));
-    let has_hump = || word.as_bytes().windows(2).any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
+    let has_hump =
+        || word.as_bytes().windows(2).any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
     is_name && (word.trim_start_matches('_').contains(['_', '.']) || has_hump())
 }
 
@@ -169,7 +228,19 @@ fn is_small_number(value: &str) -> bool {
 /// A file in one of the places where files with secrets are kept. Other text that starts with a slash may be base64.
 fn is_system_path(value: &str) -> bool {
     const ROOTS: [&str; 13] = [
-        "/etc/", "/home/", "/mnt/", "/opt/", "/root/", "/run/", "/secrets/", "/srv/", "/tmp/", "/usr/", "/var/", "./", "~/",
+        "/etc/",
+        "/home/",
+        "/mnt/",
+        "/opt/",
+        "/root/",
+        "/run/",
+        "/secrets/",
+        "/srv/",
+        "/tmp/",
+        "/usr/",
+        "/var/",
+        "./",
+        "~/",
     ];
     ROOTS.iter().any(|root| value.starts_with(root))
 }
@@ -181,8 +252,32 @@ fn is_path(value: &str) -> bool {
 
 fn is_method(value: &str) -> bool {
     const METHODS: [&str; 26] = [
-        "anonymous", "aws", "basic", "bearer", "cert", "certificate", "digest", "gcp", "gssapi", "iam", "jwt", "kerberos", "kubernetes",
-        "ldap", "login", "mtls", "ntlm", "oauth", "oauth2", "oidc", "password", "plain", "saml", "scram", "tls", "token",
+        "anonymous",
+        "aws",
+        "basic",
+        "bearer",
+        "cert",
+        "certificate",
+        "digest",
+        "gcp",
+        "gssapi",
+        "iam",
+        "jwt",
+        "kerberos",
+        "kubernetes",
+        "ldap",
+        "login",
+        "mtls",
+        "ntlm",
+        "oauth",
+        "oauth2",
+        "oidc",
+        "password",
+        "plain",
+        "saml",
+        "scram",
+        "tls",
+        "token",
     ];
     let lower = value.to_ascii_lowercase();
     METHODS.iter().any(|method| lower == *method || lower.starts_with(&format!("{method}-")))

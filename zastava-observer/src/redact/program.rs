@@ -29,7 +29,16 @@ static PROGRAMS: [Program; 21] = [
     Program { options: &[("-a", SECRET)], ..program(&["redis-cli", "valkey-cli", "keydb-cli"]) },
     Program {
         attached: &["-p"],
-        ..program(&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mariadb", "mariadb-dump", "mariadb-admin"])
+        ..program(&[
+            "mysql",
+            "mysqldump",
+            "mysqladmin",
+            "mysqlimport",
+            "mysqlcheck",
+            "mariadb",
+            "mariadb-dump",
+            "mariadb-admin",
+        ])
     },
     Program {
         options: &[("-w", SECRET)],
@@ -40,14 +49,38 @@ static PROGRAMS: [Program; 21] = [
     Program { options: &[("-A", USER), ("-P", USER)], ..program(&["ab"]) },
     Program {
         options: &[("-p", SECRET)],
-        ..program(&["mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport", "cqlsh", "ipmiutil"])
+        ..program(&[
+            "mongo",
+            "mongosh",
+            "mongodump",
+            "mongorestore",
+            "mongoexport",
+            "mongoimport",
+            "cqlsh",
+            "ipmiutil",
+        ])
     },
-    Program { options: &[("-P", SECRET)], ..program(&["mosquitto_pub", "mosquitto_sub", "sqlcmd", "bcp", "ipmitool", "zip", "unzip"]) },
+    Program {
+        options: &[("-P", SECRET)],
+        ..program(&["mosquitto_pub", "mosquitto_sub", "sqlcmd", "bcp", "ipmitool", "zip", "unzip"])
+    },
     Program { attached: &["-p"], ..program(&["7z", "7za", "7zz", "rar", "unrar"]) },
-    Program { options: &[("-k", SECRET), ("-passin", SECRET), ("-passout", SECRET), ("-pass", SECRET)], ..program(&["openssl"]) },
-    Program { options: &[("-c", SECRET), ("-A", SECRET), ("-X", SECRET)], ..program(&["snmpget", "snmpwalk", "snmpbulkwalk", "snmpset"]) },
-    Program { operands: &[("-b", 2), ("-bB", 2), ("-bc", 2), ("-cb", 2), ("-nb", 1), ("-bn", 1), ("-nbB", 1)], ..program(&["htpasswd"]) },
-    Program { operands: &[("add_user", 1), ("change_password", 1), ("authenticate_user", 1)], ..program(&["rabbitmqctl"]) },
+    Program {
+        options: &[("-k", SECRET), ("-passin", SECRET), ("-passout", SECRET), ("-pass", SECRET)],
+        ..program(&["openssl"])
+    },
+    Program {
+        options: &[("-c", SECRET), ("-A", SECRET), ("-X", SECRET)],
+        ..program(&["snmpget", "snmpwalk", "snmpbulkwalk", "snmpset"])
+    },
+    Program {
+        operands: &[("-b", 2), ("-bB", 2), ("-bc", 2), ("-cb", 2), ("-nb", 1), ("-bn", 1), ("-nbB", 1)],
+        ..program(&["htpasswd"])
+    },
+    Program {
+        operands: &[("add_user", 1), ("change_password", 1), ("authenticate_user", 1)],
+        ..program(&["rabbitmqctl"])
+    },
     Program { operands: &[("login", 0), ("unseal", 0)], ..program(&["vault", "bao"]) },
     Program { is_oracle: true, ..program(&["sqlplus", "sql", "expdp", "impdp", "sqlldr", "rman"]) },
     Program { attached: &["/p:", "/pw:"], ..program(&["xfreerdp", "xfreerdp3", "wlfreerdp"]) },
@@ -70,10 +103,13 @@ impl Program {
 
     /// The class of an option's value, and where it starts when it stands in the same word.
     pub(super) fn option(&self, word: &str) -> Option<(Class, Option<usize>)> {
-        if let Some(start) = self.attached.iter().find(|start| word.starts_with(**start) && word.len() > start.len()) {
+        if let Some(start) =
+            self.attached.iter().find(|start| word.starts_with(**start) && word.len() > start.len())
+        {
             return Some((SECRET, Some(start.len())));
         }
-        if let Some((_, class)) = self.options.iter().find(|(option, class)| is_bundle(word, option, *class)) {
+        if let Some((_, class)) = self.options.iter().find(|(option, class)| is_bundle(word, option, *class))
+        {
             return Some((*class, None));
         }
         let (option, class) = self.options.iter().find(|(option, _)| word.starts_with(option))?;
@@ -101,5 +137,9 @@ impl Program {
 
 /// `curl -sSLu user:secret`: several switches in one word, of which the last takes a value.
 fn is_bundle(word: &str, option: &str, class: Class) -> bool {
-    class == USER && word.starts_with('-') && word.len() < 8 && word[1..].bytes().all(|b| b.is_ascii_alphabetic()) && word.ends_with(&option[1..])
+    class == USER
+        && word.starts_with('-')
+        && word.len() < 8
+        && word[1..].bytes().all(|b| b.is_ascii_alphabetic())
+        && word.ends_with(&option[1..])
 }

@@ -4,15 +4,39 @@ use std::ops::Range;
 
 /// How the tokens of well-known services start, and the least length of what follows.
 const STARTS: [(&str, usize); 27] = [
-    ("ghp_", 16), ("gho_", 16), ("ghu_", 16), ("ghs_", 16), ("ghr_", 16), ("github_pat_", 16),
-    ("glpat-", 12), ("gldt-", 12), ("glrt-", 12), ("xoxb-", 10), ("xoxp-", 10), ("xoxa-", 10), ("xapp-", 10),
-    ("sk-", 20), ("sk_live_", 10), ("rk_live_", 10), ("sk_test_", 10), ("hvs.", 16), ("hvb.", 16), ("dckr_pat_", 16),
-    ("npm_", 20), ("pypi-", 20), ("AIza", 30), ("SG.", 20), ("shpat_", 16), ("dop_v1_", 16), ("sha256~", 20),
+    ("ghp_", 16),
+    ("gho_", 16),
+    ("ghu_", 16),
+    ("ghs_", 16),
+    ("ghr_", 16),
+    ("github_pat_", 16),
+    ("glpat-", 12),
+    ("gldt-", 12),
+    ("glrt-", 12),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxa-", 10),
+    ("xapp-", 10),
+    ("sk-", 20),
+    ("sk_live_", 10),
+    ("rk_live_", 10),
+    ("sk_test_", 10),
+    ("hvs.", 16),
+    ("hvb.", 16),
+    ("dckr_pat_", 16),
+    ("npm_", 20),
+    ("pypi-", 20),
+    ("AIza", 30),
+    ("SG.", 20),
+    ("shpat_", 16),
+    ("dop_v1_", 16),
+    ("sha256~", 20),
 ];
 
 /// Adds what looks like a token of a known service, a JSON Web Token or a private key.
 pub(super) fn scan(text: &str, at: usize, secrets: &mut Vec<Range<usize>>) {
-    if let Some(start) = text.find("-----BEGIN ").filter(|start| text[*start..].contains("PRIVATE KEY-----")) {
+    if let Some(start) = text.find("-----BEGIN ").filter(|start| text[*start..].contains("PRIVATE KEY-----"))
+    {
         secrets.push(at + start..at + text.len());
     }
     let mut end = 0;

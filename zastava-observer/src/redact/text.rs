@@ -42,9 +42,9 @@ fn name_before(text: &str, separator: usize) -> Option<&str> {
     let before = text[..separator].trim_end();
     let before = before.trim_end_matches(['"', '\'', '\\']);
     let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-    let start = before.rfind(|letter| !is_of_name(letter)).map_or(0, |other| {
-        other + before[other..].chars().next().map_or(1, char::len_utf8)
-    });
+    let start = before
+        .rfind(|letter| !is_of_name(letter))
+        .map_or(0, |other| other + before[other..].chars().next().map_or(1, char::len_utf8));
     Some(&before[start..]).filter(|name| !name.is_empty())
 }
 
@@ -56,7 +56,8 @@ fn is_header(name: &str) -> bool {
 /// A header's value is the rest of its line.
 fn value_at(text: &str, start: usize, is_header: bool) -> &str {
     let rest = &text[start..];
-    let escaped = rest.strip_prefix("\\\"").map(|inner| inner.find("\\\"").map_or(rest, |end| &rest[..end + 4]));
+    let escaped =
+        rest.strip_prefix("\\\"").map(|inner| inner.find("\\\"").map_or(rest, |end| &rest[..end + 4]));
     if let Some(value) = escaped {
         return value;
     }
@@ -73,7 +74,9 @@ fn value_at(text: &str, start: usize, is_header: bool) -> &str {
 /// `Bearer X` and `Basic X` keep their first word (RFC 9110 section 11.4).
 fn without_scheme(value: &str, at: usize) -> (&str, usize) {
     match value.split_once(' ') {
-        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) && scheme.len() < 16 => {
+        Some((scheme, rest))
+            if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) && scheme.len() < 16 =>
+        {
             (rest, at + scheme.len() + 1)
         }
         _ => (value, at),
@@ -115,7 +118,9 @@ fn secret_of(scheme: Option<&str>, rest: &str) -> Option<Range<usize>> {
     let at_sign = match authority.rfind('@') {
         Some(at_sign) => at_sign,
         // A secret with a slash in it is no valid URL and works in many clients all the same.
-        None if scheme.is_some_and(|scheme| !scheme.starts_with("http")) && has_no_port(authority) => rest.rfind('@')?,
+        None if scheme.is_some_and(|scheme| !scheme.starts_with("http")) && has_no_port(authority) => {
+            rest.rfind('@')?
+        }
         None => return None,
     };
     // `repository:tag@sha256:…` is an image.
@@ -125,7 +130,9 @@ fn secret_of(scheme: Option<&str>, rest: &str) -> Option<Range<usize>> {
     let info = &rest[..at_sign];
     match (info.split_once(':'), scheme) {
         (Some(("mailto", _)), _) => None,
-        (Some((user, secret)), _) if !secret.is_empty() && !secret.starts_with('$') => Some(user.len() + 1..info.len()),
+        (Some((user, secret)), _) if !secret.is_empty() && !secret.starts_with('$') => {
+            Some(user.len() + 1..info.len())
+        }
         (None, Some("http" | "https")) if !is_user(info) => Some(0..info.len()),
         (None, None) => None,
         _ => None,
@@ -138,7 +145,8 @@ fn has_no_port(authority: &str) -> bool {
 
 /// A name that a person or a service has, and no token: `git`, `deploy-bot`.
 fn is_user(info: &str) -> bool {
-    info.len() <= 20 && info.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_.".contains(&byte)) || info.starts_with('$')
+    info.len() <= 20 && info.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_.".contains(&byte))
+        || info.starts_with('$')
 }
 
 /// Stretches without white space, quotes and what else can't stand in a URL.
@@ -165,7 +173,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut start = None;
     let mut quote = None;
-    let mut finish = |start: &mut Option<usize>, end: usize, tokens: &mut Vec<Token>| {
+    let finish = |start: &mut Option<usize>, end: usize, tokens: &mut Vec<Token>| {
         if let Some(start) = start.take() {
             let word = &text[start..end];
             let (inner, at) = unquoted(word, start);
@@ -177,7 +185,9 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             Some(open) if letter == open => quote = None,
             Some(_) => {}
             None if letter.is_whitespace() => finish(&mut start, at, &mut tokens),
-            None if [';', '|', '(', ')', '\n', '&'].contains(&letter) && !is_in_value(text, start, letter) => {
+            None if [';', '|', '(', ')', '\n', '&'].contains(&letter)
+                && !is_in_value(text, start, letter) =>
+            {
                 finish(&mut start, at, &mut tokens);
                 tokens.push(Token::End);
             }
@@ -195,5 +205,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
 
 /// `&` joins the pairs of a URL's query and `;` those of a connection string.
 fn is_in_value(text: &str, start: Option<usize>, letter: char) -> bool {
-    letter != '(' && letter != ')' && start.is_some_and(|start| text[start..].starts_with("jdbc:") || text[start..].starts_with("http"))
+    letter != '('
+        && letter != ')'
+        && start.is_some_and(|start| text[start..].starts_with("jdbc:") || text[start..].starts_with("http"))
 }
