@@ -107,7 +107,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests, which moves only when it is told to.
+/// A clock for tests. It moves only when the test advances it.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 

@@ -1,10 +1,11 @@
-//! One tree of settings, read from a file, the environment and flags.
+//! Settings from a file, the environment and flags, merged into one tree.
 //!
-//! A later layer wins over an earlier one: defaults, file, environment (`ZASTAVA__RUNTIME__TENANT`,
-//! two underscores between levels, any case), flags. Each part reads its own [`Section`] and says
-//! there what a key is called, what it may hold and what it is when nobody sets it. A fault does
-//! not stop the reading: [`Configuration::read`] returns the value, or every fault at once, each with its
-//! file and line, variable or flag. Keys that nobody asked for are faults too.
+//! A later layer overrides an earlier one: defaults, the file, environment variables
+//! (`ZASTAVA__RUNTIME__TENANT`: two underscores separate levels, in any case), flags.
+//!
+//! Each part reads its own [`Section`] and declares there the name, the type and the default of each
+//! key. A fault does not stop the reading: [`Configuration::read`] returns either the value or all
+//! faults, each with its file and line, variable or flag. Keys that no part reads are faults.
 
 mod configuration;
 mod fault;

@@ -1,7 +1,7 @@
-//! The settings that every part needs, already valid.
+//! The settings that all parts need, as valid options.
 //!
-//! Each type is read from its section by `read`, which reports faults to the section and returns
-//! `None` only after it reported one. Defaults stand beside the keys, each with its reason.
+//! Each type has a `read`, which reports faults to its section and returns `None` only after it
+//! reported one.
 
 mod authority;
 mod backend;

@@ -1,7 +1,7 @@
 //! Turns YAML text into a tree of settings with line numbers.
 //!
-//! Anchors, aliases, tags and second documents are refused (docs/design/core.md: why are only YAML's
-//! plain parts read).
+//! Anchors, aliases, tags and second documents are refused.
+// docs/design/core.md#why-are-only-yamls-plain-parts-read
 
 use std::collections::HashSet;
 use std::path::Path;

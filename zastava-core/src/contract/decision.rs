@@ -122,7 +122,8 @@ impl PolicyVerdict {
 }
 
 impl<'de> Deserialize<'de> for PolicyVerdict {
-    /// An unknown word is read as `error` (docs/design/core.md: why is an unknown policy verdict read as `error`).
+    /// An unknown word is read as `error`.
+    // docs/design/core.md#why-is-an-unknown-policy-verdict-read-as-error
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let verdicts = [Self::Pass, Self::Warn, Self::Fail];

@@ -182,6 +182,7 @@ impl Serialize for Styled<'_> {
 ///
 /// `discriminator` distinguishes events of one kind for one container; it is, for example, the start time.
 #[must_use]
+// docs/design/core.md#why-is-the-event-id-a-hash-of-tenant-node-container-kind-discriminator
 pub fn event_id(tenant: &str, node: &str, container: &str, kind: EventKind, discriminator: &str) -> String {
     let mut hash = Sha256::new();
     for part in [tenant, node, container, kind.name(KindStyle::Pascal), discriminator] {

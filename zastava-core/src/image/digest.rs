@@ -34,7 +34,8 @@ impl Digest {
 impl FromStr for Digest {
     type Err = ImageError;
 
-    /// Upper-case digits are refused (docs/design/core.md: why is an upper-case digest refused).
+    /// Upper-case digits are refused.
+    // docs/design/core.md#why-is-an-upper-case-digest-refused
     fn from_str(text: &str) -> Result<Self, ImageError> {
         let hex = text.strip_prefix("sha256:").ok_or(ImageError::Digest)?.as_bytes();
         let mut bytes = [0; 32];

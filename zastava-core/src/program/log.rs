@@ -1,5 +1,5 @@
-//! JSON lines on standard output. One thread writes them, so that no task waits for the reader
-//! (docs/design/core.md: why does the log have a thread).
+//! JSON lines on standard output. One thread writes them, so that no task waits for the reader.
+// docs/design/core.md#why-does-the-log-have-a-thread
 
 use std::fmt;
 use std::io::Write as _;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A word of the vocabulary `T`, or one that this release does not list.
 ///
 /// Reading never fails, and an unlisted word is written back as it was read.
+// docs/design/core.md#why-does-the-wire-hold-a-wordengine-and-not-an-engine
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a word is listed or it is not")]
 pub enum Word<T> {
