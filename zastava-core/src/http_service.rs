@@ -1,8 +1,7 @@
 //! The HTTP client type that all crates accept.
 //!
 //! All requests and responses are small and bounded, so bodies are whole `Bytes`.
-//! Whoever builds the service must bound
-//! the size of a response and the time of a request.
+//! Whoever builds the service must bound the size of a response and the time of a request.
 // docs/design/family.md#why-does-http-take-and-return-whole-bytes
 
 use bytes::Bytes;
