@@ -1,5 +1,7 @@
 //! Core's promises, through its public door.
 
+#![cfg(feature = "platform")]
+
 mod config;
 mod contract;
 mod engine_references;
