@@ -12,6 +12,7 @@ mod name;
 mod program;
 mod shape;
 mod text;
+mod value;
 
 use std::ops::Range;
 
@@ -77,7 +78,7 @@ impl Command {
             && !is_option(word)
         {
             let found = secrets.len();
-            name::value(class, word, 0, secrets);
+            value::scan(class, word, 0, secrets);
             // `config set --secret dbPassword X`
             if name::is_compound(word) {
                 self.awaits = name::class(word);
@@ -110,7 +111,7 @@ impl Command {
             return false;
         };
         match value_at {
-            Some(at) => name::value(class, &word[at..], at, secrets),
+            Some(at) => value::scan(class, &word[at..], at, secrets),
             None => self.awaits = Some(class),
         }
         true
@@ -119,7 +120,7 @@ impl Command {
     fn operand(&mut self, word: &str, secrets: &mut Vec<Range<usize>>) {
         if let Some(left) = self.operands_left.take() {
             match left {
-                0 => name::value(Class::Secret, word, 0, secrets),
+                0 => value::scan(Class::Secret, word, 0, secrets),
                 _ => self.operands_left = Some(left - 1),
             }
         }

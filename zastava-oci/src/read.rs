@@ -15,6 +15,7 @@ mod layout;
 mod limits;
 mod place;
 mod referrers;
+mod section;
 mod store;
 mod tar;
 #[cfg(feature = "zstd")]

@@ -28,7 +28,8 @@ fn parse(content: &[u8]) -> Vec<String> {
     content[..=last].split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// The program and its arguments without secrets, at most `max` words but always the program. Each word is bounded.
+/// The program and its arguments without secrets, at most `max` words but always the program. Each word is bounded
+/// first, so that a long one costs no more than it shows.
 pub(crate) fn cap_arguments(mut words: Vec<String>, max: usize) -> Vec<String> {
     words.truncate(max.max(1));
     // A title holds arguments too.
@@ -37,7 +38,7 @@ pub(crate) fn cap_arguments(mut words: Vec<String>, max: usize) -> Vec<String> {
     {
         program.truncate(program.find(char::is_whitespace).unwrap_or(program.len()));
     }
-    redact(words).iter().map(|word| bounded(word)).collect()
+    redact(words.iter().map(|word| bounded(word)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::name::{self, Class};
-use super::shape;
+use super::value::unquoted;
+use super::{shape, value};
 
 /// Adds the byte ranges of what the text's own structure shows to be secret; the text stands at `at`.
 pub(super) fn scan(text: &str, at: usize, secrets: &mut Vec<Range<usize>>) {
@@ -33,7 +34,7 @@ fn pairs(text: &str, at: usize, secrets: &mut Vec<Range<usize>>) {
         }
         let value = value_at(text, start, is_colon && start > separator + 1 && is_header(name));
         let (value, start) = without_scheme(value, start);
-        name::value(class, value, at + start, secrets);
+        value::scan(class, value, at + start, secrets);
     }
 }
 
@@ -81,16 +82,6 @@ fn without_scheme(value: &str, at: usize) -> (&str, usize) {
         }
         _ => (value, at),
     }
-}
-
-/// The value inside its quotes.
-pub(super) fn unquoted(value: &str, at: usize) -> (&str, usize) {
-    for quote in ["\\\"", "\"", "'"] {
-        if let Some(inner) = value.strip_prefix(quote) {
-            return (inner.strip_suffix(quote).unwrap_or(inner), at + quote.len());
-        }
-    }
-    (value, at)
 }
 
 /// `scheme://user:secret@host` (RFC 3986 section 3.2.1), and `user:secret@host` without a scheme.

@@ -9,7 +9,7 @@ use tar::EntryType;
 
 use super::entry_path::relative;
 use super::place::{Document, Place, shortened};
-use super::store::Section;
+use super::section::Section;
 use super::tar::{Member, TarReader};
 use super::{Limits, ReadError};
 

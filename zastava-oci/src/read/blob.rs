@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zastava_core::image::Digest;
 
 use super::ReadError;
-use super::store::Section;
+use super::section::Section;
 use crate::Descriptor;
 
 /// Reads a blob and checks its digest. The last bytes are handed out only if the digest is right; an error of

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::place::Place;
-use super::store::Section;
+use super::section::Section;
 use super::{Limits, ReadError};
 
 const BLOCK_BYTES: u64 = 512;
