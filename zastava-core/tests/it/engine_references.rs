@@ -1,4 +1,5 @@
 //! References beside those of the engines' own parser, over thousands of texts.
+#![expect(clippy::print_stdout, reason = "figures, and what is skipped")]
 
 use std::io::Write as _;
 use std::path::Path;
