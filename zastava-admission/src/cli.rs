@@ -1,7 +1,7 @@
 //! The commands of the program beside those that all programs share.
 //!
 //! A command is a file below `cli/` with an `OwnCommand` in [`COMMANDS`]. `policy test` will be the
-//! next (docs/design/admission.md: where `policy test` goes).
+//! next (docs/design/admission.md#where-does-policy-test-go).
 
 mod review;
 

@@ -13,7 +13,7 @@
 //! | warn | allows, with a warning and the annotation `wouldDeny` |
 //! | dry run | allows, with the annotation `wouldDeny` |
 //!
-//! docs/design/admission.md: why a judgement is made in one place.
+//! docs/design/admission.md#why-is-a-judgement-made-in-one-place
 
 use crate::verdict::Level;
 

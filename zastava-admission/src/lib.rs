@@ -150,7 +150,7 @@
 //! * It does not verify signatures or scan images. The policy source does.
 //! * It does not change objects: a tag stays a tag. It does not see static pods, which the kubelet starts
 //!   without asking an API server.
-//! * It knows nothing of the node. `zastava-observer` reports what runs there.
+//! * It knows nothing of the node. `stellaops-zastava-observer` reports what runs there.
 //! * It is not a general policy engine: it judges images, nothing else of an object.
 //!
 //! # Stability

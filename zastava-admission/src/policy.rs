@@ -6,8 +6,9 @@
 //! | [`Limit`](limit::Limit) | lets a bounded number of reviews ask at once, sheds the rest |
 //! | [`Backend`](backend::Backend) | asks the policy source once, within the review's time |
 //!
-//! Every layer is a [`PolicyLayer`](layer::PolicyLayer). docs/design/admission.md: why the layers have a
-//! trait of their own, and where single flight and the circuit breaker go.
+//! Every layer is a [`PolicyLayer`](layer::PolicyLayer). See
+//! docs/design/admission.md#why-do-the-layers-around-a-policy-source-have-a-trait-of-their-own and
+//! docs/design/admission.md#where-do-single-flight-and-the-circuit-breaker-go.
 
 mod backend;
 mod cache;

@@ -3,7 +3,7 @@
 //! A verdict is bound to a digest. `name:tag@digest` is asked by its digest, because the engine pulls
 //! it by its digest. A tag alone is asked as a tag, in every review: the next pull may get another
 //! image. Looking a tag's digest up in its registry will be `resolve/registry.rs`, and makes the third
-//! kind of [`Query`] (docs/design/admission.md: where tag resolution goes).
+//! kind of [`Query`] (docs/design/admission.md#where-does-tag-resolution-go).
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ pub(crate) struct Verdict {
 /// How bad a verdict is, in the order of weight: the heaviest of an object's verdicts decides.
 ///
 /// `Fail` outweighs `Unknown`. An object with a bad image is denied where a merely unknown image
-/// would be allowed (docs/design/admission.md: which verdict outweighs which).
+/// would be allowed (docs/design/admission.md#which-verdict-outweighs-which).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Pass,

@@ -1,5 +1,6 @@
 //! How an operator's command reaches running processes: each listens on a Unix socket in the cache
-//! directory. See `docs/design/authority.md`.
+//! directory. See
+//! docs/design/authority.md#how-does-invalidate-op-token-reach-a-running-program.
 //!
 //! A question is one line of JSON, and so is its answer. A user who may open the directory may open
 //! the sockets.

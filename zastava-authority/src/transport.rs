@@ -150,7 +150,8 @@ struct Transport {
 }
 
 /// Connections that began with the same authorities and certificate, and keep them. rustls resumes no
-/// TLS session under other credentials. See `docs/design/authority.md`.
+/// TLS session under other credentials. See
+/// docs/design/authority.md#why-is-tls-session-resumption-on-where-a-client-certificate-is-used.
 struct Pool {
     roots: Arc<RootCertStore>,
     certified: Option<Arc<Certified>>,

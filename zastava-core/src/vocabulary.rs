@@ -1,7 +1,7 @@
 //! The words of a runtime event, each listed once with its meaning.
 //!
 //! Engines, platforms, evidence signals, provenance and annotation keys are closed lists for a
-//! writer and open ones for a reader: this release writes only the words below, while an event from
+//! writer and open ones for a reader: this release writes no other words than those below, while an event from
 //! another release may hold more. So each list is an enum with a strict [`FromStr`](std::str::FromStr),
 //! and the wire contract holds a [`Word`], which keeps a word that is not listed as it is.
 //! `docs/vocabulary.md` lists the words for operators; a test keeps it in step.

@@ -1,4 +1,4 @@
-//! Puts the observer together. Only this file starts tasks.
+//! Puts the observer together. Only this module starts tasks.
 
 mod task;
 

@@ -107,9 +107,9 @@
 //!
 //! # What it does not do
 //!
-//! * Decide whether an image may run: take `zastava-admission`.
-//! * Read build-ids of files, or map files to debug information: take `zastava-elf`.
-//! * Queue records of another kind: take `zastava-buffer`.
+//! * Decide whether an image may run: take `stellaops-zastava-admission`.
+//! * Read build-ids of files, or map files to debug information: take `stellaops-zastava-elf`.
+//! * Queue records of another kind: take `stellaops-zastava-buffer`.
 //! * Entry traces, drift and posture are not built yet, and stops that happen while the observer is down are
 //!   not reported.
 //! * Run on another system than Linux.

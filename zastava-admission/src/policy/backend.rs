@@ -82,7 +82,7 @@ fn time_to_live(response: &PolicyResponse, now: Timestamp) -> Duration {
 /// Whether Scanner answered that it will not take this question. The question's author caused that,
 /// and must not profit from a namespace that fails open.
 ///
-/// docs/design/admission.md: what a question that Scanner refuses is.
+/// docs/design/admission.md#what-is-a-question-that-scanner-refuses-with-400-413-or-422
 fn is_unanswerable(error: &(dyn Error + 'static)) -> bool {
     let refused = error.downcast_ref::<ScannerError>();
     refused.is_some_and(|error| error.is_rejected_content() || error.is_too_large())

@@ -15,7 +15,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// Full jitter would start at zero and make about 45 requests in five minutes of outage. With a third
 /// of the ceiling as floor it makes fewer than 40, within Authority's limit for a client, and still
 /// spreads a fleet. A fault of configuration starts at the last ceiling: it does not pass by itself,
-/// but the retries never end. See `docs/design/authority.md`.
+/// but the retries never end. See
+/// docs/design/authority.md#why-is-the-back-off-never-shorter-than-a-third-of-its-ceiling.
 pub(super) fn delay(failures: u32, error: &Error, jitter: f64) -> Duration {
     let ceiling = match failures {
         _ if error.is_configuration() => CEILING_MAX,

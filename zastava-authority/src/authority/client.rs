@@ -104,7 +104,8 @@ struct Assertion<'a> {
 }
 
 /// RFC 7523 section 3. The only audience is the issuer, as a string (FAPI 2.0, and the successor of
-/// RFC 7523, which also names the type). See `docs/design/authority.md`.
+/// RFC 7523, which also names the type). See
+/// docs/design/authority.md#why-does-private_key_jwt-name-the-issuer-as-its-audience.
 fn assertion(client_id: &str, issuer: &str, now: Timestamp, path: &Path) -> Result<String, Error> {
     let key = DpopKey::from_file(path)?;
     let header = Header { alg: "ES256", typ: "client-authentication+jwt", kid: key.id() };

@@ -5,7 +5,8 @@
 //! together only one needs to learn the nonce. And the last attempt of a request that was
 //! challenged twice goes alone: a server may change its nonces faster than it answers under load.
 //! When no other request is in flight, the newest nonce is as fresh as it can be.
-//! See `docs/design/authority.md`.
+//! See
+//! docs/design/authority.md#why-does-the-first-request-to-a-server-go-alone-and-one-that-was-sent-back-twice.
 
 use std::future::poll_fn;
 use std::mem;

@@ -1,7 +1,6 @@
 //! References beside those of the engines' own parser, over thousands of texts.
-#![expect(clippy::print_stdout, reason = "figures, and what is skipped")]
 
-#![expect(clippy::print_stdout, reason = "figures are shown with --nocapture")]
+#![expect(clippy::print_stdout, reason = "figures, and what is skipped")]
 
 use std::io::Write as _;
 use std::path::Path;

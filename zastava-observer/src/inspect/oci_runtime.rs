@@ -1,4 +1,5 @@
-//! Recognises the OCI runtime's own process, which becomes the container's program by `exec`.
+//! Recognises the OCI runtime's own process, which becomes the container's program by `exec`. runc is the one that is
+//! known; the processes of others are taken for the program.
 
 use std::path::Path;
 

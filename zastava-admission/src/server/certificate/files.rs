@@ -19,7 +19,7 @@ use crate::options::TlsOptions;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the serving pair comes from. The CSR mode will be a second source that yields the same
-/// [`PemPair`] (docs/design/admission.md: where the CSR mode goes).
+/// [`PemPair`] (docs/design/admission.md#where-does-the-csr-mode-go).
 #[derive(Debug)]
 pub(super) struct PairFiles {
     options: TlsOptions,
