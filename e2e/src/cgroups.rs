@@ -1,4 +1,4 @@
-//! The control groups of a cluster: one below the root of every hierarchy, and one in it for each
+//! The control groups of a cluster: one below the root of every hierarchy, and in it one for each
 //! node, which its kubelet takes for the root.
 
 use std::fs;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::Error;
 use crate::command::{make_directory, wait_for, write};
 
-/// Above the groups of all clusters of this machine.
+/// The parent of the groups of all clusters of this machine.
 const PARENT: &str = "zastava-e2e";
-/// The kernel gives a group up a moment after its last process.
+/// Time for the kernel to release a group after its last process.
 const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The group of a node, as a path below the root of each hierarchy.
@@ -38,7 +38,7 @@ pub(crate) fn make(cluster: &str, node: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the cluster's groups; its processes have ended by now.
+/// Removes the cluster's groups. Its processes must have ended.
 pub(crate) fn remove(cluster: &str) -> Result<(), Error> {
     for hierarchy in hierarchies()? {
         let parent = hierarchy.mount.join(PARENT);
@@ -46,7 +46,7 @@ pub(crate) fn remove(cluster: &str) -> Result<(), Error> {
         wait_for("the end of the control groups", EMPTY_WITHIN, || {
             remove_tree(&group).map_err(|error| format!("{}: {error}", group.display()))
         })?;
-        // Stays while another cluster is in it.
+        // It stays while another cluster is in it.
         let _ = fs::remove_dir(&parent);
     }
     Ok(())
@@ -55,7 +55,7 @@ pub(crate) fn remove(cluster: &str) -> Result<(), Error> {
 struct Hierarchy {
     mount: PathBuf,
     has_cpuset: bool,
-    /// cgroup v2 without v1 beside it.
+    /// Whether the machine has cgroup v2 only.
     is_unified_only: bool,
 }
 
@@ -76,7 +76,7 @@ fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
     Ok(found)
 }
 
-/// A cpuset (v1) is empty until it is told, and takes no process before (cpusets.rst, 1.3).
+/// A cpuset (v1) begins empty and accepts no process until its values are set (cpusets.rst, 1.3).
 fn inherit(group: &Path, file: &str) -> Result<(), Error> {
     let of_parent = group.parent().unwrap_or(group).join(file);
     let value = fs::read(&of_parent).map_err(Error::file(&of_parent))?;

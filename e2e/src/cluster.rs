@@ -1,4 +1,4 @@
-//! A cluster from the outside.
+//! Starts, uses and removes a cluster, from outside its namespaces.
 
 mod layout;
 pub(crate) mod network;
@@ -20,29 +20,29 @@ use crate::command::{make_directory, output, wait_for, write};
 use crate::images::{busybox_image, write_archive};
 use crate::{Error, Tools, Versions};
 
-/// On two busy cores; five to ten seconds are usual.
+/// Time for the nodes on two busy cores. Five to ten seconds are usual.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// A killed set of namespaces is gone at once, unless the disk is busy.
+/// Time for a killed set of namespaces to disappear when the disk is busy.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// The hidden command by which the program runs as the control plane's first process.
 const INIT_COMMAND: &str = "init-control-plane";
 /// Where every node mounts directories of its own.
 const MASKED: [&str; 3] = ["/run", "/var/lib", "/var/log"];
 
-/// What `unshare` is told for every set of namespaces.
+/// The arguments of `unshare` for every set of namespaces.
 pub(crate) const OWN_NAMESPACES: &str = "--pid --mount --net --uts --fork --mount-proc --propagation private";
 
-/// What a cluster is to be.
+/// Describes a cluster to start.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClusterOptions {
-    /// Holds all its files; made when it is not there.
+    /// Holds all files of the cluster. Created if it is missing.
     pub directory: PathBuf,
-    /// Nodes beside the control plane, named `n1`, `n2` and so on; 2.
+    /// The number of nodes beside the control plane, named `n1`, `n2` and so on. The default is 2.
     pub nodes: usize,
-    /// Other versions than the pinned ones.
+    /// Versions other than the pinned ones.
     pub versions: Versions,
-    /// The program of this crate, which is the first process of every namespace; this program.
+    /// The program of this crate, which is the first process of every namespace. The default is this program.
     pub program: PathBuf,
 }
 
@@ -50,9 +50,9 @@ pub struct ClusterOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lifetime {
-    /// As long as the handle, and no longer than its process however that ends.
+    /// Until the handle is dropped or its process ends, for whatever reason.
     Handle,
-    /// Until [`Cluster::remove`], or the machine's end.
+    /// Until [`Cluster::remove`] or the machine's shutdown.
     Machine,
 }
 
@@ -62,7 +62,7 @@ pub struct Cluster {
     layout: Layout,
     tools: Tools,
     nodes: Vec<String>,
-    /// The control plane's first process, as this process counts.
+    /// The control plane's first process, by its number in our process namespace.
     pid: i32,
     /// Removes the cluster when its standard input ends, which is when we do; and our child, to be
     /// reaped then.
@@ -83,11 +83,11 @@ impl ClusterOptions {
 }
 
 impl Cluster {
-    /// Starts a cluster and waits until its nodes are ready. What an earlier one left in the
-    /// directory is removed first.
+    /// Starts a cluster and waits until its nodes are ready. Whatever an earlier cluster in the
+    /// directory left is removed first.
     ///
     /// # Errors
-    /// When something is missing on this machine, or the nodes do not get ready.
+    /// If something is missing on this machine, or the nodes do not become ready.
     pub fn start(options: &ClusterOptions, lifetime: Lifetime) -> Result<Self, Error> {
         Self::check_machine()?;
         let tools = Tools::locate(&options.versions)?;
@@ -121,7 +121,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Whether clusters can be started here at all.
+    /// Checks whether this machine can start clusters.
     ///
     /// # Errors
     /// [`Error::Missing`], with what to do about it.
@@ -138,7 +138,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets the cluster live on without this handle, as [`Lifetime::Machine`].
+    /// Keeps the cluster running without this handle, as [`Lifetime::Machine`] does.
     #[must_use]
     pub fn keep(mut self) -> Self {
         if let Some((mut guard, _)) = self.guard.take() {
@@ -152,7 +152,7 @@ impl Cluster {
     /// The cluster that runs in a directory.
     ///
     /// # Errors
-    /// [`Error::Missing`] when none does.
+    /// [`Error::Missing`] if there is none.
     pub fn find(directory: &Path) -> Result<Self, Error> {
         let missing = || Error::Missing {
             what: format!("a cluster in {}", directory.display()),
@@ -170,11 +170,11 @@ impl Cluster {
         Ok(Self { layout: Layout { directory }, tools: Tools::locate(&versions)?, nodes, pid, guard: None })
     }
 
-    /// Ends the cluster of a directory, if one runs, and removes all it left, the directory
+    /// Ends the cluster of a directory, if one runs, and removes everything it left, the directory
     /// included. Works after a crash too, and where there is nothing to do.
     ///
     /// # Errors
-    /// When something cannot be removed.
+    /// If something cannot be removed.
     pub fn remove(directory: &Path) -> Result<(), Error> {
         let Ok(directory) = directory.canonicalize() else { return Ok(()) };
         if let Some(pid) = init_of(&directory) {
@@ -203,24 +203,24 @@ impl Cluster {
         &self.nodes
     }
 
-    /// The directory of its files, logs among them.
+    /// The directory of its files, including logs.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.layout.directory
     }
 
-    /// Runs `kubectl`; its standard output.
+    /// Runs `kubectl` and returns its standard output.
     ///
     /// # Errors
-    /// When it fails; the error holds what it wrote.
+    /// If it fails. The error holds its output.
     pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String, Error> {
         output(self.command("kubectl").args(arguments))
     }
 
-    /// Runs `helm`; its standard output.
+    /// Runs `helm` and returns its standard output.
     ///
     /// # Errors
-    /// When it fails; the error holds what it wrote.
+    /// If it fails. The error holds its output.
     pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String, Error> {
         output(self.command("helm").args(arguments))
     }
@@ -244,7 +244,7 @@ impl Cluster {
     /// A program in the namespaces of a node.
     ///
     /// # Errors
-    /// [`Error::File`] when the node was never started.
+    /// [`Error::File`] if the node was never started.
     pub fn node_command(&self, node: &str, program: impl AsRef<OsStr>) -> Result<Command, Error> {
         let path = self.layout.node_pid(node);
         let pid = fs::read_to_string(&path).map_err(Error::file(&path))?;
@@ -256,7 +256,7 @@ impl Cluster {
     /// Loads an image archive (an OCI layout as tar) into the containerd of every node.
     ///
     /// # Errors
-    /// When a node's containerd refuses it.
+    /// If a node's containerd refuses it.
     pub fn import_image(&self, archive: &Path) -> Result<(), Error> {
         for node in &self.nodes {
             let mut command = self.node_command(node, "ctr")?;
@@ -269,7 +269,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The words that enter the control plane's namespaces from any shell.
+    /// The command prefix that enters the control plane's namespaces from any shell.
     #[must_use]
     pub fn entering(&self) -> String {
         format!(
@@ -289,7 +289,7 @@ impl Cluster {
             if ready < self.nodes.len() {
                 return Err(format!("{ready} nodes are ready"));
             }
-            // Pods are refused before it is there.
+            // The API server refuses Pods until it exists.
             let account = self.kubectl(["get", "serviceaccount", "default"]);
             account.map(|_| ()).map_err(|error| error.to_string())
         });
@@ -307,7 +307,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some((mut guard, mut init)) = self.guard.take() {
             drop(guard.stdin.take());
-            // What a failed guard left is for the next start to remove.
+            // The next start removes what a failed guard left.
             let _ = guard.wait();
             let _ = init.try_wait();
         }
@@ -328,7 +328,7 @@ fn spawn_guard(layout: &Layout, options: &ClusterOptions) -> Result<Child, Error
     spawn_apart(command, Path::new("/dev/null"))
 }
 
-/// Out of the terminal's process group: Ctrl-C is for the command that waits.
+/// Leaves the terminal's process group: Ctrl-C is meant for the command that waits.
 fn spawn_apart(mut command: Command, log: &Path) -> Result<Child, Error> {
     let file = fs::File::options().create(true).append(true).open(log).map_err(Error::file(log))?;
     let other = file.try_clone().map_err(Error::file(log))?;

@@ -1,4 +1,4 @@
-//! Other programs: their output, their failures, and waiting for what they say.
+//! Runs other programs, reports their failures, and waits for conditions.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,10 +8,10 @@ use crate::Error;
 
 /// How much of a failed program's output an error shows.
 const OUTPUT_SHOWN_BYTES_MAX: usize = 4000;
-/// The time between two looks at something that is waited for.
+/// The pause between two checks of a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs to the end; standard output, or an error with the end of both outputs.
+/// Runs a program to its end. Returns its standard output, or an error with the end of both outputs.
 pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let shown = show(command);
     let output = command.stdin(Stdio::null()).output().map_err(|source| Error::Start {
@@ -27,13 +27,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     Err(Error::Failed { command: shown, status: output.status, output: output_shown })
 }
 
-/// Runs a line of words that hold no spaces.
+/// Runs a command line whose words hold no spaces.
 pub(crate) fn line(text: &str) -> Result<String, Error> {
     let mut words = text.split_whitespace();
     output(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
-/// Looks again and again until there is an answer; the last failure is told when time is over.
+/// Checks until there is an answer. The error at the end of the time holds the last failure.
 pub(crate) fn wait_for<T>(
     what: &str,
     patience: Duration,
@@ -51,7 +51,7 @@ pub(crate) fn wait_for<T>(
     }
 }
 
-/// Makes the directory and those above it.
+/// Creates the directory and its parents.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(path).map_err(Error::file(path))
 }

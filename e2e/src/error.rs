@@ -1,9 +1,9 @@
-//! What can go wrong around a cluster.
+//! Why a cluster, its tools or its images are not available.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a cluster or its tools are not there.
+/// Why a cluster, its tools or its images are not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,7 +33,7 @@ pub enum Error {
         /// The end of what it wrote.
         output: String,
     },
-    /// Something that was waited for did not come.
+    /// A condition was not met in time.
     #[error("{what} did not come within {waited:?}: {last}")]
     Late {
         /// What was waited for.
@@ -43,7 +43,7 @@ pub enum Error {
         /// The last answer.
         last: String,
     },
-    /// This machine lacks something that cannot be done without.
+    /// This machine lacks something that is required.
     #[error("{what} is missing: {remedy}")]
     Missing {
         /// What is missing.

@@ -1,4 +1,4 @@
-//! Images that tests and nodes run: Debian's static busybox, which does whatever a test needs.
+//! Images that tests and nodes run, made of Debian's static busybox.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ const BUSYBOX: &str = "/bin/busybox";
 /// An image FROM scratch that runs `busybox` with these words, such as `sleep 1000`.
 ///
 /// # Errors
-/// When busybox is not on this machine.
+/// If busybox is not installed.
 pub fn busybox_image(reference: &str, command: &[&str]) -> Result<Layout, Error> {
     let program = std::fs::read(BUSYBOX).map_err(Error::file(BUSYBOX))?;
     let image =
         ImageBuilder::new(reference).program("/bin/busybox", program).command(command.iter().copied());
-    // Two names are two digests, as for images that differ in more.
+    // Images with different names have different digests, as real ones have.
     let image = image.label("org.opencontainers.image.title", reference);
     image.build().map_err(Error::Image)
 }
@@ -25,7 +25,7 @@ pub fn busybox_image(reference: &str, command: &[&str]) -> Result<Layout, Error>
 /// Writes the archive that [`crate::Cluster::import_image`] takes.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn write_archive(image: &Layout, path: &Path) -> Result<(), Error> {
     image.write_archive(path).map_err(Error::Image)
 }

@@ -24,7 +24,7 @@ pub enum InitRole {
     Node {
         /// Which one.
         name: String,
-        /// Its place among the nodes.
+        /// Its index among the nodes.
         index: usize,
         /// How many nodes there are.
         count: usize,
@@ -34,7 +34,7 @@ pub enum InitRole {
 /// Runs as the first process until it is killed.
 ///
 /// # Errors
-/// When the namespaces cannot be laid out; never returns otherwise.
+/// If the namespaces cannot be set up. Otherwise it never returns.
 pub fn run_init(directory: PathBuf, versions: &Versions, role: &InitRole) -> Result<(), Error> {
     let (layout, tools) = (Layout { directory }, Tools::locate(versions)?);
     let services = match role {
@@ -44,9 +44,9 @@ pub fn run_init(directory: PathBuf, versions: &Versions, role: &InitRole) -> Res
     services.supervise()
 }
 
-/// A line for the log of the first process, which its standard error is.
+/// Logs a line of the first process to its standard error.
 fn note(text: &str) {
     use std::io::Write as _;
-    // Nobody to tell when the log cannot be written.
+    // There is nowhere to report that the log cannot be written.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

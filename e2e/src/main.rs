@@ -35,7 +35,7 @@ enum Action {
     Import {
         #[command(flatten)]
         place: Place,
-        /// Such as those of `cargo xtask images`
+        /// Image archives, such as those of `cargo xtask images`
         #[arg(required = true)]
         archives: Vec<PathBuf>,
     },
@@ -47,7 +47,7 @@ enum Action {
     Kubectl {
         #[command(flatten)]
         place: Place,
-        /// What kubectl is told
+        /// Arguments of kubectl
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
             let causes =
                 std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
             let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            // Nobody to tell when the terminal is gone; the status tells still.
+            // The terminal may be gone. The exit status still reports the failure.
             let _ = writeln!(std::io::stderr(), "zastava-e2e: {text}");
             ExitCode::FAILURE
         }
@@ -117,7 +117,7 @@ fn run(action: Action) -> Result<(), Error> {
             }
             Tools::build(&options.versions, say)?;
             say("starting");
-            // Whatever ends this before the cluster is whole removes it.
+            // If this ends before the cluster is complete, the cluster is removed.
             let cluster = Cluster::start(&options, Lifetime::Handle)?.keep();
             say(&guide(&cluster));
             Ok(())
@@ -128,7 +128,7 @@ fn run(action: Action) -> Result<(), Error> {
         }
         Action::Down(place) => Cluster::remove(&place.directory),
         Action::Guard(place) => {
-            // Nothing is ever sent: the end of input is the end of who holds the other side.
+            // Nothing is ever sent: the input ends when the process on the other side ends.
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             Cluster::remove(&place.directory)
         }

@@ -16,7 +16,7 @@ struct Module {
     name: &'static str,
     /// The module that is required; `{major}` is its path's major version suffix.
     path: &'static str,
-    /// runc speaks to libseccomp.
+    /// Whether it needs cgo: runc uses libseccomp.
     cgo: bool,
     build_tags: &'static str,
     /// What the linker stamps with the version: clients show a placeholder otherwise.
@@ -69,14 +69,14 @@ const PACKAGED: [(&str, &str); 9] = [
 /// Versions other than the pinned ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versions {
-    /// Of Kubernetes, as in `1.35.4`.
+    /// The version of Kubernetes, such as `1.35.4`.
     pub kubernetes: Option<String>,
-    /// Of containerd, as in `1.7.30` or `2.2.1`.
+    /// The version of containerd, such as `1.7.30` or `2.2.1`.
     pub containerd: Option<String>,
 }
 
 impl Versions {
-    /// What to type to have the programs of these versions built.
+    /// The command that builds the programs of these versions.
     #[must_use]
     pub fn build_command(&self) -> String {
         let mut command = "cargo run -p zastava-e2e -- tools".to_owned();
@@ -102,7 +102,7 @@ impl Tools {
     /// The tools of these versions, built or not.
     ///
     /// # Errors
-    /// When a module file cannot be read.
+    /// If a module file cannot be read.
     pub fn locate(versions: &Versions) -> Result<Self, Error> {
         let root = crate_directory().join(".tools");
         let mut directories = Vec::new();
@@ -117,7 +117,7 @@ impl Tools {
         Ok(Self { root, directories, containerd, build_command: versions.build_command() })
     }
 
-    /// What of Debian the machine lacks: names of packages.
+    /// The Debian packages that the machine lacks.
     #[must_use]
     pub fn missing_packages() -> Vec<&'static str> {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -133,10 +133,10 @@ impl Tools {
         self.directories.iter().all(|directory| directory.is_dir())
     }
 
-    /// Builds what is not there yet, and says what it does.
+    /// Builds the programs that are missing, and prints its progress.
     ///
     /// # Errors
-    /// When Go is missing, or a module does not build.
+    /// If Go is missing, or a module does not build.
     pub fn build(versions: &Versions, mut say: impl FnMut(&str)) -> Result<Self, Error> {
         let tools = Self::locate(versions)?;
         for (module, directory) in MODULES.iter().zip(&tools.directories) {
@@ -154,7 +154,7 @@ impl Tools {
     /// A program, by name.
     ///
     /// # Errors
-    /// [`Error::Missing`] when it is not built.
+    /// [`Error::Missing`] if it is not built.
     pub fn program(&self, name: &str) -> Result<PathBuf, Error> {
         let places = self.directories.iter().map(|directory| directory.join(name));
         places.into_iter().find(|path| path.is_file()).ok_or_else(|| Error::Missing {
@@ -208,7 +208,7 @@ impl Module {
         asked.map_or_else(|| self.pinned_version(), Ok)
     }
 
-    /// From the line `require <module path>[/vN] v<version>`, in a block or alone.
+    /// Reads the line `require <module path>[/vN] v<version>`, in a block or alone.
     fn pinned_version(&self) -> Result<String, Error> {
         let path = self.pinned().join("go.mod");
         let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
@@ -225,7 +225,7 @@ impl Module {
         })
     }
 
-    /// Builds beside the place and moves the whole there, so that half a build is never found.
+    /// Builds in a temporary directory and renames it, so that no incomplete build is ever found.
     fn build(&self, version: &str, directory: &Path) -> Result<(), Error> {
         let unfinished = beside(directory, "unfinished");
         let _ = fs::remove_dir_all(&unfinished);
@@ -311,7 +311,7 @@ fn beside(directory: &Path, suffix: &str) -> PathBuf {
 
 fn go(directory: &Path) -> Command {
     let mut command = Command::new("go");
-    // The installed toolchain or none; and no flags of whoever calls.
+    // Only the installed toolchain, and none of the caller's flags.
     command.current_dir(directory).env("GOTOOLCHAIN", "local").env("GOFLAGS", "").env("GOWORK", "off");
     command
 }
@@ -321,7 +321,7 @@ fn crate_directory() -> &'static Path {
 }
 
 impl Versions {
-    /// As a command line of this crate's program takes them.
+    /// The versions as arguments of this crate's program.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let all = [("--kubernetes", &self.kubernetes), ("--containerd", &self.containerd)];
         let given = all.into_iter().filter_map(|(flag, version)| Some([flag.to_owned(), version.clone()?]));

@@ -1,4 +1,4 @@
-//! Other programs, with their name in every error.
+//! Runs other programs, with their name in every error.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process;
 
 use crate::Error;
 
-/// What of a failed program's standard error is told.
+/// How many lines of a failed program's standard error an error shows.
 const MESSAGE_LINES_MAX: usize = 20;
 
 /// A program to run in a folder.
@@ -33,7 +33,7 @@ impl Command {
         self
     }
 
-    /// Standard output, once it has ended well.
+    /// Runs the program and returns its standard output.
     pub(crate) fn output(mut self) -> Result<String, Error> {
         let output = self.inner.output();
         let output = output.map_err(|source| Error::Spawn { program: self.name(), source })?;
@@ -49,7 +49,7 @@ impl Command {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs with this program's own outputs.
+    /// Runs the program with this program's own outputs.
     pub(crate) fn run(mut self) -> Result<(), Error> {
         let status = self.inner.status();
         let status = status.map_err(|source| Error::Spawn { program: self.name(), source })?;

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, for whoever makes a release.
+//! Why a release cannot be made.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zastava_core::image::Digest;
 use zastava_oci::WriteError;
 
-/// Why an image could not be made.
+/// Why a release cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,7 +20,7 @@ pub enum Error {
         operation: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program that is needed could not be started.
@@ -28,7 +28,7 @@ pub enum Error {
     Spawn {
         /// Its name or path.
         program: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program that was started failed.
@@ -36,10 +36,10 @@ pub enum Error {
     Failed {
         /// Its name or path.
         program: String,
-        /// Its status, and the last of what it wrote on standard error where that was read.
+        /// Its status, and the end of its standard error if that was read.
         message: String,
     },
-    /// A program answered something that cannot be understood.
+    /// A program's output cannot be understood.
     #[error("cannot read what {program} says: {message}")]
     Answer {
         /// Its name or path.
@@ -47,7 +47,7 @@ pub enum Error {
         /// What was looked for.
         message: String,
     },
-    /// A program that was started does not come up.
+    /// A program that was started does not become ready.
     #[error("{program} is not ready after {seconds} s")]
     NotReady {
         /// Its name.
@@ -55,7 +55,7 @@ pub enum Error {
         /// How long it had.
         seconds: u64,
     },
-    /// Nothing here builds for any platform that was asked for.
+    /// This machine has no toolchain for any of the platforms asked for.
     #[error("no platform can be built for: {missing}")]
     NoToolchain {
         /// What is missing, for each platform.
@@ -69,7 +69,7 @@ pub enum Error {
         /// What it is instead.
         fault: &'static str,
     },
-    /// Two builds of one source differ.
+    /// Two builds of the same source differ.
     #[error("{image} is not reproducible: {first} from this folder, {second} from another")]
     NotReproducible {
         /// The image's name.
@@ -82,7 +82,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err` behind an operation on `path`.
+    /// For `map_err` after an operation on `path`.
     pub(crate) fn file(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { operation, path: path.to_owned(), source }
     }

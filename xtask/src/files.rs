@@ -14,7 +14,7 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(Error::file("create", path))
 }
 
-/// Whole or not at all, so that nobody imports the first half of an archive.
+/// Writes the whole file or nothing, so that no reader sees half of it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
@@ -23,7 +23,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     fs::rename(&partial, path).map_err(Error::file("rename", &partial))
 }
 
-/// Also when there is none.
+/// Removes a directory. Succeeds if there is none.
 pub(crate) fn remove_directory(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", path)(error)),

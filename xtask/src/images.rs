@@ -33,18 +33,18 @@ use crate::{Error, files};
 pub struct Options {
     /// The folder that archives and `images.json` are written to.
     pub output: PathBuf,
-    /// The platforms wanted; one without a toolchain here is left out and said so.
+    /// The platforms to build for. One without a toolchain on this machine is left out, with a note.
     pub platforms: Vec<Platform>,
     /// Registry and path of the images' names.
     pub repository: String,
     /// The tag of the images' names.
     pub tag: String,
-    /// The certificates that the images trust when no other are configured.
+    /// The CAs that the images trust if the configuration names no others.
     pub ca_bundle: CaBundle,
 }
 
 impl Options {
-    /// What a release of `workspace` makes.
+    /// The options of a release of `workspace`.
     #[must_use]
     pub fn new(workspace: &Workspace) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Options {
     }
 }
 
-/// Where [`write()`] leaves the stripped programs that run on this machine, unless told otherwise.
+/// Where [`write()`] puts the stripped programs for this machine by default.
 #[must_use]
 pub fn programs_here(workspace: &Workspace) -> PathBuf {
     let here = if std::env::consts::ARCH == "aarch64" { Platform::LinuxArm64 } else { Platform::LinuxAmd64 };
@@ -71,9 +71,9 @@ pub fn programs_here(workspace: &Workspace) -> PathBuf {
 /// Builds the programs and writes one archive for each, then `images.json`.
 ///
 /// # Errors
-/// Whatever goes wrong first.
+/// The first error of any step.
 pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> {
-    // A name that cannot be is better known before minutes of building than after.
+    // Checks the names before minutes of building.
     PROGRAMS
         .iter()
         .try_for_each(|program| ImageBuilder::new(options.reference(program)).build().map(drop))?;
@@ -115,7 +115,7 @@ fn write_one(
     Ok(ImageReport::new(program, archive, &layout, built))
 }
 
-/// What is the same in all images is the lowest layer, so that a node stores and pulls it once.
+/// The lowest layer is the same in all images, so that a node stores and pulls it once.
 fn image(workspace: &Workspace, reference: &str, base: &[Entry], built: &Built) -> ImageBuilder {
     let program = &built.program;
     let label = |name: &str| format!("org.opencontainers.image.{name}");
@@ -140,7 +140,7 @@ fn image(workspace: &Workspace, reference: &str, base: &[Entry], built: &Built) 
 /// digests with those of `report`.
 ///
 /// # Errors
-/// [`Error::NotReproducible`]; else whatever goes wrong first.
+/// [`Error::NotReproducible`]; otherwise the first error of any step.
 pub fn check_reproducible(workspace: &Workspace, options: &Options, report: &Report) -> Result<(), Error> {
     let folder = workspace.target.join("reproducible");
     files::remove_directory(&folder)?;

@@ -1,4 +1,4 @@
-//! What releasing Zastava needs and no program of it contains.
+//! Builds releases of Zastava.
 //!
 //! * [`images`]: static programs, put into images. [`sizes`]: the memory they take.
 //! * [`workspace`]: where the source is and which commit.

@@ -1,4 +1,4 @@
-//! `cargo xtask`: what releasing Zastava needs.
+//! `cargo xtask`: builds releases of Zastava.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use xtask::images::{self, CaBundle, Options};
 use xtask::workspace::Workspace;
 use xtask::{Error, sizes};
 
-/// What releasing Zastava needs
+/// Builds releases of Zastava
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -21,9 +21,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Builds the programs static and writes an OCI image archive of each, and images.json
+    /// Builds the programs statically and writes an OCI image archive of each, and images.json
     Images(ImagesArguments),
-    /// Starts the programs that `images` built, and says how much memory each takes once it is ready
+    /// Starts the programs that `images` built, and prints the memory of each once it is ready
     Sizes(SizesArguments),
 }
 
@@ -44,7 +44,7 @@ struct ImagesArguments {
     /// A PEM file of the certificate authorities the images trust, or none [default: the machine's]
     #[arg(long, value_name = "FILE|none")]
     ca_bundle: Option<PathBuf>,
-    /// Builds once more from a copy of the source in another folder, and compares
+    /// Builds again from a copy of the source in another folder, and compares the digests
     #[arg(long)]
     check_reproducible: bool,
 }
@@ -125,7 +125,7 @@ impl ImagesArguments {
     }
 }
 
-/// Nobody is left to tell when standard output is closed.
+/// A closed standard output is no failure of the command.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! How much memory each program takes when it has started and has nothing to do.
+//! Measures the memory of each program once it is ready and idle.
 //!
 //! The three run together, as the README says: the sandbox writes a configuration, the observer and the
 //! webhook start with it. Each is looked at once it says that it is ready.
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, files};
 
-/// A machine that is busy building takes its time.
+/// Long enough for a machine that is busy building.
 const READY_MAX: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// What one program takes.
+/// The sizes of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Size {
@@ -28,14 +28,14 @@ pub struct Size {
     pub program_bytes: u64,
     /// Resident memory when it is ready.
     pub resident_bytes: u64,
-    /// The most it was until then.
+    /// The maximum of resident memory until then.
     pub peak_bytes: u64,
 }
 
-/// Runs the programs that lie in `folder`, with a configuration in `scratch`, a folder that is emptied first.
+/// Runs the programs in `folder` with a configuration in `scratch`, a folder that is emptied first.
 ///
 /// # Errors
-/// [`Error::Spawn`], [`Error::File`], and [`Error::NotReady`] when one does not come up.
+/// [`Error::Spawn`], [`Error::File`], and [`Error::NotReady`] if a program does not become ready.
 pub fn measure(folder: &Path, scratch: &Path) -> Result<Vec<Size>, Error> {
     files::remove_directory(scratch)?;
     let configuration = scratch.join("zastava.yaml");
@@ -72,7 +72,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Free when asked, all at once so that they differ.
+/// Ports that are free now. They are bound at the same time, so that they differ.
 fn free_ports() -> Result<[SocketAddr; 3], Error> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let found = bind().and_then(|one| Ok([one, bind()?, bind()?])).and_then(|listeners| {
@@ -94,7 +94,7 @@ fn is_ready(address: SocketAddr) -> bool {
     ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-/// A program that ends with this value.
+/// A running program, killed on drop.
 struct Running {
     name: &'static str,
     child: Child,
@@ -142,7 +142,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -29,8 +29,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace that `folder` lies in. The variables `ZASTAVA_COMMIT` and `SOURCE_DATE_EPOCH` win over what
-    /// git says: an unpacked archive has no git.
+    /// The workspace that contains `folder`. The variables `ZASTAVA_COMMIT` and `SOURCE_DATE_EPOCH` override
+    /// git: an unpacked archive has no repository.
     ///
     /// # Errors
     /// [`Error::Spawn`], [`Error::Failed`], [`Error::Answer`]: cargo does not know the workspace.
@@ -62,7 +62,7 @@ impl Workspace {
             root,
         })
     }
-    /// Copies what git has, or would take, to `root`; it will be built in `target`, as the same commit.
+    /// Copies the files that git tracks or would add to `root`. The copy is built in `target`, as the same commit.
     ///
     /// # Errors
     /// [`Error::File`]; [`Error::Spawn`] and [`Error::Failed`] where git does not know the source.
@@ -71,7 +71,7 @@ impl Workspace {
         let names = Command::new("git", &self.root).arguments(listed).output()?;
         for name in names.split_terminator('\0') {
             let (from, to) = (self.root.join(name), root.join(name));
-            // A file that was removed and not yet committed.
+            // The file was removed, but the removal is not committed.
             if !from.exists() {
                 continue;
             }
@@ -97,7 +97,7 @@ fn committed(root: &Path) -> Timestamp {
     seconds.map_or(Timestamp::UNIX_EPOCH, Timestamp::from_unix_seconds)
 }
 
-/// Nothing where there is no git, or no repository of its.
+/// `None` without git or without a repository.
 fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     let said = Command::new("git", root).arguments(arguments).output().ok()?;
     Some(said.trim().to_owned()).filter(|text| !text.is_empty())

@@ -16,7 +16,7 @@ use crate::yaml;
 pub(crate) const RELEASE: &str = "zastava-runtime";
 pub(crate) const NAMESPACE: &str = "stellaops";
 
-/// Helm, and what it is told.
+/// Helm and its arguments.
 #[derive(Debug)]
 pub(crate) struct Chart {
     helm: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct Rendered {
 }
 
 impl Chart {
-    /// `None` after the line that says what is missing.
+    /// `None` if Helm is missing, after a line that says so.
     pub(crate) fn open() -> Option<Self> {
         static HELM: OnceLock<Option<PathBuf>> = OnceLock::new();
         let helm = HELM.get_or_init(|| find_or_skip("ZASTAVA_HELM", "helm")).clone()?;
@@ -43,7 +43,7 @@ impl Chart {
     fn run_in(&self, cluster: Option<&Cluster>, arguments: &[&str], values: &[Value]) -> Output {
         let folder = tempfile::tempdir().expect("has a place for files");
         let mut command = Command::new(&self.helm);
-        // Nothing of whoever runs the test: no cluster, no cache, no plugins.
+        // Nothing of the user who runs the test: no cluster, no cache, no plugins.
         let kubeconfig = folder.path().join("kubeconfig");
         if let Some(cluster) = cluster {
             std::fs::write(&kubeconfig, cluster.kubeconfig().to_string()).expect("writes");
@@ -160,7 +160,7 @@ impl Rendered {
     }
 }
 
-/// The least that a real installation says.
+/// The least values of a real installation.
 pub(crate) fn least() -> Value {
     let backend = json!({"backend": {"baseAddress": "https://scanner.internal"}});
     json!({"zastava": {
@@ -170,7 +170,7 @@ pub(crate) fn least() -> Value {
     }})
 }
 
-/// A lab on its own.
+/// The values of a complete lab.
 pub(crate) fn sandbox() -> Value {
     json!({"sandbox": {"enabled": true}})
 }

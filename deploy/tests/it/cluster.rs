@@ -1,6 +1,6 @@
 //! An API server as far as Helm asks one while it renders: what is there, for `lookup`.
 //!
-//! A stand-in: the real one is `e2e`'s, where an installation lives through all this.
+//! It replaces a real API server, against which `e2e` tests an installation.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -49,7 +49,7 @@ impl Cluster {
         let end = Arc::clone(&ended);
         let server = std::thread::spawn(move || {
             for stream in listener.incoming().take_while(|_| !end.load(Ordering::SeqCst)) {
-                // A client that goes away is no matter of the server's.
+                // The server ignores clients that disconnect.
                 let _ = stream.and_then(|stream| answer(&stream, &objects));
             }
         });

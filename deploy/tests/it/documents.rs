@@ -1,4 +1,4 @@
-//! Helm's own opinion, the chart's facts, and the notes that operators read.
+//! Helm's lint, the chart's metadata, and the notes that operators read.
 
 use serde_json::json;
 

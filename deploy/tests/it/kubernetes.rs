@@ -8,7 +8,7 @@ use crate::tools::{find_or_skip, success};
 /// The oldest that the chart says it takes, and the newest.
 const VERSIONS: [&str; 2] = ["1.33", "1.37"];
 
-/// Kinds of others, whose schemas are not Kubernetes'.
+/// Kinds whose schemas are not part of Kubernetes.
 const FOREIGN: [&str; 3] = ["monitoring.coreos.com/", "cert-manager.io/", "helm.sh/"];
 
 #[test]

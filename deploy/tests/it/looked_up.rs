@@ -1,4 +1,4 @@
-//! What the chart makes of what it finds in a cluster.
+//! How the chart uses the objects that it finds in a cluster.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

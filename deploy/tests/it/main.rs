@@ -1,4 +1,4 @@
-//! What `deploy/helm/zastava` and `docs/ops` promise, as far as no cluster is needed to see it.
+//! Tests of `deploy/helm/zastava` and `docs/ops` that need no cluster.
 
 mod bounds;
 mod chart;

@@ -1,4 +1,4 @@
-//! Alerts and dashboard: sound, tested, and about metrics that there are.
+//! Alerts and dashboard are valid, tested, and read only metrics that exist.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What the observer's pod may do, and where its files are.
+//! The permissions and the mounts of the observer's pod.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What the API server is told of the webhook.
+//! How the webhook is registered with the API server.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Programs of others: found where they are, or one visible line why a test passes without them.
+//! Finds other programs, or prints one visible line about why a test passes without them.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ pub(crate) fn find(variable: &str, name: &str) -> Option<PathBuf> {
 pub(crate) fn find_or_skip(variable: &str, name: &str) -> Option<PathBuf> {
     let found = find(variable, name);
     if found.is_none() {
-        // Past the test harness, which keeps what passing tests print.
+        // Written past the test harness, which hides the output of passing tests.
         let _ = writeln!(std::io::stderr(), "SKIP: {name} is missing; {variable} may name it");
     }
     found
@@ -44,7 +44,7 @@ pub(crate) fn success(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("is text")
 }
 
-/// What a program said, standard output first.
+/// The output of a program, standard output first.
 pub(crate) fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

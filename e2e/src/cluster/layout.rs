@@ -1,4 +1,4 @@
-//! Where a cluster's files are, and what stands in those that its programs read.
+//! The paths and contents of a cluster's files.
 
 use std::path::{Path, PathBuf};
 
@@ -31,12 +31,12 @@ impl Layout {
         self.directory.join("logs").join(format!("{service}.log"))
     }
 
-    /// What a node keeps, apart from the other nodes and from this machine.
+    /// The directory of a node, separate from the other nodes and from this machine.
     pub(crate) fn node(&self, node: &str) -> PathBuf {
         self.directory.join("nodes").join(node)
     }
 
-    /// Holds the node's process id, as the control plane's namespace counts.
+    /// Holds the node's process id in the control plane's namespace.
     pub(crate) fn node_pid(&self, node: &str) -> PathBuf {
         self.node(node).join("pid")
     }
@@ -47,7 +47,7 @@ impl Layout {
         path.trim_matches('/').replace(|c: char| !c.is_ascii_alphanumeric(), "-")
     }
 
-    /// Writes all that the programs read.
+    /// Writes the files that the programs read.
     pub(crate) fn write_all(&self, nodes: &[String], tools: &Tools) -> Result<(), Error> {
         make_directory(&self.directory.join("logs"))?;
         Pki::create(&self.directory.join("pki"))?.issue_all(nodes)?;
@@ -88,7 +88,7 @@ current-context: e2e
         )
     }
 
-    /// Names of the cluster and nothing else: there is nobody else to ask.
+    /// Resolves names of the cluster only: there is no other name server to ask.
     fn corefile(&self) -> String {
         let kubeconfig = self.kubeconfig("admin");
         format!(
@@ -149,7 +149,7 @@ fn bridge(index: usize) -> String {
     )
 }
 
-/// The programs lack `CAP_SYS_RESOURCE` on some machines: scores are then left as they are.
+/// Some machines lack `CAP_SYS_RESOURCE`: OOM scores then stay unchanged.
 fn containerd_toml(home: &Path, tools: &Tools) -> Result<String, Error> {
     let (cni, runc) = (home.join("cni"), tools.program("runc")?);
     let runtime = format!(

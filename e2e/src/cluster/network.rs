@@ -1,6 +1,6 @@
-//! The addresses of a cluster. They mean something inside its namespaces only.
+//! The addresses of a cluster, valid only inside its namespaces.
 
-/// The control plane: the bridge that all nodes hang on, the API server, cluster DNS.
+/// The control plane: the bridge that connects all nodes, the API server, cluster DNS.
 pub(crate) const CONTROL_PLANE: &str = "10.97.0.1";
 /// The range of Services; its first address is the API server's.
 pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
@@ -10,7 +10,7 @@ pub(crate) const POD_RANGE: &str = "10.98.0.0/16";
 /// The bridge.
 pub(crate) const BRIDGE: &str = "nodes";
 
-/// A node by its place in the list, which begins at 0.
+/// The address of a node by its index.
 pub(crate) fn node_address(index: usize) -> String {
     format!("10.97.0.{}", index + 11)
 }

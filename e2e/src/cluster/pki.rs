@@ -1,4 +1,4 @@
-//! Certificates and keys: one authority, P-256 throughout, service accounts included.
+//! Certificates and keys: one CA, P-256 throughout, service accounts included.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(crate) struct Pki {
 }
 
 impl Pki {
-    /// Makes the authority and the key of service accounts.
+    /// Creates the CA and the key of service accounts.
     pub(crate) fn create(directory: &Path) -> Result<Self, Error> {
         make_directory(directory)?;
         let failed = |name: &'static str| move |source| Error::Certificate { name: name.to_owned(), source };
@@ -36,7 +36,7 @@ impl Pki {
         Ok(Self { directory: directory.to_owned(), issuer: Issuer::new(params, key) })
     }
 
-    /// Everybody's certificate: the API server, those who speak to it, and each node.
+    /// Creates the certificates of the API server, its clients and each node.
     pub(crate) fn issue_all(&self, nodes: &[String]) -> Result<(), Error> {
         let served =
             ["kubernetes", "kubernetes.default", "kubernetes.default.svc", API_SERVICE, CONTROL_PLANE];

@@ -11,7 +11,7 @@ use crate::cluster::{Layout, OWN_NAMESPACES};
 use crate::command::{line, wait_for, write};
 use crate::tools::{Tools, Versions};
 
-/// How long `unshare` takes at most to make a node's namespaces.
+/// Time for `unshare` to create a node's namespaces.
 const NAMESPACES_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn start(
@@ -42,7 +42,7 @@ fn lay_network() -> Result<(), Error> {
     Ok(())
 }
 
-/// Each may start before what it needs: a service that ends is started again.
+/// The order does not matter: a service that ends because another is missing is started again.
 fn start_programs(
     services: &mut Services,
     layout: &Layout,
@@ -71,7 +71,7 @@ fn start_programs(
         tools.program("kube-scheduler")?,
         &format!("--kubeconfig={}\n--leader-elect=false", kubeconfig("kube-scheduler")),
     )?;
-    // So that the API server reaches the Services of webhooks. It must name a node that exists.
+    // The API server reaches the Services of webhooks through it. The node that it names must exist.
     let node = nodes.first().map_or("none", String::as_str);
     services.start("kube-proxy", tools.program("kube-proxy")?, &kube_proxy(layout, node))?;
     let corefile = layout.directory.join("Corefile");
@@ -124,7 +124,7 @@ pub(super) fn kube_proxy(layout: &Layout, node: &str) -> String {
     )
 }
 
-/// A nested set of namespaces, one end of a cable in it, the other in the bridge.
+/// Starts a nested set of namespaces, connected to the bridge by a veth pair.
 fn start_node(
     services: &mut Services,
     layout: &Layout,

@@ -11,7 +11,7 @@ use crate::cluster::network::{CONTROL_PLANE, SERVICE_RANGE, node_address, pod_ra
 use crate::command::{line, make_directory, wait_for, write};
 use crate::tools::Tools;
 
-/// The cable is laid as soon as the control plane sees this process.
+/// The control plane connects the network once it sees this process.
 const CABLE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn start(
@@ -47,7 +47,7 @@ pub(crate) fn start(
     Ok(services)
 }
 
-/// What a node's programs write goes to usual paths, of which each node has its own.
+/// A node's programs write to the usual paths, of which each node has its own.
 fn lay_mounts(layout: &Layout, name: &str) -> Result<(), Error> {
     // Mounts of the node reach its pods (`HostToContainer`), and nothing beyond this namespace.
     line("mount --make-rshared /")?;

@@ -1,4 +1,4 @@
-//! Programs that run until the end.
+//! Services: programs that are started again when they end.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;

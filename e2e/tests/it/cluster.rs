@@ -1,4 +1,4 @@
-//! The proving ground itself.
+//! Tests of the cluster itself.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

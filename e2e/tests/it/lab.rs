@@ -1,4 +1,4 @@
-//! A cluster with Zastava's images, a platform to speak to, and the ways to look at both.
+//! A cluster with Zastava's images and a platform, and helpers to inspect both.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,9 +16,9 @@ use crate::support;
 
 /// The release's namespace, as the runbook has it.
 pub(crate) const NAMESPACE: &str = "stellaops";
-/// Where Authority and Scanner stand: not a part of the release.
+/// The namespace of Authority and Scanner, which are not part of the release.
 pub(crate) const PLATFORM: &str = "platform";
-/// What the images are tagged with a second time, for an upgrade.
+/// A second tag of the images, for an upgrade.
 pub(crate) const NEXT_TAG: &str = "0.1.0-next";
 
 pub(crate) struct Lab {
@@ -105,7 +105,7 @@ impl Lab {
         }
     }
 
-    /// Says what comes now, and when.
+    /// Prints the next step and the time.
     pub(crate) fn step(&self, what: &str) {
         support::say(&format!("-- {what} ({}s)", self.started.elapsed().as_secs()));
     }
@@ -126,7 +126,7 @@ impl Lab {
         serde_json::from_str(&self.kubectl(&format!("get {line} -o json"))).expect("is JSON")
     }
 
-    /// Makes the object.
+    /// Creates the object.
     #[track_caller]
     pub(crate) fn apply(&self, manifest: &Value) {
         let path = self.desk.join("manifest.json");
@@ -134,7 +134,7 @@ impl Lab {
         self.kubectl(&format!("apply -f {}", path.display()));
     }
 
-    /// Runs a script as a person at the desk would.
+    /// Runs a script as an operator would.
     pub(crate) fn shell(&self, script: &str) -> Output {
         self.on_desk(self.cluster.command("bash"), script)
     }
@@ -209,7 +209,7 @@ impl Lab {
         serde_json::from_str(&answer).map_err(|error| format!("{error}: {answer}"))
     }
 
-    /// Tells the sandbox something, such as to be away for a while.
+    /// Sends the sandbox a command, such as to be unavailable for a while.
     #[track_caller]
     pub(crate) fn tell_scanner(&self, path: &str) {
         let empty = self.desk.join("empty");
@@ -225,7 +225,7 @@ impl Lab {
         Ok(events.filter(|event| event["kind"] == kind && event["workload"]["pod"] == pod).collect())
     }
 
-    /// The names of a part's pods that run and are not on their way out.
+    /// The names of a part's pods that run and are not terminating.
     pub(crate) fn pods(&self, part: &str) -> Vec<String> {
         let pods = self.object(&format!("-n {NAMESPACE} pods -l app=zastava-{part}"));
         let stays = |pod: &&Value| {
@@ -275,7 +275,7 @@ fn scanner_path(path: &str) -> String {
     format!("/api/v1/namespaces/{PLATFORM}/services/https:zastava-sandbox:8441/proxy{path}")
 }
 
-/// Looks again and again; panics with the last answer when time is over.
+/// Checks until there is an answer. Panics with the last one at the end of the time.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Zastava on a real Kubernetes. Each test says what it needs and is skipped, visibly, without it.
+//! Tests of Zastava on a real Kubernetes. A test without what it needs is skipped with a visible line.
 
 mod cluster;
 mod lab;

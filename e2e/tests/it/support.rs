@@ -1,4 +1,4 @@
-//! What the tests of this binary share.
+//! Helpers of the tests.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
 }
 
-/// Past the test runner's capture: skips and the story's progress must be seen.
+/// Written past the test runner's capture: skips and the story's progress must be visible.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

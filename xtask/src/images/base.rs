@@ -1,4 +1,4 @@
-//! The files that every image has beside its program.
+//! The files that every image has in addition to its program.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,16 @@ pub(super) const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaBundle {
-    /// The building machine's, where Debian's `ca-certificates` has it; without it none.
+    /// The building machine's, from Debian's `ca-certificates`; none if that is not installed.
     #[default]
     Machine,
-    /// None: every configuration has to name its own, or mount one.
+    /// None: a configuration must name a bundle, or a mount must provide it.
     None,
     /// Those of a PEM file.
     File(PathBuf),
 }
 
-/// Sorted later. What is missing or left out is said in `notes`.
+/// The entries in any order. `notes` receives what is missing or left out.
 pub(super) fn entries(bundle: &CaBundle, notes: &mut Vec<String>) -> Result<Vec<Entry>, Error> {
     let id = UNPRIVILEGED;
     let mut entries = vec![
@@ -33,7 +33,7 @@ pub(super) fn entries(bundle: &CaBundle, notes: &mut Vec<String>) -> Result<Vec<
             format!("root:x:0:0:root:/:/sbin/nologin\nzastava:x:{id}:{id}:Zastava:/:/sbin/nologin\n"),
         ),
         Entry::file("/etc/group", 0o644, format!("root:x:0:\nzastava:x:{id}:\n")),
-        // Without it glibc looks names up in an order of its own; a Pod's hostAliases stand in /etc/hosts.
+        // Without it glibc has another order of lookups. A Pod's hostAliases are in /etc/hosts.
         Entry::file("/etc/nsswitch.conf", 0o644, "hosts: files dns\n"),
     ];
     let path = match bundle {

@@ -54,21 +54,21 @@ fn cargo(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Error> {
         .env("CARGO_TARGET_DIR", &workspace.target)
         .env("CARGO_INCREMENTAL", "0")
         .env("RUSTC", &toolchain.rustc)
-        // It wins over RUSTFLAGS: whatever somebody sets for daily work does not get into a release.
+        // It overrides RUSTFLAGS, so that settings for daily work do not get into a release.
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&renamed))
         .env(format!("CARGO_TARGET_{}_LINKER", target.to_uppercase()), toolchain.cc)
         .env(format!("CC_{target}"), toolchain.cc)
         .env(format!("CFLAGS_{target}"), c_flags(&renamed))
         .env("ZASTAVA_COMMIT", &workspace.commit)
-        // For `__DATE__` in C. Not the commit's: C code would be built anew for each.
+        // For `__DATE__` in C. The commit's time would rebuild all C code for each commit.
         .env("SOURCE_DATE_EPOCH", "0")
         .run()
 }
 
-/// A folder of this machine, and what it is called in every program.
+/// A folder of this machine, and its name in every program.
 type Renamed = (PathBuf, &'static str);
 
-/// The more special ones last, since the last that fits wins.
+/// Inner folders come last, since the last match wins.
 fn renamed_folders(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<Renamed>, Error> {
     let sysroot =
         Command::new(&toolchain.rustc, &workspace.root).arguments(["--print", "sysroot"]).output()?;
@@ -80,14 +80,14 @@ fn renamed_folders(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<R
         (workspace.root.clone(), "/zastava"),
         (workspace.target.clone(), "/target"),
     ];
-    // Packages lie in a folder that is named after the registry they came through.
+    // The folder of the packages is named after the registry they came through.
     let registries = cargo_home.join("registry/src").read_dir().into_iter().flatten().flatten();
     renamed.extend(registries.map(|registry| (registry.path(), "/cargo/registry")));
     Ok(renamed)
 }
 
 fn rust_flags(renamed: &[Renamed]) -> OsString {
-    // The build-id is a hash of the program: the same program has the same, another has another.
+    // The build-id is a hash of the program.
     let fixed = ["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=sha1"].map(OsString::from);
     let paths = renamed.iter().map(|(from, to)| flag("--remap-path-prefix=", from, to));
     fixed.into_iter().chain(paths).collect::<Vec<_>>().join("\u{1f}".as_ref())

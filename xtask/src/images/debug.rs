@@ -17,7 +17,7 @@ pub(super) fn strip(toolchain: &Toolchain, program: &Path, output: &Path) -> Res
     files::read(&stripped)
 }
 
-/// Keeps what `strip` took away at `output/debug/.build-id/ab/cdef….debug`, where debuggers and debuginfod look.
+/// Keeps what `strip` removed at `output/debug/.build-id/ab/cdef….debug`, where debuggers and debuginfod look.
 pub(super) fn keep(toolchain: &Toolchain, program: &Path, id: &BuildId, output: &Path) -> Result<(), Error> {
     let Some(name) = id.debug_path() else { return Ok(()) };
     let path = output.join("debug").join(name.as_str());

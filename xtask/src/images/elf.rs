@@ -1,4 +1,4 @@
-//! Is a program what may go into an image?
+//! Checks whether a program may go into an image.
 
 use std::path::Path;
 

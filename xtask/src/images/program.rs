@@ -1,26 +1,26 @@
 //! Which programs are released.
 
-/// Where an image has its program, and all that is on its `PATH`.
+/// The directory of an image's program, and its whole `PATH`.
 pub(super) const DIRECTORY: &str = "/usr/local/bin";
 
-/// Who runs what needs no privilege: the number that other images without a shell use, too.
+/// The user of programs that need no privilege. Other images without a shell use the same number.
 pub(super) const UNPRIVILEGED: u32 = 65532;
 
 /// A program and the image made of it.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// Of the program and of its image.
+    /// The name of the program and of its image.
     pub(super) name: &'static str,
     /// The cargo package.
     pub(super) package: &'static str,
-    /// One sentence for whoever looks into a registry.
+    /// One sentence for people who browse a registry.
     pub(super) description: &'static str,
     /// Its user and group.
     pub(super) uid: u32,
 }
 
 impl Program {
-    /// Where it is in its image.
+    /// Its path in its image.
     pub(super) fn path(&self) -> String {
         format!("{DIRECTORY}/{}", self.name)
     }
@@ -31,7 +31,7 @@ pub(super) const PROGRAMS: [Program; 3] = [
         name: "zastava-observer",
         package: "stellaops-zastava-observer",
         description: "Watches the containers and processes of a node, and tells Scanner what really runs in them.",
-        // It reads other users' processes and containerd's socket; capabilities it needs are given to uid 0 alone.
+        // It reads other users' processes and containerd's socket, and only uid 0 gets the capabilities for that.
         uid: 0,
     },
     Program {

@@ -1,4 +1,4 @@
-//! What was made, for people and for `images.json`.
+//! The report of a build, for people and for `images.json`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ pub struct Report {
     pub version: String,
     /// The source's commit.
     pub commit: String,
-    /// The commit's time, and the images'.
+    /// The time of the commit, which is also that of the images.
     pub created: Timestamp,
     /// One for each program.
     pub images: Vec<ImageReport>,
-    /// What is missing or was left out, a sentence each.
+    /// What is missing or was left out, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct ImageReport {
     pub reference: String,
     /// `registry/repository@sha256:…`.
     pub pinned: String,
-    /// What the name points at.
+    /// The digest that the name points at.
     pub digest: Digest,
     /// The archive, relative to the output folder.
     pub archive: PathBuf,

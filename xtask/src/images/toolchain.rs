@@ -1,4 +1,4 @@
-//! What builds for a platform: a compiler with its standard library, a linker, a C compiler.
+//! Finds a toolchain for a platform: a compiler with its standard library, a linker, a C compiler.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::command::Command;
 #[derive(Debug)]
 pub(super) struct Toolchain {
     pub(super) platform: Platform,
-    /// The compiler's name of the platform.
+    /// The platform in the compiler's spelling.
     pub(super) target: &'static str,
     /// The compiler, which has a standard library for the target.
     pub(super) rustc: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Toolchain {
 }
 
 impl Toolchain {
-    /// Looks for one; else says what is missing.
+    /// Finds a toolchain, or says what is missing.
     pub(super) fn find(platform: Platform, folder: &Path) -> Result<Self, String> {
         let target = match platform {
             Platform::LinuxAmd64 => "x86_64-unknown-linux-gnu",
@@ -41,7 +41,7 @@ impl Toolchain {
     }
 }
 
-/// The project's compiler, or a distribution's that lies beside it: Debian has standard libraries for other
+/// The project's compiler, or the distribution's: Debian has standard libraries for other
 /// machines as packages.
 fn rustc_with(target: &str, folder: &Path) -> Option<PathBuf> {
     let candidates = [PathBuf::from("rustc"), PathBuf::from("/usr/bin/rustc")];

@@ -1,4 +1,4 @@
-//! What may run, and what is told of it.
+//! Admission of Pods, and the events about them.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

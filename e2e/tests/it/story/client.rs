@@ -1,4 +1,4 @@
-//! Somebody who needs the webhook at every moment.
+//! A client that needs the webhook all the time.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::lab::Lab;
 use crate::support::say;
 
-/// Somebody who creates Pods all the time. The API server asks the webhook for each and keeps none.
+/// Creates Pods all the time, in dry-run mode: the API server asks the webhook about each and stores none.
 pub(super) struct Client(Child);
 
 impl Client {

@@ -1,4 +1,4 @@
-//! From nothing to a release that works: section 2.1.
+//! Installs a release: section 2.1.
 
 use std::fs;
 use std::process::Command;

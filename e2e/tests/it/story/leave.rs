@@ -1,9 +1,9 @@
-//! Out of the way, out of the cluster, and back as a lab.
+//! Disables the webhook, uninstalls the release, and installs a lab.
 
 use crate::lab::{Lab, NAMESPACE, both, eventually};
 use crate::support::say;
 
-/// Everything that the chart can make, in every namespace.
+/// Every kind of object that the chart creates, in every namespace.
 const KINDS: &str = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets,networkpolicies,priorityclasses,\
     validatingwebhookconfigurations,roles,rolebindings,clusterroles,clusterrolebindings";
 

@@ -1,4 +1,4 @@
-//! What the observer may do, and what it does without each thing that it is given.
+//! The observer's permissions, and its behaviour without each mount.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Scanner or Authority away, and back: section 4.
+//! Outages of Scanner and Authority: section 4.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
