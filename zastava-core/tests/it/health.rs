@@ -21,7 +21,8 @@ async fn probes_metrics_and_status_are_answered_until_the_end() {
     let check = health.check("source");
     health.status("buffer", || serde_json::json!({"events": 7}));
     telemetry.gauge(BUFFER_DEPTH).set(&[], 7.0);
-    let options = HealthOptions::new(([127, 0, 0, 1], 0).into());
+    // An address that no other test listens on, or another server could take the port that this one gives back.
+    let options = HealthOptions::new(([127, 0, 0, 77], 0).into());
     let server = HealthServer::bind(&options, &PROGRAM, health, telemetry).await.expect("binds");
     let address = server.local_addr().expect("is bound");
     let serving = tokio::spawn(server.serve(shutdown.clone()));
