@@ -1,6 +1,6 @@
 {{/*
-Mistakes that the schema cannot see, since they are in two values at once or take words to explain. Told as the schema
-tells its own: all at once, each by the path of its key.
+Finds mistakes that the schema cannot: values that contradict each other, and mistakes that need an explanation. Reports
+them as the schema does: all at once, each with the path of its key.
 */}}
 {{- define "zastava.faults" -}}
 {{- $faults := list -}}
@@ -59,7 +59,7 @@ tells its own: all at once, each by the path of its key.
 {{- end -}}
 {{- end -}}
 
-{{/* What is wrong with writing events to `scratch` of the node's paths. */}}
+{{/* The reason why the observer cannot write events to `scratch`, given the node's paths; empty if it can. */}}
 {{- define "zastava.scratchFault" -}}
 {{- $scratch := get . "scratch" | trimSuffix "/" -}}
 {{- $why := "" -}}
@@ -80,7 +80,10 @@ tells its own: all at once, each by the path of its key.
 {{- end -}}
 {{- end -}}
 
-{{/* What is no name of a Secret, as a list of faults. It is not shown: it may be what belongs into one. */}}
+{{/*
+A list of faults: values that are not valid names of a Secret. The messages leave the value out, since it may be the secret
+itself.
+*/}}
 {{- define "zastava.secretFaults" -}}
 {{- $faults := list -}}
 {{- range $key, $name := .Values.secrets -}}
@@ -91,7 +94,7 @@ tells its own: all at once, each by the path of its key.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* Ports that only a capability opens, which no pod of ours has, as a list of faults. */}}
+{{/* A list of faults: ports that need a capability that the chart's pods do not have. */}}
 {{- define "zastava.portFaults" -}}
 {{- $faults := list -}}
 {{- $zastava := .Values.zastava -}}
@@ -111,7 +114,7 @@ tells its own: all at once, each by the path of its key.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* Secrets that the chart would make under one name, as a list of faults. */}}
+{{/* A list of faults: Secrets that the chart would create under the same name. */}}
 {{- define "zastava.madeTwice" -}}
 {{- $made := list -}}
 {{- if and .Values.sandbox.enabled .Values.sandbox.createSecrets -}}
@@ -132,11 +135,11 @@ tells its own: all at once, each by the path of its key.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* What the programs would refuse at their start, or should never be told, as a list of faults. */}}
+{{/* A list of faults: settings that the programs would reject when they start, and settings that would expose a secret. */}}
 {{- define "zastava.programFaults" -}}
 {{- $faults := list -}}
 {{- $runtime := .Values.zastava.runtime -}}
-{{- /* The labels of docs/metrics.md, and that of a histogram's buckets. */ -}}
+{{- /* The labels of docs/metrics.md, and the label of histogram buckets. */ -}}
 {{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "reason" "result" "source" "status" "tenant" "version" -}}
 {{- range $tag, $_ := ($runtime.metrics | default dict).commonTags -}}
 {{- if has $tag $own -}}
@@ -173,19 +176,19 @@ tells its own: all at once, each by the path of its key.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* A duration of the programs in milliseconds, as a number that compares. */}}
+{{/* A duration setting of the programs in milliseconds, as a comparable number. */}}
 {{- define "zastava.milliseconds" -}}
 {{- $factors := dict "ms" 1 "" 1000 "s" 1000 "m" 60000 "h" 3600000 -}}
 {{- include "zastava.measured" (list . $factors) -}}
 {{- end -}}
 
-{{/* A size of the programs in bytes. */}}
+{{/* A size setting of the programs in bytes, as a comparable number. */}}
 {{- define "zastava.bytes" -}}
 {{- $factors := dict "" 1 "B" 1 "KB" 1000 "MB" 1000000 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824 -}}
 {{- include "zastava.measured" (list . $factors) -}}
 {{- end -}}
 
-{{/* A number with a unit, of {value, factors of units}; a bare number may be one in YAML too. */}}
+{{/* Converts a number with a unit: {value, factors of units}. A bare number may also be a number in YAML. */}}
 {{- define "zastava.measured" -}}
 {{- $value := first . -}}
 {{- $text := include "zastava.plain" $value -}}
@@ -193,8 +196,8 @@ tells its own: all at once, each by the path of its key.
 {{- end -}}
 
 {{/*
-Durations and sizes out of the range that the programs take, as a list of faults. The bounds are those of the programs'
-options; a test compares both.
+A list of faults: durations and sizes out of the range that the programs accept. The bounds are those of the programs'
+options; a test compares the two.
 */}}
 {{- define "zastava.rangeFaults" -}}
 {{- $year := 31622400000 -}}
@@ -242,7 +245,7 @@ options; a test compares both.
 {{- end -}}
 {{- if .Values.observer.enabled -}}
 {{- $backoff := .Values.zastava.observer.backoff | default dict -}}
-{{- /* What is not said is as in the programs. */ -}}
+{{- /* The programs' defaults apply to missing keys. */ -}}
 {{- $initial := ternary $backoff.initial "1s" (not (kindIs "invalid" $backoff.initial)) -}}
 {{- $max := ternary $backoff.max "30s" (not (kindIs "invalid" $backoff.max)) -}}
 {{- if gt (include "zastava.milliseconds" $initial | float64) (include "zastava.milliseconds" $max | float64) -}}
@@ -252,12 +255,15 @@ options; a test compares both.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* A word as it is, a number without an exponent. */}}
+{{/* Prints text unchanged, and a number without an exponent. */}}
 {{- define "zastava.plain" -}}
 {{- if kindIs "string" . -}}{{ . }}{{- else -}}{{ int64 . }}{{- end -}}
 {{- end -}}
 
-{{/* What is given a name that the chart uses itself, as a list of faults: it would stand twice, and one of both would hold. */}}
+{{/*
+A list of faults: labels, volumes and variables whose name the chart uses itself. The name would be rendered twice, and only
+one of the two would take effect.
+*/}}
 {{- define "zastava.ownFaults" -}}
 {{- $faults := list -}}
 {{- $labels := list "app" "app.kubernetes.io/component" "app.kubernetes.io/instance" "app.kubernetes.io/managed-by" "app.kubernetes.io/name" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "helm.sh/chart" -}}
@@ -298,7 +304,7 @@ options; a test compares both.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* Memory in thousandths of a byte, as a list of faults. */}}
+{{/* A list of faults: memory quantities in thousandths of a byte, such as 64m. */}}
 {{- define "zastava.memoryFaults" -}}
 {{- $faults := list -}}
 {{- range $part := list "observer" "webhook" "sandbox" -}}
@@ -312,7 +318,7 @@ options; a test compares both.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* A priority class that no pod would have, as a list of faults. */}}
+{{/* A list of faults: a priority class that no pod would use. */}}
 {{- define "zastava.classFaults" -}}
 {{- $faults := list -}}
 {{- if .Values.priorityClass.create -}}

@@ -1,6 +1,6 @@
 {{/*
-The programs' configuration. What stands below `zastava` in the values is rendered as it is; only what the chart itself
-knows is filled in where the values say nothing: the paths of what it mounts, and the sandbox's addresses.
+The programs' configuration. The chart renders `zastava` of the values unchanged. It fills in only what the values leave
+out and the chart knows: the paths of what it mounts, and the sandbox's addresses.
 */}}
 
 {{/* `zastava.yaml` of one program: {root, part}. */}}
@@ -59,7 +59,7 @@ zastava:
 {{- toYaml $backend -}}
 {{- end -}}
 
-{{/* The bundle that a server is checked against; nothing means the system's. */}}
+{{/* The path of the CA bundle with which a program verifies a server; empty means the CAs of the system. */}}
 {{- define "zastava.caBundlePath" -}}
 {{- if .sandbox -}}
 /var/run/secrets/zastava-authority-mtls/ca.crt

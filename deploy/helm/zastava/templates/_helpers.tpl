@@ -1,5 +1,5 @@
 {{/*
-Names are fixed: runbooks, alerts and the API server's configuration say them. One installation a cluster.
+Names are fixed, since runbooks, alerts and the API server's configuration use them. A cluster can hold one installation.
 */}}
 
 {{- define "zastava.chart" -}}
@@ -20,7 +20,7 @@ helm.sh/chart: {{ include "zastava.chart" .root }}
 {{- end }}
 {{- end -}}
 
-{{/* What selects a part's pods for the life of its workload. */}}
+{{/* The labels that select a part's pods. A workload's selector cannot change later. */}}
 {{- define "zastava.selector" -}}
 app.kubernetes.io/name: zastava-{{ .part }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
@@ -38,7 +38,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* A duration of the programs (`5`, `5s`, `2m`, `500ms`) as whole seconds, rounded up. */}}
+{{/* A duration setting of the programs (`5`, `5s`, `2m`, `500ms`) in whole seconds, rounded up. */}}
 {{- define "zastava.seconds" -}}
 {{- $text := toString . -}}
 {{- $number := regexFind "^[0-9]+" $text | int -}}
@@ -63,7 +63,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{/* Pod settings that every part has: {root, part, settings}. */}}
 {{- define "zastava.pod" -}}
 serviceAccountName: {{ .settings.serviceAccount.name | default (ternary (printf "zastava-%s" .part) "default" .settings.serviceAccount.create) | quote }}
-# Nothing here asks the API server anything.
+# No program of this chart calls the API server.
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
@@ -93,7 +93,7 @@ hostAliases:
 {{- end }}
 {{- end -}}
 
-{{/* Names that pods must know without cluster DNS. */}}
+{{/* Names that pods resolve without cluster DNS. */}}
 {{- define "zastava.hostAliases" -}}
 {{- with .Values.hostAliases }}
 {{ toYaml . }}
@@ -126,7 +126,7 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* Where secrets and bundles are mounted; the programs' own defaults and samples say the same. */}}
+{{/* Where secrets and CA bundles are mounted. The programs' defaults and samples use the same paths. */}}
 {{- define "zastava.secretMounts" -}}
 - name: configuration
   mountPath: /etc/zastava
@@ -172,7 +172,7 @@ readinessProbe:
   secret: {secretName: {{ . | quote }}, defaultMode: 0400}
 {{- end }}
 {{- with .Values.secrets.authorityStaticToken }}
-# Deleted once Authority is reachable; the pods go on without it.
+# Optional, since operators delete it once Authority is reachable; the pods then start without it.
 - name: authority-static-token
   secret: {secretName: {{ . | quote }}, defaultMode: 0400, optional: true}
 {{- end }}
@@ -181,14 +181,14 @@ readinessProbe:
   configMap: {name: {{ .Values.caBundle.configMapName | quote }}, items: [{key: {{ .Values.caBundle.key | quote }}, path: {{ .Values.caBundle.key | quote }}}]}
 {{- else if .Values.caBundle.secretName }}
 - name: ca-bundle
-  # The authority alone: a key that may lie beside it is not for here.
+  # Mounts the CA bundle only. The Secret may also hold a private key, which the pods must not see.
   secret: {secretName: {{ .Values.caBundle.secretName | quote }}, defaultMode: 0400, items: [{key: {{ .Values.caBundle.key | quote }}, path: {{ .Values.caBundle.key | quote }}}]}
 {{- end }}
 {{- end -}}
 
 {{/*
-The data of a Secret or ConfigMap of the release's namespace: {root, kind, name}. Nothing without a name, without a
-cluster (`helm template`), or when it is not there.
+The data of a Secret or ConfigMap of the release's namespace: {root, kind, name}. Empty if there is no name, no cluster
+(`helm template`) or no such object.
 */}}
 {{- define "zastava.found" -}}
 {{- $found := dict -}}
@@ -198,12 +198,12 @@ cluster (`helm template`), or when it is not there.
 {{- toYaml $found -}}
 {{- end -}}
 
-{{/* Checksums of what a program reads at its start only: {root, part}. */}}
+{{/* Checksums of what a program reads only when it starts: {root, part}. */}}
 {{- define "zastava.checksums" -}}
 checksum/configuration: {{ include "zastava.configuration" . | sha256sum }}
 {{- end -}}
 
-{{/* What `helm test` asks about; without values, the images that the sandbox's embedded policy knows. */}}
+{{/* The images that `helm test` reviews. They default to images of the sandbox's embedded policy, if that is in use. */}}
 {{- define "zastava.testImages" -}}
 {{- $known := and .Values.sandbox.enabled (not .Values.sandbox.policy) -}}
 signed: {{ .Values.tests.signedImage | default (ternary (printf "registry.sandbox.local/demo/signed@sha256:%s" (repeat 64 "1")) "" $known) | quote }}

@@ -1,7 +1,7 @@
 {{/*
-The sandbox's keys, as `sandboxSecrets` of the root: `server`, `client` and `dpop`, each a Secret's data. They are random,
-so one rendering makes them once, for the Secrets and for the checksums of the pods that read them. Those that are there
-are kept.
+The sandbox's keys, as `sandboxSecrets` of the root: `server`, `client` and `dpop`, each the data of a Secret. The keys are
+random. One rendering therefore generates them once, for the Secrets and for the checksums of the pods that read them.
+Existing keys are kept.
 */}}
 {{- define "zastava.sandboxSecrets" -}}
 {{- if not (hasKey . "sandboxSecrets") -}}
@@ -9,7 +9,7 @@ are kept.
 {{- $server := include "zastava.found" (dict "root" . "kind" "Secret" "name" "zastava-sandbox-tls") | fromYaml -}}
 {{- $client := include "zastava.found" (dict "root" . "kind" "Secret" "name" $mtls) | fromYaml -}}
 {{- $dpop := include "zastava.found" (dict "root" . "kind" "Secret" "name" .Values.secrets.authorityDpop) | fromYaml -}}
-{{- /* Both were signed by one key, which was then forgotten: they are kept together or made anew together. */ -}}
+{{- /* One CA key signed both certificates and was then discarded: they are kept together or generated again together. */ -}}
 {{- if not (and (index $server "tls.key") (index $client "tls.key")) -}}
 {{- $days := 3650 -}}
 {{- $ca := genCAWithKey "zastava-sandbox" $days (genPrivateKey "ecdsa") -}}
@@ -28,7 +28,10 @@ are kept.
 {{- end -}}
 {{- end -}}
 
-{{/* What the sandbox serves with and reads at its start only. A Secret that is not the chart's is seen in a cluster alone. */}}
+{{/*
+The keys that the sandbox reads only when it starts. A Secret that the chart does not create can be read only with a
+cluster.
+*/}}
 {{- define "zastava.sandboxServes" -}}
 {{- $server := dict -}}
 {{- if .Values.sandbox.createSecrets -}}

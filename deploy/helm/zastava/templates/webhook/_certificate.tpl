@@ -1,4 +1,4 @@
-{{/* Where the serving certificate comes from: a lab makes its own, a real installation brings one. */}}
+{{/* The source of the serving certificate: generated in a lab, from a Secret in a real installation. */}}
 {{- define "zastava.certificateSource" -}}
 {{- $source := .Values.webhook.certificate.source -}}
 {{- if ne $source "auto" -}}{{ $source }}
@@ -8,8 +8,8 @@
 {{- end -}}
 
 {{/*
-The generated certificate as YAML of base64 fields. An earlier one is kept: API servers and webhook would else disagree
-until every pod has taken the new one. The authority's key is not kept at all.
+The generated certificate as YAML of base64 fields. An existing certificate is kept; otherwise API servers and webhook would
+disagree until every pod has loaded the new one. The private key of the CA is discarded.
 */}}
 {{- define "zastava.generatedCertificate" -}}
 {{- $data := include "zastava.found" (dict "root" . "kind" "Secret" "name" .Values.webhook.certificate.secretName) | fromYaml -}}
@@ -30,8 +30,8 @@ key: {{ $leaf.Key | b64enc }}
 {{- end -}}
 
 {{/*
-What API servers check the certificate against, base64. Said by a value, or found in the Secret that is there. Without a
-cluster (`helm template`) nothing can be found, and the value alone counts.
+The CA bundle with which API servers verify the certificate, in base64. It comes from a value or from the existing Secret.
+Without a cluster (`helm template`) no Secret can be read, and only the value counts.
 */}}
 {{- define "zastava.givenCaBundle" -}}
 {{- if .Values.webhook.certificate.caBundle -}}
