@@ -10,10 +10,10 @@ use zastava_elf::BuildId;
 use super::Platform;
 use crate::Error;
 
-/// The build-id of a program that may go into an image: static, for `platform`, with a build-id.
+/// Checks that a program is static, is for `platform` and has a build-id. Returns the build-id.
 ///
 /// # Errors
-/// [`Error::NotStatic`] names `path` and what is wrong with `bytes`.
+/// [`Error::NotStatic`] names `path` and the fault of `bytes`.
 pub fn check_static(path: &Path, bytes: &[u8], platform: Platform) -> Result<BuildId, Error> {
     let refuse = |fault| Error::NotStatic { path: path.to_owned(), fault };
     let header = FileHeader64::<Endianness>::parse(bytes).map_err(|_| refuse("is not a 64-bit ELF file"))?;
@@ -28,7 +28,7 @@ pub fn check_static(path: &Path, bytes: &[u8], platform: Platform) -> Result<Bui
     let segments =
         header.program_headers(endian, bytes).map_err(|_| refuse("has damaged program headers"))?;
     if segments.iter().any(|segment| segment.p_type(endian) == PT_INTERP) {
-        return Err(refuse("needs a dynamic loader, which an image has not"));
+        return Err(refuse("needs a dynamic loader, which the images do not contain"));
     }
     match zastava_elf::build_id_in(bytes) {
         Ok(Some(id)) => Ok(id),

@@ -1,9 +1,9 @@
-//! Which programs are released.
+//! The programs that are released.
 
-/// The directory of an image's program, and its whole `PATH`.
+/// The folder of the program in an image, and the image's whole `PATH`.
 pub(super) const DIRECTORY: &str = "/usr/local/bin";
 
-/// The user of programs that need no privilege. Other images without a shell use the same number.
+/// The user of programs without privileges. Other images without a shell use the same number.
 pub(super) const UNPRIVILEGED: u32 = 65532;
 
 /// A program and the image made of it.
@@ -13,14 +13,14 @@ pub(super) struct Program {
     pub(super) name: &'static str,
     /// The cargo package.
     pub(super) package: &'static str,
-    /// One sentence for people who browse a registry.
+    /// One sentence for readers of a registry.
     pub(super) description: &'static str,
     /// Its user and group.
     pub(super) uid: u32,
 }
 
 impl Program {
-    /// Its path in its image.
+    /// The path of the program in its image.
     pub(super) fn path(&self) -> String {
         format!("{DIRECTORY}/{}", self.name)
     }
@@ -30,14 +30,15 @@ pub(super) const PROGRAMS: [Program; 3] = [
     Program {
         name: "zastava-observer",
         package: "stellaops-zastava-observer",
-        description: "Watches the containers and processes of a node, and tells Scanner what really runs in them.",
-        // It reads other users' processes and containerd's socket, and only uid 0 gets the capabilities for that.
+        description: "Watches the containers and processes of a node, and reports to Scanner what runs in them.",
+        // It reads other users' processes and containerd's socket; Kubernetes gives it capabilities only as
+        // uid 0.
         uid: 0,
     },
     Program {
         name: "zastava-webhook",
         package: "stellaops-zastava-admission",
-        description: "Asks Scanner for a verdict on each image of a Pod, and allows or denies.",
+        description: "Asks Scanner for a verdict on each image of a Pod, and allows or denies the Pod.",
         uid: UNPRIVILEGED,
     },
     Program {

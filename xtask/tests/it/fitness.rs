@@ -22,14 +22,14 @@ fn a_program_that_needs_a_loader_is_refused() {
     let this = std::env::current_exe().expect("is there");
     let bytes = fs::read(&this).expect("can be read");
     let said = fault(&this, &bytes, HERE);
-    assert_eq!(said, format!("{} needs a dynamic loader, which an image has not", this.display()));
+    assert_eq!(said, format!("{} needs a dynamic loader, which the images do not contain", this.display()));
 }
 
 #[test]
 fn a_static_program_is_taken_for_its_own_platform_only() {
     let path = Path::new(BUSYBOX);
     let Ok(bytes) = fs::read(path) else {
-        return skip("static programs taken into images: needs busybox-static");
+        return skip("static programs that may go into images: needs busybox-static");
     };
     let id = check_static(path, &bytes, HERE).expect("is static");
     assert_eq!(zastava_elf::build_id(BUSYBOX), Ok(Some(id)));

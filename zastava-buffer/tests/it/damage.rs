@@ -114,14 +114,14 @@ fn a_file_cut_at_any_offset_opens() {
 }
 
 #[test]
-fn a_missing_segment_is_counted_and_told() {
+fn a_missing_segment_is_counted_and_reported() {
     let template = template();
     let all = segments(template.path());
     for missing in &all {
         let directory = copy(template.path());
         fs::remove_file(directory.path().join(missing.file_name().expect("a name"))).expect("ours");
         let (drained, _) = survive(directory.path());
-        // Whether the newest one was there at all is in the books only if they were written after it.
+        // The accounting knows of the newest segment only if it was written after that segment.
         assert!(drained.lost() > 0 || missing == all.last().expect("some"));
         let reasons = drained.gaps.iter().flat_map(|gap| gap.counts.iter()).map(|count| count.1);
         assert!(reasons.into_iter().all(|reason| reason == DropReason::Missing));

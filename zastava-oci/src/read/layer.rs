@@ -17,7 +17,8 @@ use crate::{Descriptor, Digest};
 /// read: a wrong one is the last item, an error. To know it before, call
 /// [`LayoutReader::verify`](super::LayoutReader::verify) first.
 ///
-/// Entries come in the order of the archive. If a path comes twice the later one holds, as when a runtime unpacks it.
+/// Entries come in the order of the archive. If a path occurs twice, the later entry wins, as when an
+/// engine unpacks the layer.
 #[derive(Debug)]
 pub struct LayerReader {
     tar: TarReader<Decompressed>,
