@@ -11,7 +11,7 @@ use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::image::Digest;
 use zastava_core::vocabulary::Engine;
 
-use crate::support::{Process, Running, Stage, read, readelf_build_id, skip, sleep_path, within};
+use crate::support::{Process, Running, Stage, readelf_build_id, skip, sleep_path, within};
 
 const IMAGE: &str = "docker.io/local/demo:1";
 const BUSYBOX: &str = "/bin/busybox";
@@ -198,11 +198,7 @@ fn tar(archive: &Path, directory: &Path) {
 
 /// An observer that looks for containerd at this socket.
 fn observe(stage: &Stage, socket: &Path) -> Running {
-    let source = format!(
-        "  observer:\n    engine: auto\n    runtimes: [{{engine: containerd, endpoint: \"unix://{}\"}}]\n",
-        socket.display()
-    );
-    Running::start(read(&stage.yaml().replace("  observer:\n", &source), &[]))
+    Running::start(stage.options_at(socket, &[("zastava.observer.engine", "auto")]))
 }
 
 fn import_image(containerd: &Containerd, directory: &Path) {

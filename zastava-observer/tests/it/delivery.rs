@@ -2,7 +2,8 @@
 //! those that an earlier run left behind.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use zastava_buffer::{Buffer, BufferOptions, Kind};
 use zastava_core::clock::Timestamp;
@@ -13,12 +14,12 @@ use zastava_core::vocabulary::{Engine, Platform};
 use zastava_observer::{Accounting, ObserverOptions};
 use zastava_sandbox::{Fault, FaultKind, Route};
 
-use crate::support::{Process, Running, Stage, read, sleep_path, within};
-
-const NO_SOURCE: &str = "  observer:\n    engine: containerd\n    runtimes: [{engine: containerd, endpoint: unix:///nobody/listens.sock}]\n";
+use crate::support::{Process, Running, Stage, sleep_path, within};
 
 fn without_source(stage: &Stage, settings: &[(&str, &str)]) -> ObserverOptions {
-    read(&stage.yaml().replace("  observer:\n", NO_SOURCE), settings)
+    let containerd = ("zastava.observer.engine", "containerd");
+    let settings: Vec<_> = std::iter::once(containerd).chain(settings.iter().copied()).collect();
+    stage.options_at(Path::new("/nobody/listens.sock"), &settings)
 }
 
 fn event(number: usize) -> Vec<u8> {
@@ -77,9 +78,19 @@ async fn failures_on_the_way_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scanner_is_not_asked_again_before_retry_after() {
-    let started = Instant::now();
-    check_delivery(&[FaultKind::Status { status: 429, retry_after: Some(1) }]).await;
-    assert!(started.elapsed() >= Duration::from_secs(1));
+    let stage = Stage::start().await;
+    let kind = FaultKind::Status { status: 429, retry_after: Some(600) };
+    stage.sandbox.misbehave(Fault { route: Route::Events, kind, times: 1 });
+    let options = without_source(&stage, &[]);
+    let backoff_max = options.publish.backoff_max;
+    left_behind(&options, (0..10).map(event));
+    let running = Running::start(options);
+    within(stage.sandbox.wait_until(|counts, _| counts.faults_shown == 1)).await;
+    // Without the header the next request would come within this time.
+    tokio::time::sleep(10 * backoff_max).await;
+    let accounting = running.end().await;
+    assert_eq!((accounting.delivered, accounting.buffered), (0, 10));
+    assert_eq!(stage.sandbox.counts().events_accepted, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

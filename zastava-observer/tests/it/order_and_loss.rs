@@ -8,7 +8,7 @@ use zastava_observer::Accounting;
 
 use crate::scripted::Step::{Delete, EndStream, Exit, Hide, Run, Send, Show, Start, Stop};
 use crate::scripted::{Event, Fault, Method, ScriptedContainerd, Step};
-use crate::support::{Running, Stage, read, within};
+use crate::support::{Running, Stage, within};
 
 /// Lists only at the beginning of a connection.
 const SELDOM: &str = "1h";
@@ -29,14 +29,13 @@ impl Scene {
         let stage = Stage::start().await;
         let mut containerd = ScriptedContainerd::start(stage.directory.path());
         containerd.play(steps);
-        let socket = containerd.socket().display();
-        let source = format!(
-            "  observer:\n    engine: containerd\n    runtimes: [{{engine: containerd, endpoint: \"unix://{socket}\"}}]\n"
-        );
         let no_proc = stage.directory.path().join("no-proc").display().to_string();
-        let settings =
-            [("zastava.observer.pollInterval", interval), ("zastava.observer.procRootPath", &no_proc)];
-        let running = Running::start(read(&stage.yaml().replace("  observer:\n", &source), &settings));
+        let settings = [
+            ("zastava.observer.engine", "containerd"),
+            ("zastava.observer.pollInterval", interval),
+            ("zastava.observer.procRootPath", &no_proc),
+        ];
+        let running = Running::start(stage.options_at(containerd.socket(), &settings));
         Self { containerd, running, stage }
     }
 

@@ -62,6 +62,13 @@ impl Stage {
     pub(crate) fn options(&self, settings: &[(&str, &str)]) -> ObserverOptions {
         read(&self.yaml(), settings)
     }
+
+    /// The same, with containerd expected at this socket.
+    pub(crate) fn options_at(&self, socket: &Path, settings: &[(&str, &str)]) -> ObserverOptions {
+        let mut options = self.options(settings);
+        socket.clone_into(&mut options.endpoints[0].socket);
+        options
+    }
 }
 
 pub(crate) fn read(yaml: &str, settings: &[(&str, &str)]) -> ObserverOptions {
