@@ -5,6 +5,9 @@ use core::fmt;
 /// The bounds of one search. The first one that is reached ends that part of the search, and "no build-id" becomes
 /// [`Error::Limit`](crate::Error::Limit).
 ///
+/// The second read of an id (see [`ElfReader::confirming`](crate::ElfReader::confirming)) and the hash of a file's
+/// tail have a budget of the same size each. Whatever a search has spent, an id that was found is returned.
+///
 /// The defaults leave room: the programs and libraries of a whole distribution need one to four reads, 15 program
 /// headers and 74 section headers. Object files compiled with one section for each function can need more reads
 /// or section headers:
@@ -97,4 +100,14 @@ pub struct Cost {
     pub bytes: u32,
     /// Notes read.
     pub notes: u32,
+}
+
+impl Cost {
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            preads: self.preads.saturating_add(other.preads),
+            bytes: self.bytes.saturating_add(other.bytes),
+            notes: self.notes.saturating_add(other.notes),
+        }
+    }
 }

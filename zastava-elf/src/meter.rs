@@ -20,6 +20,11 @@ impl<'s, S: ReadAt + ?Sized> Meter<'s, S> {
         Self { source, limits, cost: Cost::default(), end: u64::MAX }
     }
 
+    /// The same source with an unspent budget.
+    pub(crate) fn renewed(&self) -> Self {
+        Self { source: self.source, limits: self.limits, cost: Cost::default(), end: self.end }
+    }
+
     /// Reads once, as much as the budget allows; 0 at the end of the source.
     pub(crate) fn read(
         &mut self,

@@ -153,7 +153,7 @@ impl<'s, S: ReadAt + ?Sized> Search<'s, S> {
             package: findings.package,
             header,
             complete: self.is_complete && !findings.has_unusable && self.policy.extent != Extent::BuildId,
-            cost: self.windows.meter.cost,
+            cost: self.windows.cost(),
         }
     }
 }

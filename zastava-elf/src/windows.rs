@@ -5,7 +5,7 @@
 //! between them from reading either twice. They are created when they are first needed, which is rare.
 
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::{Cost, Limits};
 use crate::meter::Meter;
 use crate::part::Part;
 use crate::read_at::ReadAt;
@@ -14,6 +14,8 @@ pub(crate) const WINDOW_BYTES: usize = 4096;
 
 pub(crate) struct Windows<'s, S: ?Sized> {
     pub(crate) meter: Meter<'s, S>,
+    /// The work of [`read_anew`](Self::read_anew).
+    anew: Cost,
     head: Window,
     table: Option<Window>,
     notes: Option<Window>,
@@ -21,7 +23,8 @@ pub(crate) struct Windows<'s, S: ?Sized> {
 
 impl<'s, S: ReadAt + ?Sized> Windows<'s, S> {
     pub(crate) fn new(source: &'s S, limits: Limits) -> Self {
-        Self { meter: Meter::new(source, limits), head: Window::new(), table: None, notes: None }
+        let meter = Meter::new(source, limits);
+        Self { meter, anew: Cost::default(), head: Window::new(), table: None, notes: None }
     }
 
     /// The beginning of the source: at least `wanted` bytes, or all there are.
@@ -53,21 +56,41 @@ impl<'s, S: ReadAt + ?Sized> Windows<'s, S> {
     }
 
     /// Fills `out` with what the source now has at `offset`, past the windows.
+    ///
+    /// Each call has a budget of its own, as large as that of the search. What a search for other facts has spent
+    /// then never costs the id, nor the hash of a tail the search.
     pub(crate) fn read_anew(
         &mut self,
         offset: u64,
         out: &mut [u8],
         part: Part,
     ) -> Result<(), Error<S::Error>> {
-        let mut done = 0;
-        while done < out.len() {
-            match self.meter.read(offset.saturating_add(done as u64), &mut out[done..], part)? {
-                0 => return Err(Error::Truncated { part }),
-                got => done += got,
-            }
-        }
-        Ok(())
+        let mut meter = self.meter.renewed();
+        let end = fill(&mut meter, offset, out, part);
+        self.anew = self.anew.plus(meter.cost);
+        end
     }
+
+    /// All work that was done.
+    pub(crate) fn cost(&self) -> Cost {
+        self.meter.cost.plus(self.anew)
+    }
+}
+
+fn fill<S: ReadAt + ?Sized>(
+    meter: &mut Meter<'_, S>,
+    offset: u64,
+    out: &mut [u8],
+    part: Part,
+) -> Result<(), Error<S::Error>> {
+    let mut done = 0;
+    while done < out.len() {
+        match meter.read(offset.saturating_add(done as u64), &mut out[done..], part)? {
+            0 => return Err(Error::Truncated { part }),
+            got => done += got,
+        }
+    }
+    Ok(())
 }
 
 /// Fills `out` from the head, or by way of another window.

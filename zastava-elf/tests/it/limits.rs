@@ -71,7 +71,7 @@ fn a_limit_on_one_part_does_not_hide_an_id_in_another() {
     assert_eq!(build_id_in(&image.bytes()).expect("an id").unwrap().as_bytes(), ID);
 }
 
-/// What is optional must not cost the id. The read that confirms it has no reserve yet.
+/// What is optional must not cost the id, even if it is read again.
 #[test]
 fn a_limit_after_the_id_leaves_the_answer_incomplete() {
     let shape = SHAPES[0];
@@ -80,15 +80,74 @@ fn a_limit_after_the_id_leaves_the_answer_incomplete() {
     let bytes = near.segment(far(8192)).segment(far(8192)).bytes();
     let check = |name: &str, change: fn(&mut Limits)| {
         for extent in [Extent::Table, Extent::Everything] {
-            let identity = limited(change).through(extent).identity(bytes.as_slice()).expect(name);
-            assert_eq!(identity.build_id.expect(name).as_bytes(), ID);
-            assert!(!identity.complete, "{name}");
+            for reader in [limited(change), limited(change).confirming()] {
+                let identity = reader.through(extent).identity(bytes.as_slice()).expect(name);
+                assert_eq!(identity.build_id.expect(name).as_bytes(), ID);
+                assert!(!identity.complete, "{name}");
+            }
         }
     };
     check("reads", |limits| limits.preads = 1);
     check("bytes", |limits| limits.bytes = 4096);
     check("notes", |limits| limits.notes = 1);
     check("program headers", |limits| limits.program_headers = 1);
+}
+
+/// An object file with a section for each function: its table alone takes more reads than the default.
+fn object_file(sections: usize, at: usize) -> Vec<u8> {
+    let shape = SHAPES[0];
+    let mut image = shape.image().with(|image| image.kind = 1);
+    image.sections = vec![Area::new(SHT_PROGBITS, 1, vec![0xc3; 16]); sections];
+    image.sections[at] = Area::new(SHT_NOTE, 4, shape.gnu(&ID));
+    image.bytes()
+}
+
+/// The second read, and the read of the tail for the hash, have a budget of their own.
+#[test]
+fn an_id_that_was_found_is_not_thrown_away_for_the_rest_of_the_table() {
+    for sections in [700, 838, 840, 841, 850, 900, 1000, 1022] {
+        for at in [0, 1, sections / 2, 800.min(sections - 1)] {
+            let bytes = object_file(sections, at);
+            for reader in [ElfReader::new(), ElfReader::new().confirming()] {
+                for extent in [Extent::BuildId, Extent::Table, Extent::Everything] {
+                    let identity = reader.through(extent).identity(bytes.as_slice());
+                    let id = identity.unwrap_or_else(|error| panic!("{sections}, {at}, {extent:?}: {error}"));
+                    assert_eq!(id.build_id.expect("an id").as_bytes(), ID);
+                }
+                #[cfg(feature = "htlhash")]
+                {
+                    let (identity, hash) = reader.identity_and_hash(bytes.as_slice(), bytes.len() as u64);
+                    let alone = reader.identity(bytes.as_slice()).expect("an id");
+                    let identity = identity.unwrap_or_else(|error| panic!("{sections}, {at}: {error}"));
+                    assert_eq!((identity.build_id, identity.complete), (alone.build_id, alone.complete));
+                    hash.expect("a hash");
+                }
+            }
+            assert_eq!(build_id_in(&bytes).expect("an id").unwrap().as_bytes(), ID);
+        }
+    }
+}
+
+#[test]
+fn the_second_read_is_bounded_and_counted() {
+    let shape = SHAPES[0];
+    let bytes = shape.image().note_segment(shape.gnu(&ID)).bytes();
+    let once = ElfReader::new().identity(bytes.as_slice()).expect("an id").cost;
+    let twice = ElfReader::new().confirming().identity(bytes.as_slice()).expect("an id").cost;
+    assert_eq!((twice.preads, twice.bytes), (once.preads + 1, once.bytes + 20));
+    // A source that gives a byte at a time.
+    struct Slow<'a>(&'a [u8]);
+    impl ReadAt for Slow<'_> {
+        type Error = Infallible;
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Infallible> {
+            let len = buffer.len().min(if offset == 0 { 4096 } else { 1 });
+            self.0.read_at(offset, &mut buffer[..len])
+        }
+    }
+    let error =
+        ElfReader::new().confirming().identity(&Slow(&bytes)).expect_err("16 reads give 16 bytes of 20");
+    assert!(matches!(error, Error::Limit { limit: Limit::Preads, .. }), "{error:?}");
 }
 
 #[test]
