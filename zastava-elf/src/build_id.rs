@@ -9,6 +9,11 @@ use core::str::FromStr;
 
 use crate::ascii::AsciiText;
 
+/// The id of a Go program whose Go build ID is `redacted`: the first 20 bytes of its SHA-256 (`addbuildinfo` in
+/// cmd/link, since Go 1.24).
+const OF_REDACTED_GO: [u8; 20] =
+    *b"\xb6\x89\x19\xaf\xf0\x01\xd8\x36\x62\x49\x40\x3a\x25\x44\xfb\xa2\xd8\x33\x08\x4f";
+
 /// The text of an id.
 type HexText = AsciiText<{ 2 * BuildId::BYTES_MAX }>;
 
@@ -45,11 +50,15 @@ impl BuildId {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Whether all bytes are equal, as in the all-zero ids of images that were patched after linking. Many files
-    /// share such an id: do not look anything up by it.
+    /// Whether files that have nothing in common share this id: do not look anything up by it.
+    ///
+    /// Either all bytes are equal, as in the all-zero ids of images that were patched after linking. Or it is the id
+    /// that the Go linker derives from the Go build ID `redacted`, which Bazel gives to every program.
+    // docs/design/elf.md#which-ids-are-degenerate
     #[must_use]
     pub fn is_degenerate(&self) -> bool {
-        self.as_bytes().windows(2).all(|pair| pair[0] == pair[1])
+        let id = self.as_bytes();
+        id.windows(2).all(|pair| pair[0] == pair[1]) || id == OF_REDACTED_GO
     }
 
     /// The hex text, on the stack.

@@ -101,6 +101,21 @@ fn names_of_an_id_are_made_from_its_bytes() {
     assert!(BuildId::try_from([1; 63].as_slice()).unwrap().debuginfod_path(Artifact::Executable).is_some());
 }
 
+/// `go build -ldflags=-buildid=redacted`, as Bazel's rules do.
+#[test]
+fn the_id_that_go_derives_from_a_redacted_one_is_degenerate() {
+    let derived = |go_build_id: &str| {
+        use sha2::Digest as _;
+        BuildId::try_from(&sha2::Sha256::digest(go_build_id)[..20]).unwrap()
+    };
+    assert!(derived("redacted").is_degenerate());
+    for other in ["", "redacted ", "Redacted", "A0dF/b1/c2/d3", "go-openbsd"] {
+        assert!(!derived(other).is_degenerate(), "{other}");
+    }
+    let longer = [derived("redacted").as_bytes(), b"!"].concat();
+    assert!(!BuildId::try_from(longer.as_slice()).unwrap().is_degenerate());
+}
+
 #[test]
 fn ids_of_equal_bytes_are_degenerate() {
     for (bytes, wanted) in
