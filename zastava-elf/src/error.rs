@@ -49,6 +49,8 @@ pub enum Error<E = Errno> {
     },
     /// The path leads to a directory, FIFO, device or socket. It was not opened.
     NotRegular,
+    /// The path of a mapped file leads to another file by now.
+    Replaced,
     /// Opening or reading failed.
     Io {
         /// The part that was being read.
@@ -71,6 +73,7 @@ impl<E> Error<E> {
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Changed { .. } => ErrorKind::Changed,
             Self::NotRegular => ErrorKind::NotRegular,
+            Self::Replaced => ErrorKind::Replaced,
             Self::Io { .. } => ErrorKind::Io,
         }
     }
@@ -79,7 +82,7 @@ impl<E> Error<E> {
     #[must_use]
     pub fn part(&self) -> Part {
         match *self {
-            Self::NotRegular => Part::File,
+            Self::NotRegular | Self::Replaced => Part::File,
             Self::NotElf | Self::Unsupported => Part::Header,
             Self::Malformed { part }
             | Self::Truncated { part }
@@ -115,6 +118,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Limit { limit, part } => write!(f, "limit on {limit} reached in ELF {part}"),
             Self::Changed { part } => write!(f, "build-id in ELF {part} changed while it was read"),
             Self::NotRegular => f.write_str("not a regular file"),
+            Self::Replaced => f.write_str("the path leads to another file now"),
             Self::Io { part: Part::File, .. } => f.write_str("cannot open ELF file"),
             Self::Io { part: part @ (Part::Procfs | Part::Process | Part::Maps), .. } => {
                 write!(f, "cannot read the {part}")
@@ -144,6 +148,7 @@ impl From<Error<Infallible>> for Error<Errno> {
             Error::Limit { limit, part } => Self::Limit { limit, part },
             Error::Changed { part } => Self::Changed { part },
             Error::NotRegular => Self::NotRegular,
+            Error::Replaced => Self::Replaced,
             Error::Io { error, .. } => match error {},
         }
     }
@@ -169,6 +174,8 @@ pub enum ErrorKind {
     Changed,
     /// [`Error::NotRegular`]
     NotRegular,
+    /// [`Error::Replaced`]
+    Replaced,
     /// [`Error::Io`]
     Io,
 }
@@ -186,6 +193,7 @@ impl ErrorKind {
             Self::Limit => "limit",
             Self::Changed => "changed",
             Self::NotRegular => "not_regular",
+            Self::Replaced => "replaced",
             Self::Io => "io",
         }
     }

@@ -55,14 +55,11 @@
 //! let identity = ElfReader::new().confirming().identity(&process.executable()?)?;
 //! assert!(identity.header.is_some());
 //!
-//! // The libraries, opened as the process sees them.
-//! let root = process.root()?;
+//! // The libraries: the files that are mapped, and not what their paths lead to by now.
+//! let files = process.files()?;
 //! for mapping in process.mappings()?.iter().filter(|mapping| mapping.is_executable) {
-//!     let Some(mapped) = mapping.file() else { continue };
-//!     match root.open_regular(&mapped.path) {
-//!         // The path may lead to another file by now.
-//!         Ok(file) if file.version().inode == mapped.inode => println!("{:?}", build_id_of(&file)?),
-//!         Ok(_) => println!("replaced"),
+//!     match files.open(mapping) {
+//!         Ok(opened) => println!("{:?} {:?}", opened.path, build_id_of(&opened.file)?),
 //!         Err(error) => println!("{}: {error}", error.kind()),
 //!     }
 //! }
@@ -173,8 +170,9 @@ pub use crate::identity::{GoBuildId, Identity, PackageNote};
 pub use crate::limits::{Cost, Limit, Limits};
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub use crate::linux::{
-    Backing, DebugStore, Device, FileVersion, KernelPath, Lookup, MappedFile, Mapping, Process, Procfs,
-    RegularFile, Root, build_id, build_id_of, build_id_trusted, open_in_root, open_regular, open_trusted,
+    Backing, DebugStore, Device, FilePlace, FileVersion, KernelPath, Lookup, MappedFile, Mapping, OpenedFile,
+    Process, ProcessFiles, Procfs, RegularFile, Root, build_id, build_id_of, build_id_trusted, open_in_root,
+    open_regular, open_trusted,
 };
 pub use crate::part::Part;
 pub use crate::paths::{Artifact, DebugPath, DebuginfodPath, ShortId};

@@ -3,8 +3,10 @@
 mod calls;
 mod descriptor;
 mod directory;
+mod files;
 mod kernel_path;
 mod maps;
+mod memory;
 mod open;
 mod process;
 mod procfs;
@@ -12,6 +14,7 @@ mod procfs;
 mod procmap;
 mod root;
 mod store;
+mod threads;
 mod version;
 
 use std::os::fd::AsFd;
@@ -22,6 +25,7 @@ use crate::error::Error;
 use crate::paths::DebugPath;
 use crate::reader::FOR_BUILD_ID;
 
+pub use files::{FilePlace, OpenedFile, ProcessFiles};
 pub use kernel_path::KernelPath;
 pub use maps::{Backing, MappedFile, Mapping};
 pub use open::{RegularFile, open_regular, open_trusted};

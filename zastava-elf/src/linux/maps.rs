@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
-use std::vec::Vec;
 
 use crate::linux::kernel_path::KernelPath;
+use crate::linux::memory;
 use crate::linux::version::Device;
 
 /// A range of a process's addresses, and what is mapped there.
@@ -37,13 +36,12 @@ pub enum Backing {
     Anonymous,
     /// Something that has a name and is no file: `[heap]`, `[stack]`, `[vdso]`, `anon_inode:[perf_event]`.
     Special(OsString),
-    /// A file, or what the kernel shows as one: shared memory is `/dev/zero (deleted)`, `/SYSV00000000
-    /// (deleted)` or `/memfd:name (deleted)`.
+    /// A file, or what the kernel shows as one; see [`MappedFile::is_memory`].
     File(MappedFile),
 }
 
 /// The file of a mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct MappedFile {
     /// The file system. On some it is not the one in [`FileVersion`](crate::FileVersion); see [`Device`].
@@ -51,8 +49,21 @@ pub struct MappedFile {
     /// The file's number in its file system.
     pub inode: u64,
     /// The file's path. `\012` is read as the line break for which the kernel writes it; the kernel does not escape
-    /// a `\012` that is part of a name.
+    /// a `\012` that is part of a name. See [`KernelPath::readings`].
     pub path: KernelPath,
+}
+
+impl MappedFile {
+    /// Whether this is memory that never was a file and that the kernel shows as one that was deleted: shared
+    /// anonymous memory (`/dev/zero`), System V shared memory (`/SYSV…`), huge pages (`/anon_hugepage`).
+    ///
+    /// The file system decides, and not the text, which may also be the name of a file. A `memfd` is on the same file
+    /// system; a program fills it like a file, so it counts as one.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        let is_memfd = self.path.as_path().as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
+        !is_memfd && memory::holds(self.device)
+    }
 }
 
 impl Mapping {
@@ -103,23 +114,12 @@ impl Backing {
     fn of(name: &[u8], device: Device, inode: u64) -> Self {
         match name {
             b"" => Self::Anonymous,
-            [b'/', ..] if inode != 0 => Self::File(MappedFile { device, inode, path: path(name) }),
+            [b'/', ..] if device != Device::NONE || inode != 0 => {
+                Self::File(MappedFile { device, inode, path: KernelPath::escaped(name) })
+            }
             _ => Self::Special(OsString::from_vec(name.into())),
         }
     }
-}
-
-/// Undoes the kernel's only escape, `\012` for a line break (`seq_path` with `"\n"`, fs/proc/task_mmu.c).
-fn path(mut text: &[u8]) -> KernelPath {
-    const LINE_BREAK: &[u8] = b"\\012";
-    let mut path = Vec::with_capacity(text.len());
-    while let Some(at) = text.windows(LINE_BREAK.len()).position(|window| window == LINE_BREAK) {
-        path.extend(&text[..at]);
-        path.push(b'\n');
-        text = &text[at + LINE_BREAK.len()..];
-    }
-    path.extend(text);
-    KernelPath::new(PathBuf::from(OsString::from_vec(path)))
 }
 
 fn pair(field: &[u8], separator: u8) -> Option<(u64, u64)> {

@@ -9,12 +9,17 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, open};
 
 use crate::error::Error;
 use crate::linux::calls::{READ, io_error, open_at, retry};
+use crate::linux::maps::MappedFile;
 use crate::linux::version::FileVersion;
 use crate::part::Part;
+
+/// The types of the file systems that show another device in `maps` than in `fstat`: overlayfs, whose files may be on
+/// another file system, and btrfs, which has a device for each subvolume (linux/magic.h).
+const SYSTEMS_WITH_ANOTHER_DEVICE: [u32; 2] = [0x794c_7630, 0x9123_683e];
 
 /// A regular file, open for reading, and its version when it was opened. Pass it to an
 /// [`ElfReader`](crate::ElfReader).
@@ -25,6 +30,7 @@ use crate::part::Part;
 pub struct RegularFile {
     fd: OwnedFd,
     version: FileVersion,
+    has_name: bool,
 }
 
 impl RegularFile {
@@ -32,6 +38,27 @@ impl RegularFile {
     #[must_use]
     pub fn version(&self) -> FileVersion {
         self.version
+    }
+
+    /// Whether the file had any name when it was opened: its link count was not zero.
+    #[must_use]
+    pub fn has_name(&self) -> bool {
+        self.has_name
+    }
+
+    /// Whether this is the file of a mapping: the inode on the device.
+    ///
+    /// On btrfs and overlayfs the inode alone decides, since their files have another device in `maps`.
+    // docs/design/elf.md#why-does-a-mappings-device-not-always-decide-which-file-it-is
+    #[must_use]
+    pub fn is(&self, mapped: &MappedFile) -> bool {
+        self.version.inode == mapped.inode
+            && (self.version.device == mapped.device || self.has_another_device_in_maps())
+    }
+
+    fn has_another_device_in_maps(&self) -> bool {
+        // The type of the field differs between architectures; the numbers have 32 bits.
+        fstatfs(&self.fd).is_ok_and(|system| SYSTEMS_WITH_ANOTHER_DEVICE.contains(&(system.f_type as u32)))
     }
 }
 
@@ -88,5 +115,5 @@ pub(super) fn reopen(found: OwnedFd) -> Result<RegularFile, Error> {
     let unused = rest.len();
     let name = &name[..name.len() - unused];
     let fd = retry(|| open(name, READ | OFlags::CLOEXEC, Mode::empty())).map_err(io_error(Part::File))?;
-    Ok(RegularFile { fd, version: FileVersion::from_stat(&stat) })
+    Ok(RegularFile { fd, version: FileVersion::from_stat(&stat), has_name: stat.st_nlink > 0 })
 }

@@ -2,10 +2,13 @@
 
 use std::format;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno as RawErrno;
 
 #[cfg(feature = "procmap-query")]
 use crate::build_id::BuildId;
@@ -13,10 +16,12 @@ use crate::error::Error;
 use crate::limits::Limit;
 use crate::linux::calls::DIRECTORY;
 use crate::linux::directory::Directory;
+use crate::linux::files::ProcessFiles;
 use crate::linux::kernel_path::KernelPath;
 use crate::linux::maps::Mapping;
 use crate::linux::open::{RegularFile, reopen};
 use crate::linux::root::Root;
+use crate::linux::threads;
 use crate::part::Part;
 
 /// The most that is read of a process's `maps`: room for the kernel's default bound of 65,530 mappings.
@@ -34,10 +39,14 @@ const MAPS_BYTES_MAX: u64 = 32 << 20;
 /// # Ok::<(), zastava_elf::Error>(())
 /// ```
 ///
+/// A process lives as long as any of its threads. If its first one has ended, its directory is empty, and what is not
+/// found there is asked of a thread that runs.
+///
 /// Reading another user's process takes `CAP_SYS_PTRACE`; [`open_mapping`](Self::open_mapping) takes
-/// `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN` as well.
-#[derive(Debug)]
-pub struct Process(Directory);
+/// `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN` as well. Clones share the descriptor.
+// docs/design/elf.md#what-if-the-first-thread-has-ended
+#[derive(Debug, Clone)]
+pub struct Process(Arc<Directory>);
 
 impl Process {
     /// Holds the process that has this pid in the pid namespace of `/proc`. For a procfs that is mounted
@@ -47,7 +56,7 @@ impl Process {
     ///
     /// [`Error::Io`]: `ENOENT` if there is none.
     pub fn open(pid: u32) -> Result<Self, Error> {
-        Directory::open(format!("/proc/{pid}").as_ref(), Part::Process).map(Self)
+        Directory::open(format!("/proc/{pid}").as_ref(), Part::Process).map(Self::of)
     }
 
     /// Holds this process.
@@ -56,11 +65,45 @@ impl Process {
     ///
     /// [`Error::Io`] without a `/proc`.
     pub fn current() -> Result<Self, Error> {
-        Directory::open("/proc/self".as_ref(), Part::Process).map(Self)
+        Directory::open("/proc/self".as_ref(), Part::Process).map(Self::of)
     }
 
     pub(super) fn of(directory: Directory) -> Self {
-        Self(directory)
+        Self(Arc::new(directory))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0
+    }
+
+    /// A thread that runs, if the first one has ended. It is read like a process: its `cgroup`, which of a thread that
+    /// has ended is `/` on cgroup v1, is right.
+    #[must_use]
+    pub fn living_thread(&self) -> Option<Self> {
+        threads::living(&self.0).map(Self::of)
+    }
+
+    /// Asks a thread that runs if the first one has ended and the answer is nothing.
+    fn ask<T>(
+        &self,
+        question: impl Fn(&Directory) -> Result<T, Error>,
+        is_nothing: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
+        const NOTHING: [RawErrno; 2] = [RawErrno::NOENT, RawErrno::SRCH];
+        let answer = question(&self.0);
+        let is_missing = match &answer {
+            Ok(found) => is_nothing(found),
+            Err(Error::Io { error, .. }) => NOTHING.iter().any(|errno| errno.raw_os_error() == error.raw()),
+            Err(_) => false,
+        };
+        match is_missing.then(|| threads::living(&self.0)).flatten() {
+            Some(thread) => question(&thread),
+            None => answer,
+        }
+    }
+
+    fn lookup(&self, name: &Path, flags: OFlags, part: Part) -> Result<OwnedFd, Error> {
+        self.ask(|directory| directory.lookup(name, flags, part), |_| false)
     }
 
     /// The first `max` bytes of a file in the process's directory, such as `stat`, `cgroup` or `task/1/maps`.
@@ -69,7 +112,7 @@ impl Process {
     ///
     /// [`Error::Io`]
     pub fn read(&self, name: impl AsRef<Path>, max: u64) -> Result<Vec<u8>, Error> {
-        self.0.read(name.as_ref(), max)
+        self.ask(|directory| directory.read(name.as_ref(), max), Vec::is_empty)
     }
 
     /// What a link in the process's directory says, such as `exe` or `ns/mnt`.
@@ -78,7 +121,7 @@ impl Process {
     ///
     /// [`Error::Io`]
     pub fn link(&self, name: impl AsRef<Path>) -> Result<KernelPath, Error> {
-        self.0.link(name.as_ref())
+        self.ask(|directory| directory.link(name.as_ref()), |_| false)
     }
 
     /// Opens the file that the process runs, even if it was deleted or its path now leads to another file.
@@ -87,7 +130,7 @@ impl Process {
     ///
     /// [`Error::Io`]: `ENOENT` for kernel threads.
     pub fn executable(&self) -> Result<RegularFile, Error> {
-        reopen(self.0.lookup("exe".as_ref(), OFlags::PATH, Part::File)?)
+        reopen(self.lookup("exe".as_ref(), OFlags::PATH, Part::File)?)
     }
 
     /// Holds the root directory of the process, for lookups of paths as the process sees them.
@@ -96,7 +139,16 @@ impl Process {
     ///
     /// [`Error::Io`]
     pub fn root(&self) -> Result<Root, Error> {
-        self.0.lookup("root".as_ref(), DIRECTORY, Part::Process).map(Root::of)
+        self.lookup("root".as_ref(), DIRECTORY, Part::Process).map(Root::of)
+    }
+
+    /// Holds what it takes to open the files that the process has mapped.
+    ///
+    /// # Errors
+    ///
+    /// As [`root`](Self::root).
+    pub fn files(&self) -> Result<ProcessFiles, Error> {
+        ProcessFiles::of(self)
     }
 
     /// The mappings of the process, in the order of addresses.
@@ -107,7 +159,8 @@ impl Process {
     /// the kernel writes.
     pub fn mappings(&self) -> Result<Vec<Mapping>, Error> {
         let part = Part::Maps;
-        let text = self.0.read_as("maps".as_ref(), MAPS_BYTES_MAX + 1, part)?;
+        let read = |directory: &Directory| directory.read_as("maps".as_ref(), MAPS_BYTES_MAX + 1, part);
+        let text = self.ask(read, Vec::is_empty)?;
         if text.len() as u64 > MAPS_BYTES_MAX {
             return Err(Error::Limit { limit: Limit::MapsBytes, part });
         }
@@ -124,7 +177,7 @@ impl Process {
     /// [`Error::NotRegular`] for mapped devices.
     pub fn open_mapping(&self, addresses: Range<u64>) -> Result<RegularFile, Error> {
         let name = format!("map_files/{:x}-{:x}", addresses.start, addresses.end);
-        reopen(self.0.lookup(name.as_ref(), OFlags::PATH, Part::File)?)
+        reopen(self.lookup(name.as_ref(), OFlags::PATH, Part::File)?)
     }
 
     /// What the kernel says is the GNU build-id of the file mapped at `address` (`PROCMAP_QUERY`, Linux 6.11):
@@ -140,7 +193,10 @@ impl Process {
     #[cfg(feature = "procmap-query")]
     pub fn kernel_build_id(&self, address: u64) -> Result<Option<BuildId>, Error> {
         use std::os::fd::AsFd as _;
-        let maps = self.0.lookup("maps".as_ref(), OFlags::RDONLY, Part::Maps)?;
-        super::procmap::build_id(maps.as_fd(), address)
+        let query = |directory: &Directory| {
+            let maps = directory.lookup("maps".as_ref(), OFlags::RDONLY, Part::Maps)?;
+            super::procmap::build_id(maps.as_fd(), address)
+        };
+        self.ask(query, |_| false)
     }
 }

@@ -11,8 +11,9 @@ use crate::part::Part;
 
 /// The number of a file system. Prints as in `/proc/<pid>/maps`: `fe:00`.
 ///
-/// On btrfs and overlayfs a mapped file's number there may differ from the one that `fstat` gives.
-// docs/design/elf.md#why-does-a-mappings-device-not-decide-which-file-it-is
+/// On btrfs and overlayfs a mapped file's number there may differ from the one that `fstat` gives; see
+/// [`RegularFile::is`](crate::RegularFile::is).
+// docs/design/elf.md#why-does-a-mappings-device-not-always-decide-which-file-it-is
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a device number has these two parts")]
 pub struct Device {
@@ -20,6 +21,11 @@ pub struct Device {
     pub major: u32,
     /// The device among those of the driver.
     pub minor: u32,
+}
+
+impl Device {
+    /// What the kernel shows where there is no file.
+    pub(super) const NONE: Self = Self { major: 0, minor: 0 };
 }
 
 impl fmt::Display for Device {
@@ -41,7 +47,8 @@ pub struct FileVersion {
     pub size: u64,
     /// When the content last changed, in nanoseconds since 1970. The file's owner can set it.
     pub modified_ns: i128,
-    /// When content or inode last changed, in nanoseconds since 1970. Nobody can set it.
+    /// When content or inode last changed, in nanoseconds since 1970. Nobody can set it, except the owner of a file
+    /// system in user space (FUSE).
     pub changed_ns: i128,
 }
 

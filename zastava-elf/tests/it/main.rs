@@ -24,11 +24,17 @@ mod open;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod process;
 #[cfg(all(feature = "linux", target_os = "linux"))]
+mod process_files;
+#[cfg(all(feature = "linux", target_os = "linux"))]
 mod real_files;
 #[cfg(feature = "serde")]
 mod serde;
 #[cfg(all(feature = "linux", target_os = "linux"))]
 mod skip;
 #[cfg(all(feature = "linux", target_os = "linux"))]
+mod stage;
+#[cfg(all(feature = "linux", target_os = "linux"))]
 mod store;
 mod tables;
+#[cfg(all(feature = "linux", target_os = "linux"))]
+mod threads;

@@ -40,6 +40,10 @@ fn a_mapped_file_has_its_device_its_inode_and_its_path() {
     check_file("0-1 r-xp 0 fe:00 99 /\\012\\012a\\011\\01\\", ("fe:00", 99, "/\n\na\\011\\01\\"));
     check_file("0-1 rwxs 0 00:01 1025 /memfd:jit (deleted)", ("00:01", 1025, "/memfd:jit (deleted)"));
     check_file("0-1 rw-s 0 00:01 4 /dev/zero (deleted)", ("00:01", 4, "/dev/zero (deleted)"));
+    // File systems in user space may give any number, and the first System V segment has none.
+    check_file("0-1 r-xp 0 00:2f 0 /mnt/fuse/lib.so", ("00:2f", 0, "/mnt/fuse/lib.so"));
+    check_file("0-1 rwxs 0 00:01 0 /SYSV00000000 (deleted)", ("00:01", 0, "/SYSV00000000 (deleted)"));
+    check_file("0-1 r-xp 0 fe:00 5 /x//deleted", ("fe:00", 5, "/x//deleted"));
 }
 
 /// The kernel numbers inodes for each file system: a workload can have a library with its program's number.
@@ -109,6 +113,22 @@ fn lines_that_the_kernel_does_not_write_are_refused() {
     }
 }
 
+#[test]
+fn each_reading_of_a_path_is_tried_the_likely_one_first() {
+    for (shown, wanted) in [
+        ("/lib.so", &["/lib.so"][..]),
+        ("/lib.so (deleted)", &["/lib.so (deleted)", "/lib.so"]),
+        ("/a\\012b", &["/a\nb", "/a\\012b"]),
+        ("/a\\012b (deleted)", &["/a\nb (deleted)", "/a\nb", "/a\\012b (deleted)", "/a\\012b"]),
+        ("/lib.so//deleted", &["/lib.so//deleted"]),
+    ] {
+        let mapping =
+            Mapping::parse(format!("0-1 r-xp 0 fe:00 1 {shown}").as_bytes()).expect("a line of maps");
+        let readings: Vec<&Path> = mapping.file().expect("a file").path.readings().collect();
+        assert_eq!(readings, wanted.iter().map(Path::new).collect::<Vec<_>>());
+    }
+}
+
 proptest! {
     /// Written as `show_map_vma` writes it (fs/proc/task_mmu.c).
     #[test]
@@ -132,6 +152,7 @@ proptest! {
         let escaped = path.split(|&byte| byte == b'\n').collect::<Vec<_>>().join(b"\\012".as_slice());
         let line = [fields.as_bytes(), b"         ", &escaped].concat();
         let mapping = Mapping::parse(&line).expect("a line of maps");
+        prop_assert_eq!(mapping.file().expect("a file").path.readings().next().unwrap().as_os_str().as_bytes(), &path);
         prop_assert_eq!((&mapping.addresses, mapping.offset), (&(start..end), offset));
         prop_assert_eq!((mapping.is_readable, mapping.is_writable), (read, write));
         prop_assert_eq!((mapping.is_executable, mapping.is_shared), (execute, shared));

@@ -1,20 +1,20 @@
 //! The command line.
 
-use std::convert::Infallible;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 /// Prints the build-ids of ELF files.
 ///
 /// Exit status: 0 if a GNU build-id was found, 1 if none was found, 2 if anything could not be read.
 #[derive(Debug, Parser)]
-#[command(name = "zastava-elf")]
+#[command(name = "zastava-elf", version)]
 pub(crate) struct Arguments {
     /// Files, directories (searched to the bottom, without following links), and processes as `pid:1234`.
-    #[arg(required = true, value_name = "PATH|pid:PID")]
+    #[arg(required = true, value_name = "PATH|pid:PID", value_parser = OsStringValueParser::new().map(Input::from))]
     pub(crate) inputs: Vec<Input>,
 
     /// Print all mapped files of a process, not only its program.
@@ -37,16 +37,15 @@ pub(crate) enum Input {
     Path(PathBuf),
 }
 
-impl FromStr for Input {
-    type Err = Infallible;
-
+impl From<OsString> for Input {
     /// A file whose name looks like a process can be given as `./pid:1`.
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let pid = text.strip_prefix("pid:").filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
-        Ok(match pid.and_then(|pid| pid.parse().ok()) {
+    fn from(text: OsString) -> Self {
+        let pid = text.to_str().and_then(|text| text.strip_prefix("pid:"));
+        let pid = pid.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
+        match pid.and_then(|pid| pid.parse().ok()) {
             Some(pid) => Self::Process(pid),
             None => Self::Path(text.into()),
-        })
+        }
     }
 }
 

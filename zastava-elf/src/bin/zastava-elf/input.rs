@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use zastava_elf::{
-    ElfReader, Errno, Error, FileVersion, HtlHash, Identity, MappedFile, Part, Process, RegularFile,
-    open_regular,
+    ElfReader, Errno, Error, FileVersion, HtlHash, Identity, Part, Process, RegularFile, open_regular,
 };
 
 use crate::arguments::Input;
@@ -15,7 +14,7 @@ use crate::arguments::Input;
 /// One file and what was read of it.
 pub(crate) struct Reading {
     /// The path as it was given, or as the process has it.
-    pub(crate) path: String,
+    pub(crate) path: PathBuf,
     pub(crate) identity: Result<Identity, Error>,
     pub(crate) htlhash: Option<HtlHash>,
     /// The file was found in a directory or among mappings, and not asked for by name.
@@ -32,7 +31,7 @@ impl Reading {
             }
             Err(error) => (Err(error), None),
         };
-        Self { path: path.display().to_string(), identity, htlhash, is_one_of_many }
+        Self { path: path.to_owned(), identity, htlhash, is_one_of_many }
     }
 }
 
@@ -62,26 +61,20 @@ fn read_mappings(process: &Process, report: Report<'_>) -> ReadInput {
         Ok(mappings) => mappings,
         Err(error) => return Ok(Err(error)),
     };
+    let files = match process.files() {
+        Ok(files) => files,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut seen = HashSet::new();
     for mapping in &mappings {
-        let Some(mapped) = mapping.file() else { continue };
-        // Most files are mapped in several parts.
-        if !seen.insert((mapped.device, mapped.inode)) {
-            continue;
+        let Some(mapped) = mapping.file().filter(|mapped| !mapped.is_memory()) else { continue };
+        // Most files are mapped in several parts. Files of two subvolumes may have the same device and inode.
+        if seen.insert(mapped) {
+            let file = files.open(mapping).map(|opened| opened.file);
+            report(Reading::new(mapped.path.as_path(), file, true))?;
         }
-        let file = process
-            .open_mapping(mapping.addresses.clone())
-            .or_else(|error| open_by_path(process, mapped).ok_or(error));
-        report(Reading::new(mapped.path.as_path(), file, true))?;
     }
     Ok(Ok(()))
-}
-
-/// Opens a mapped file without the capability for `map_files`, if its path still leads to it.
-fn open_by_path(process: &Process, mapped: &MappedFile) -> Option<RegularFile> {
-    let path = mapped.path.strip_deleted().unwrap_or(mapped.path.as_path());
-    let file = process.root().and_then(|root| root.open_regular(path)).ok()?;
-    (file.version().inode == mapped.inode).then_some(file)
 }
 
 /// Reports each file once, although it may have several names.

@@ -7,6 +7,7 @@ mod arguments;
 mod input;
 mod output;
 
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ impl Outcome {
         }
     }
 
-    fn fail(&mut self, name: &str, error: &Error) {
+    fn fail(&mut self, name: impl AsRef<OsStr>, error: &Error) {
         self.failed = true;
         match std::error::Error::source(error) {
             Some(cause) => print_error(name, &format!("{error}: {cause}")),
@@ -64,7 +65,7 @@ fn run(arguments: &Arguments, outcome: &mut Outcome, out: &mut dyn io::Write) ->
             Ok(store) => Some(store),
             Err(error) => {
                 let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
-                outcome.fail(&format!("--debug-root {}", roots.join(" ")), &error);
+                outcome.fail(format!("--debug-root {}", roots.join(" ")), &error);
                 return Ok(());
             }
         },
@@ -73,7 +74,7 @@ fn run(arguments: &Arguments, outcome: &mut Outcome, out: &mut dyn io::Write) ->
     for input in &arguments.inputs {
         let mut report = |reading| print(&reading, store.as_ref(), outcome, &mut output);
         if let Err(error) = input::read(input, arguments.maps, &mut report)? {
-            outcome.fail(&input.to_string(), &error);
+            outcome.fail(input.to_string(), &error);
         }
     }
     output.flush()
@@ -115,6 +116,6 @@ fn look_up(store: &DebugStore, id: &BuildId) -> Result<&'static str, Error> {
 }
 
 #[expect(clippy::print_stderr, reason = "this is a program's standard error")]
-fn print_error(name: &str, message: &str) {
-    eprintln!("zastava-elf: {}: {message}", Visible(name));
+fn print_error(name: impl AsRef<OsStr>, message: &str) {
+    eprintln!("zastava-elf: {}: {message}", Visible(name.as_ref()));
 }

@@ -1,7 +1,9 @@
 //! Prints a table or JSON lines. Text from files cannot control the terminal.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use zastava_elf::{Error, Identity};
@@ -48,12 +50,13 @@ impl<'o> Output<'o> {
     pub(crate) fn failure(&mut self, reading: &Reading, error: &Error) -> io::Result<()> {
         if self.json {
             let kind = error.kind().as_str();
-            let error = json!({ "kind": kind, "message": error.to_string() });
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let error = json!({ "kind": kind, "message": error.to_string(), "cause": cause });
             let htlhash = reading.htlhash.map(|hash| hash.to_string());
             return writeln!(
                 self.out,
                 "{}",
-                json!({ "path": reading.path, "error": error, "htlhash": htlhash })
+                with_path(&reading.path, json!({ "error": error, "htlhash": htlhash }))
             );
         }
         Ok(())
@@ -63,12 +66,18 @@ impl<'o> Output<'o> {
         self.out.flush()
     }
 
-    fn row(&mut self, id: &str, debug_file: &str, file_type: &str, path: &str) -> io::Result<()> {
+    fn row(
+        &mut self,
+        id: &str,
+        debug_file: &str,
+        file_type: &str,
+        path: impl AsRef<OsStr>,
+    ) -> io::Result<()> {
         if !self.has_header {
             self.has_header = true;
             self.row("BUILD-ID", "DEBUG     FILE BELOW THE ROOT", "FILE TYPE", "PATH")?;
         }
-        let path = Visible(path);
+        let path = Visible(path.as_ref());
         if self.has_store {
             writeln!(self.out, "{id:<40}  {debug_file:<67}  {file_type:<18}  {path}")
         } else {
@@ -83,8 +92,7 @@ fn object(reading: &Reading, identity: &Identity, debug_file: Option<&'static st
     let package = identity
         .package
         .map(|note| serde_json::from_str(note.as_str()).unwrap_or_else(|_| Value::from(note.as_str())));
-    json!({
-        "path": reading.path,
+    let facts = json!({
         "buildId": text(identity.build_id.map(|id| id.to_string())),
         "degenerate": identity.build_id.is_some_and(|id| id.is_degenerate()),
         "goBuildId": text(identity.go_build_id.map(|id| id.to_string())),
@@ -96,15 +104,34 @@ fn object(reading: &Reading, identity: &Identity, debug_file: Option<&'static st
         "machine": text(identity.header.map(|header| header.machine.to_string())),
         "debugPath": text(identity.build_id.and_then(|id| id.debug_path()).map(|path| path.to_string())),
         "debugFile": debug_file,
+    });
+    with_path(&reading.path, facts)
+}
+
+/// The object with the path. JSON cannot hold a name that is not UTF-8: `path` shows its bytes as `\xff`, and `pathHex`
+/// holds all of them.
+fn with_path(path: &Path, mut object: Value) -> Value {
+    object["path"] = readable(path.as_os_str()).into();
+    if path.to_str().is_none() {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        object["pathHex"] = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    }
+    object
+}
+
+/// The text, with bytes that are not UTF-8 as `\xff`.
+fn readable(text: &OsStr) -> String {
+    text.as_encoded_bytes().utf8_chunks().fold(String::new(), |readable, chunk| {
+        format!("{readable}{}{}", chunk.valid(), chunk.invalid().escape_ascii())
     })
 }
 
 /// Text from elsewhere, with its control characters escaped.
-pub(crate) struct Visible<'t>(pub(crate) &'t str);
+pub(crate) struct Visible<'t>(pub(crate) &'t OsStr);
 
 impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
+        for character in readable(self.0).chars() {
             if character.is_control() {
                 write!(f, "{}", character.escape_default())?;
             } else {

@@ -1,0 +1,160 @@
+//! The files of a process, found by the paths that the kernel shows.
+//!
+//! A path in `maps` begins at the root of the process's mount namespace, while the process may have another root
+//! (`chroot`). The file may have been deleted or replaced, or only look like it by its name. So each way to the file is
+//! tried, and the file that it leads to decides.
+
+use std::format;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::io::Errno as RawErrno;
+
+use crate::error::Error;
+use crate::linux::calls::io_error;
+use crate::linux::directory::Directory;
+use crate::linux::kernel_path::KernelPath;
+use crate::linux::maps::{MappedFile, Mapping};
+use crate::linux::open::RegularFile;
+use crate::linux::process::Process;
+use crate::linux::root::{Root, find_in_root};
+use crate::linux::threads::Stat;
+use crate::linux::version::FileVersion;
+use crate::part::Part;
+
+/// How far up the tree of processes one is looked for that sees what is outside of a changed root.
+const ANCESTORS_MAX: usize = 16;
+
+/// Opens the files that a process runs and has mapped.
+///
+/// ```
+/// use zastava_elf::{Process, build_id_of};
+///
+/// let process = Process::current()?;
+/// let files = process.files()?;
+/// for mapping in process.mappings()?.iter().filter(|mapping| mapping.is_executable) {
+///     let Some(mapped) = mapping.file() else { continue };
+///     match files.open(mapping) {
+///         Ok(opened) => println!("{} {:?}", mapped.path.as_path().display(), build_id_of(&opened.file)?),
+///         Err(error) => println!("{} {error}", mapped.path.as_path().display()),
+///     }
+/// }
+/// # Ok::<(), zastava_elf::Error>(())
+/// ```
+// docs/design/elf.md#how-is-a-mapped-file-opened
+#[derive(Debug)]
+pub struct ProcessFiles {
+    process: Process,
+    root: Root,
+    /// Where the root is in the mount namespace: `/`, or another directory after a `chroot`.
+    root_path: PathBuf,
+    /// The root of the mount namespace, for a process with another root; `None` if nothing leads there.
+    outside: OnceLock<Option<Root>>,
+}
+
+/// A mapped file that was opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OpenedFile {
+    /// The file: the one that is mapped.
+    pub file: RegularFile,
+    /// The path that leads to it in the process's mount namespace; `None` if none was found, such as for a file that
+    /// was deleted.
+    pub path: Option<PathBuf>,
+}
+
+/// Where a file may be; see [`ProcessFiles::places`].
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct FilePlace<'p> {
+    /// The directory that the path is looked up in.
+    pub root: &'p Root,
+    /// The path below it.
+    pub path_in_root: &'p Path,
+    /// The path in the process's mount namespace.
+    pub path: &'p Path,
+}
+
+impl ProcessFiles {
+    pub(super) fn of(process: &Process) -> Result<Self, Error> {
+        let (root, root_path) = (process.root()?, process.link("root")?.into());
+        Ok(Self { process: process.clone(), root, root_path, outside: OnceLock::new() })
+    }
+
+    /// Opens the file of a mapping: by its path, or by its address with the capability that
+    /// [`Process::open_mapping`] takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Replaced`] if the path leads to another file. [`Error::NotRegular`], also for a mapping without a file;
+    /// [`Error::NotElf`] for an empty file; [`Error::Io`]: `ENOENT` for a file that was deleted.
+    pub fn open(&self, mapping: &Mapping) -> Result<OpenedFile, Error> {
+        let Some(mapped) = mapping.file() else { return Err(Error::NotRegular) };
+        self.open_by_path(mapped).or_else(|error| {
+            match self.process.open_mapping(mapping.addresses.clone()) {
+                // Something else may be mapped there by now.
+                Ok(file) if file.is(mapped) => Ok(OpenedFile { file, path: None }),
+                _ => Err(error),
+            }
+        })
+    }
+
+    /// The path that leads to `file`, which the kernel shows as `shown`; `None` if it was deleted, replaced or hidden.
+    #[must_use]
+    pub fn path_to<'p>(&'p self, shown: &'p KernelPath, file: &RegularFile) -> Option<&'p Path> {
+        let identity = |version: FileVersion| (version.device, version.inode);
+        let leads_to_it = |place: &FilePlace<'_>| {
+            let found = find_in_root(place.root, place.path_in_root).and_then(FileVersion::of);
+            found.is_ok_and(|found| identity(found) == identity(file.version()))
+        };
+        self.places(shown).find(leads_to_it).map(|place| place.path)
+    }
+
+    /// Where the file may be that the kernel shows as `shown`, the most likely place first. For callers that look it up
+    /// in their own way; nothing is looked up here.
+    pub fn places<'p>(&'p self, shown: &'p KernelPath) -> impl Iterator<Item = FilePlace<'p>> {
+        shown.readings().filter_map(|path| match path.strip_prefix(&self.root_path) {
+            Ok(path_in_root) => Some(FilePlace { root: &self.root, path_in_root, path }),
+            // The file was opened before the root was changed, or is from outside.
+            Err(_) => Some(FilePlace { root: self.outside()?, path_in_root: path, path }),
+        })
+    }
+
+    fn open_by_path(&self, mapped: &MappedFile) -> Result<OpenedFile, Error> {
+        let mut failure = None;
+        for place in self.places(&mapped.path) {
+            match place.root.open_regular(place.path_in_root) {
+                Ok(file) if file.is(mapped) => {
+                    return Ok(OpenedFile { file, path: Some(place.path.into()) });
+                }
+                Ok(_) => failure = Some(Error::Replaced),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| io_error(Part::File)(RawErrno::NOENT)))
+    }
+
+    fn outside(&self) -> Option<&Root> {
+        self.outside.get_or_init(|| self.find_outside()).as_ref()
+    }
+
+    /// The root of an ancestor in the same mount namespace that has not changed it.
+    fn find_outside(&self) -> Option<Root> {
+        let namespace = self.process.link("ns/mnt").ok()?;
+        let mut parent = Stat::read(self.process.directory())?.parent;
+        for _ in 0..ANCESTORS_MAX {
+            let ancestor = Process::of(self.sibling(parent)?);
+            let is_outside = ancestor.link("root").is_ok_and(|root| root.as_path() == Path::new("/"));
+            if is_outside && ancestor.link("ns/mnt").is_ok_and(|other| other == namespace) {
+                return ancestor.root().ok();
+            }
+            parent = Stat::read(ancestor.directory())?.parent;
+        }
+        None
+    }
+
+    /// Another process of the same `/proc`.
+    fn sibling(&self, pid: u32) -> Option<Directory> {
+        self.process.directory().directory(format!("../{pid}").as_ref(), Part::Process).ok()
+    }
+}
