@@ -64,6 +64,8 @@ vocabulary! {
         ProcfsScan = "procfs.scan", "the scan of `/proc` that found the workload: the name of its main process";
         Proc = "proc", "the main process as a whole: why nothing of it was read";
         ProcStat = "proc.stat", "`/proc/<pid>/stat`: that the process ended while it was read";
+        ProcCgroup = "proc.cgroup",
+            "`/proc/<pid>/cgroup`: that it does not show whether the process belongs to the workload";
         ProcCmdline = "proc.cmdline", "`/proc/<pid>/cmdline`: why the arguments are missing";
         ProcExe = "proc.exe", "`/proc/<pid>/exe`: the executable's path, or why it is missing";
         ProcExeDeleted = "proc.exe.deleted", "the path of an executable that was deleted while it runs";

@@ -8,6 +8,7 @@ mod stat;
 mod tree;
 
 pub use self::cgroup::{CgroupUnit, CgroupUnitKind, cgroup_path, container_id};
+pub(crate) use self::cgroup::{Cgroups, Membership};
 pub use self::stat::Stat;
 pub use self::tree::ProcTree;
-pub(crate) use self::tree::{cgroup, is_gone, stat};
+pub(crate) use self::tree::{cgroups, is_gone, stat};

@@ -12,7 +12,7 @@ use super::files::Files;
 use super::libraries::Libraries;
 use super::{command_line, executable, oci_runtime};
 use crate::options::CollectOptions;
-use crate::procfs::{self, ProcTree, Stat, is_gone};
+use crate::procfs::{self, Cgroups, Membership, ProcTree, Stat, is_gone};
 
 /// Which process is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,8 +107,9 @@ impl ProcessInspector {
     pub fn inspect(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
         let process = self.tree.process(target.pid).map_err(InspectError::from_io)?;
         let identity = Identity::read(&process)?;
-        identity.check(target)?;
+        let unknown_cgroup = identity.check(target, self.tree.has_whole_cgroup_paths())?;
         let (arguments, mut evidence) = command_line::read(&process);
+        evidence.extend(unknown_cgroup);
         let path = process.link("exe");
         if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
             return Err(InspectError::NotStarted);
@@ -144,28 +145,33 @@ impl ProcessInspector {
 /// Which process the directory belongs to, and which workload the process belongs to.
 struct Identity {
     stat: Stat,
-    cgroup: Option<String>,
+    cgroups: Cgroups,
 }
 
 impl Identity {
     fn read(process: &Process) -> Result<Self, InspectError> {
         let stat = procfs::stat(process).map_err(InspectError::from_io)?;
-        let cgroup = procfs::cgroup(process).map_err(InspectError::from_io)?;
-        Ok(Self { stat, cgroup })
+        let cgroups = procfs::cgroups(process, &stat).map_err(InspectError::from_io)?;
+        Ok(Self { stat, cgroups })
     }
 
-    fn check(&self, target: &ProcessTarget) -> Result<(), InspectError> {
+    /// Returns that the cgroup could not be checked, if so.
+    fn check(&self, target: &ProcessTarget, has_whole_paths: bool) -> Result<Option<Evidence>, InspectError> {
         if self.stat.is_ended() {
             return Err(InspectError::Ended);
         }
         if target.start_ticks.is_some_and(|ticks| ticks != self.stat.start_ticks) {
             return Err(InspectError::Reused);
         }
-        let is_inside = |wanted: &String| self.cgroup.as_ref().is_some_and(|path| path.contains(wanted));
-        if target.cgroup.as_ref().is_some_and(|wanted| !is_inside(wanted)) {
-            return Err(InspectError::OtherCgroup);
+        let Some(wanted) = &target.cgroup else { return Ok(None) };
+        match self.cgroups.membership(wanted, has_whole_paths) {
+            Membership::Inside => Ok(None),
+            Membership::Outside => Err(InspectError::OtherCgroup),
+            Membership::Unknown => Ok(Some(Evidence::new(
+                Signal::ProcCgroup,
+                "not shown in this cgroup namespace; the pid alone says which process it is",
+            ))),
         }
-        Ok(())
     }
 
     /// Everything was read through one directory, so it belongs to this process even if that ended
@@ -173,7 +179,9 @@ impl Identity {
     fn check_again(&self, process: &Process) -> Result<Option<Evidence>, InspectError> {
         match Self::read(process) {
             Ok(now) if now.stat.start_ticks != self.stat.start_ticks => Err(InspectError::Reused),
-            Ok(now) if !now.stat.is_ended() && now.cgroup != self.cgroup => Err(InspectError::OtherCgroup),
+            Ok(now) if !now.stat.is_ended() && now.cgroups.path() != self.cgroups.path() => {
+                Err(InspectError::OtherCgroup)
+            }
             Ok(_) => Ok(None),
             Err(InspectError::Ended) => Ok(Some(Evidence::new(Signal::ProcStat, "ended while it was read"))),
             Err(error) => Err(error),

@@ -22,6 +22,8 @@ pub struct Stat {
     /// When the process started, in clock ticks since boot. Boot id, pid and start ticks identify a process.
     pub start_ticks: u64,
     flags: u32,
+    /// The threads, of which the first counts until all have ended.
+    threads: u64,
 }
 
 impl Stat {
@@ -46,6 +48,7 @@ impl Stat {
             process_group: id(2),
             session: id(3),
             flags: u32::try_from(number(6)?).ok()?,
+            threads: number(17)?,
             start_ticks: number(19)?,
         })
     }
@@ -57,8 +60,15 @@ impl Stat {
     }
 
     /// Whether the process has ended and only waits for its parent. Nothing of it can be read any more.
+    ///
+    /// The state is that of the first thread. If that has ended and others run, the process runs.
     #[must_use]
     pub fn is_ended(&self) -> bool {
+        self.has_first_thread_ended() && self.threads <= 1
+    }
+
+    /// Whether the first thread has ended. The process's files in `/proc` are those of this thread.
+    pub(crate) fn has_first_thread_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }

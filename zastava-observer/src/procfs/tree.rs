@@ -9,7 +9,7 @@ use rustix::fs::{Dir, Mode, OFlags, openat};
 use zastava_core::clock::Timestamp;
 use zastava_elf::{Process, Procfs};
 
-use super::cgroup::cgroup_path;
+use super::cgroup::Cgroups;
 use super::stat::Stat;
 use crate::Error;
 
@@ -31,6 +31,7 @@ struct Inner {
     procfs: Result<Procfs, String>,
     boot_id: String,
     boot_time: Timestamp,
+    has_whole_cgroup_paths: bool,
 }
 
 impl ProcTree {
@@ -47,7 +48,12 @@ impl ProcTree {
     /// A tree without processes, for a path where nothing is mounted. Every read fails and says so.
     pub(crate) fn missing(root: &Path) -> Self {
         let procfs = Err(format!("nothing is mounted at {}", root.display()));
-        Self(Arc::new(Inner { procfs, boot_id: String::new(), boot_time: Timestamp::UNIX_EPOCH }))
+        Self(Arc::new(Inner {
+            procfs,
+            boot_id: String::new(),
+            boot_time: Timestamp::UNIX_EPOCH,
+            has_whole_cgroup_paths: true,
+        }))
     }
 
     fn procfs(&self) -> io::Result<&Procfs> {
@@ -60,13 +66,20 @@ impl ProcTree {
         let boot_id = String::from_utf8_lossy(&boot_id).trim().to_owned();
         let stat = procfs.read("stat", SYSTEM_STAT_BYTES_MAX)?;
         let boot_time = parse_boot_time(&stat).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Inner { procfs: Ok(procfs), boot_id, boot_time })
+        let has_whole_cgroup_paths = sees_whole_cgroup_paths(&procfs);
+        Ok(Inner { procfs: Ok(procfs), boot_id, boot_time, has_whole_cgroup_paths })
     }
 
     /// The kernel's random id of this boot.
     #[must_use]
     pub fn boot_id(&self) -> &str {
         &self.0.boot_id
+    }
+
+    /// Whether the paths of cgroups begin at the root of the system. In a cgroup namespace they begin at the
+    /// namespace's root, which is the observer's own cgroup.
+    pub(crate) fn has_whole_cgroup_paths(&self) -> bool {
+        self.0.has_whole_cgroup_paths
     }
 
     /// When a process with these start ticks started.
@@ -115,6 +128,13 @@ impl ProcTree {
     }
 }
 
+/// Whether this process is in the first cgroup namespace, whose number is fixed (`PROC_CGROUP_INIT_INO`,
+/// include/linux/proc_ns.h). Before Linux 4.6 there is no other.
+fn sees_whole_cgroup_paths(procfs: &Procfs) -> bool {
+    const FIRST: &str = "cgroup:[4026531835]";
+    procfs.link("self/ns/cgroup").map_or(true, |namespace| namespace.as_path() == Path::new(FIRST))
+}
+
 /// `btime 1700000000`: when the system started, in Unix seconds (proc_stat(5)).
 fn parse_boot_time(stat: &[u8]) -> Option<Timestamp> {
     let line = stat.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"btime "))?;
@@ -134,9 +154,11 @@ pub(crate) fn stat(process: &Process) -> io::Result<Stat> {
     Stat::parse(&process.read("stat", STAT_BYTES_MAX)?).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The cgroup path that says most about the process; `None` if every path is the root.
-pub(crate) fn cgroup(process: &Process) -> io::Result<Option<String>> {
-    Ok(cgroup_path(&process.read("cgroup", CGROUP_BYTES_MAX)?))
+/// The cgroups of a process whose `stat` this is. On cgroup v1 a thread that has ended is in the root.
+pub(crate) fn cgroups(process: &Process, stat: &Stat) -> io::Result<Cgroups> {
+    let thread = if stat.has_first_thread_ended() { process.living_thread() } else { None };
+    let content = thread.as_ref().unwrap_or(process).read("cgroup", CGROUP_BYTES_MAX)?;
+    Ok(Cgroups::parse(&content))
 }
 
 /// Whether the failure means that the process has ended.

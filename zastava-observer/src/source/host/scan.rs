@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 
+use zastava_elf::Process;
+
 use super::groups::{Groups, Member};
-use crate::procfs::{self, ProcTree};
+use crate::procfs::{self, ProcTree, Stat};
 use crate::workload::Workload;
 
 /// The most processes that one scan reads.
@@ -39,7 +41,7 @@ struct CgroupReading {
 impl ProcessScan {
     pub(super) fn new(tree: ProcTree) -> Self {
         let own = tree.own_pid().and_then(|pid| tree.process(pid).ok());
-        let own_cgroup = own.and_then(|own| procfs::cgroup(&own).ok()).flatten();
+        let own_cgroup = own.and_then(|own| cgroup(&own, &procfs::stat(&own).ok()?).ok()).flatten();
         Self { groups: Groups::new(tree.clone()), tree, own_cgroup, cgroups: HashMap::new(), too_many: false }
     }
 
@@ -84,7 +86,7 @@ impl ProcessScan {
             Some(reading) if reading.reads >= CGROUP_READS => reading.clone(),
             reading => {
                 let reads = reading.map_or(0, |reading| reading.reads) + 1;
-                CgroupReading { path: procfs::cgroup(&process)?, reads }
+                CgroupReading { path: cgroup(&process, &stat)?, reads }
             }
         };
         // The observer shares its cgroup with the commands of its terminal, which are grouped by session.
@@ -92,4 +94,8 @@ impl ProcessScan {
         cgroups.insert(key, reading);
         Ok(Some(Member { stat, cgroup }))
     }
+}
+
+fn cgroup(process: &Process, stat: &Stat) -> io::Result<Option<String>> {
+    Ok(procfs::cgroups(process, stat)?.into_path())
 }
