@@ -19,7 +19,7 @@ const GENERATED_LABELS: [&str; 10] = [
 /// The labels that are sent to the policy source and stand in the cache's key: all but the generated
 /// ones, with which no two pods of a workload would share a verdict.
 ///
-/// docs/design/admission.md#why-do-labels-stand-in-the-cache-key
+/// docs/design/admission.md#why-are-labels-part-of-the-cache-key
 pub(crate) fn policy_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_generated = |name: &String| GENERATED_LABELS.contains(&name.as_str());
     labels.iter().filter(|(name, _)| !is_generated(name)).map(|(k, v)| (k.clone(), v.clone())).collect()

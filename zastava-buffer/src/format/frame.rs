@@ -36,7 +36,7 @@ impl FrameHeader {
     /// Encodes the header. The checksum starts from the salt of the opening, so that neither a copy of a frame inside a
     /// payload nor stale bytes of another opening pass as a frame.
     ///
-    /// docs/design/buffer.md#why-has-an-opening-one-salt-and-not-each-segment
+    /// docs/design/buffer.md#why-is-there-one-salt-for-each-opening-and-not-for-each-segment
     pub(crate) fn encode(&self, salt: u32) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         put(&mut bytes, 0, &FRAME_MAGIC);

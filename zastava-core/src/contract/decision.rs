@@ -94,7 +94,7 @@ pub struct ImageDecision {
 }
 
 /// Scanner's verdict on an image. It is read in any case and written in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(clippy::exhaustive_enums, reason = "the decision table must name every verdict")]
 pub enum PolicyVerdict {

@@ -4,6 +4,22 @@ use zastava_core::vocabulary::Engine;
 
 use crate::options::EngineChoice;
 
+/// An engine that has a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    Containerd,
+    Host,
+}
+
+impl Followed {
+    pub(super) fn engine(self) -> Engine {
+        match self {
+            Self::Containerd => Engine::Containerd,
+            Self::Host => Engine::Host,
+        }
+    }
+}
+
 /// With `auto`, the host is followed until containerd answers, and containerd from then on: if it goes
 /// away, its source reconnects (docs/design/observer.md#when-is-the-engine-chosen).
 #[derive(Debug)]
@@ -28,12 +44,12 @@ impl Choice {
     }
 
     /// The engine to follow.
-    pub(super) fn engine(&self) -> Engine {
+    pub(super) fn followed(&self) -> Followed {
         match self.setting {
-            EngineChoice::Containerd => Engine::Containerd,
-            EngineChoice::Host => Engine::Host,
-            EngineChoice::Auto if self.containerd_answered => Engine::Containerd,
-            EngineChoice::Auto => Engine::Host,
+            EngineChoice::Containerd => Followed::Containerd,
+            EngineChoice::Host => Followed::Host,
+            EngineChoice::Auto if self.containerd_answered => Followed::Containerd,
+            EngineChoice::Auto => Followed::Host,
         }
     }
 }
@@ -44,21 +60,21 @@ mod tests {
 
     /// Probes as long as the choice is open; which engine is followed after each probe.
     #[track_caller]
-    fn check(setting: EngineChoice, answers: &[bool], wanted: &[Engine]) {
+    fn check(setting: EngineChoice, answers: &[bool], wanted: &[Followed]) {
         let mut choice = Choice::new(setting);
         let mut followed = vec![];
         for answer in answers {
             if choice.is_open() {
                 choice.probed(*answer);
             }
-            followed.push(choice.engine());
+            followed.push(choice.followed());
         }
         assert_eq!(followed, wanted, "{setting:?} {answers:?}");
     }
 
     #[test]
     fn auto_follows_the_host_until_containerd_answers_and_then_containerd() {
-        use Engine::{Containerd, Host};
+        use Followed::{Containerd, Host};
         let auto = EngineChoice::Auto;
         check(auto, &[true, true], &[Containerd, Containerd]);
         check(auto, &[false, false, true], &[Host, Host, Containerd]);
@@ -67,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_named_engine_is_followed_whatever_answers() {
-        check(EngineChoice::Host, &[true, false], &[Engine::Host, Engine::Host]);
-        check(EngineChoice::Containerd, &[false, true], &[Engine::Containerd, Engine::Containerd]);
+        check(EngineChoice::Host, &[true, false], &[Followed::Host, Followed::Host]);
+        check(EngineChoice::Containerd, &[false, true], &[Followed::Containerd, Followed::Containerd]);
     }
 }

@@ -8,7 +8,7 @@ use zastava_core::program::Check;
 use zastava_core::telemetry::Gauge;
 use zastava_core::vocabulary::Engine;
 
-use super::choice::Choice;
+use super::choice::{Choice, Followed};
 use super::containerd::Containerd;
 use super::host::Host;
 use super::{Changes, SourceHealth, WorkloadSource};
@@ -67,16 +67,17 @@ impl Sources {
     pub(crate) async fn run(mut self, changes: Changes) {
         self.probe().await;
         loop {
-            let engine = self.choice.engine();
+            let followed = self.choice.followed();
+            let engine = followed.engine();
             self.followed.set(engine);
             let health = SourceHealth::new(engine, self.up.clone(), self.check.clone());
-            let source = self.source(engine);
+            let source = self.source(followed);
             tokio::select! {
                 () = source.watch(changes.clone(), health) => return,
-                () = self.until_chosen_anew(engine) => {}
+                () = self.until_chosen_anew(followed) => {}
             }
             self.up.remove(&[engine.as_str()]);
-            tracing::info!(from = %engine, to = %self.choice.engine(), "another engine is followed now");
+            tracing::info!(from = %engine, to = %self.choice.followed().engine(), "another engine is followed now");
             // Everything that the source reported stands before this in the channel.
             if changes.report(Change::Unfollowed { engine }).await.is_err() {
                 return;
@@ -92,21 +93,20 @@ impl Sources {
     }
 
     /// Looks for containerd once an interval while the choice is open.
-    async fn until_chosen_anew(&mut self, engine: Engine) {
-        while self.choice.is_open() && self.choice.engine() == engine {
+    async fn until_chosen_anew(&mut self, followed: Followed) {
+        while self.choice.is_open() && self.choice.followed() == followed {
             tokio::time::sleep(self.interval).await;
             self.probe().await;
         }
-        if self.choice.engine() == engine {
+        if self.choice.followed() == followed {
             std::future::pending().await
         }
     }
 
-    fn source(&self, engine: Engine) -> Box<dyn WorkloadSource> {
-        match engine {
-            Engine::Containerd => Box::new(self.containerd()),
-            // The configuration refuses the engines that have no source.
-            _ => Box::new(Host::new(self.tree.clone(), self.interval)),
+    fn source(&self, followed: Followed) -> Box<dyn WorkloadSource> {
+        match followed {
+            Followed::Containerd => Box::new(self.containerd()),
+            Followed::Host => Box::new(Host::new(self.tree.clone(), self.interval)),
         }
     }
 
