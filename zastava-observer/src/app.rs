@@ -22,6 +22,7 @@ use crate::mounts::Mounts;
 use crate::options::{EngineChoice, ObserverOptions};
 use crate::pipeline::Pipeline;
 use crate::procfs::ProcTree;
+use crate::reads::{Place, READ_TIME_MAX, Reads, ReadsReport};
 use crate::source::{Changes, Sources};
 
 /// The most changes that wait for the pipeline. A source waits while there are more.
@@ -31,7 +32,7 @@ const LISTENER_EVENTS_MAX: usize = 1024;
 /// How often metrics, `/status` and log are brought up to date.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// At the end: the longest wait for transitions under way, and then for Scanner to take what waits.
-const PIPELINE_END_MAX: Duration = Duration::from_secs(2);
+const PIPELINE_END_MAX: Duration = Duration::from_secs(5);
 const SHIPPER_END_MAX: Duration = Duration::from_secs(5);
 
 /// An observer that is ready to run.
@@ -43,6 +44,7 @@ pub struct App {
     shipper: Shipper,
     events: broadcast::Sender<Arc<RuntimeEvent>>,
     mounts: Mounts,
+    reads: ReadsReport,
 }
 
 impl App {
@@ -52,8 +54,9 @@ impl App {
     /// # Errors
     /// If one of them cannot be opened; see [`Error`].
     pub fn build(options: ObserverOptions, telemetry: &Telemetry, health: &Health) -> Result<Self, Error> {
-        let mounts = Mounts::new(&options, telemetry, health);
-        let tree = open_tree(&options)?;
+        let reads = Reads::default();
+        let mounts = Mounts::new(&options, reads.clone(), telemetry, health);
+        let tree = open_tree(&options, &reads)?;
         let core =
             RuntimeCore::connect(&options.runtime, &options.backend, telemetry).map_err(Error::Authority)?;
         let outbox = Arc::new(Outbox::open(&options, telemetry)?);
@@ -61,7 +64,7 @@ impl App {
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
         let (up, check) = (telemetry.gauge(SOURCE_UP), health.check("source"));
-        let sources = Sources::new(&options, tree.clone(), up, check);
+        let sources = Sources::new(&options, tree.clone(), reads.clone(), up, check);
         let (accounted, followed) = (Arc::clone(&outbox), sources.followed());
         health.status("observer", move || {
             json!({
@@ -77,9 +80,11 @@ impl App {
             name: options.node_name.clone(),
             boot_id: tree.boot_id().to_owned(),
         };
-        let inspector = Inspector::new(ProcessInspector::new(tree, options.collect), telemetry);
+        let inspector = ProcessInspector::with_reads(tree, options.collect, reads.clone());
+        let inspector = Inspector::new(inspector, telemetry);
         let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), events.clone(), telemetry);
-        Ok(Self { sources, pipeline, outbox, shipper, events, mounts })
+        let reads = ReadsReport::new(reads, telemetry, health);
+        Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads })
     }
 
     /// The events as they are stored, for a listener in this process.
@@ -105,7 +110,7 @@ impl App {
         let mut source = Task::start(self.sources.run(changes));
         let mut pipeline = Task::start(self.pipeline.run(changed, pipeline_end.clone()));
         let mut shipper = Task::start(self.shipper.run(shipper_end.clone()));
-        let mut reports = Task::start(report(Arc::clone(&self.outbox), self.mounts));
+        let mut reports = Task::start(report(Arc::clone(&self.outbox), self.mounts, self.reads));
         let ended = tokio::select! {
             () = shutdown.begun() => None,
             () = source.ended() => Some("source"),
@@ -128,20 +133,27 @@ impl App {
 
 /// Without a `/proc` at the path, events carry no process facts. If something else is there, the
 /// configuration is wrong.
-fn open_tree(options: &ObserverOptions) -> Result<ProcTree, Error> {
-    let root = &options.proc_root_path;
-    if options.engine == EngineChoice::Host || root.join("stat").exists() {
-        ProcTree::open(root)
-    } else {
-        Ok(ProcTree::missing(root))
-    }
+fn open_tree(options: &ObserverOptions, reads: &Reads) -> Result<ProcTree, Error> {
+    let (root, is_needed) = (options.proc_root_path.clone(), options.engine == EngineChoice::Host);
+    let opened = reads.reader(READ_TIME_MAX).read(Place::Node("proc"), move |_| {
+        if is_needed || root.join("stat").exists() {
+            ProcTree::open(root)
+        } else {
+            Ok(ProcTree::missing(&root))
+        }
+    });
+    opened.unwrap_or_else(|not_read| {
+        let (path, source) = (options.proc_root_path.clone(), std::io::Error::other(not_read));
+        Err(Error::ProcRoot { path, source })
+    })
 }
 
-async fn report(outbox: Arc<Outbox>, mounts: Mounts) {
+async fn report(outbox: Arc<Outbox>, mounts: Mounts, mut reads: ReadsReport) {
     let mut ticks = tokio::time::interval(REPORT_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        reads.report();
         let mounts = mounts.clone();
         blocking(move || mounts.check()).await;
         outbox.report();

@@ -8,9 +8,12 @@ mod command_line;
 mod executable;
 mod files;
 mod libraries;
+mod library;
 mod oci_runtime;
 mod process;
+mod subject;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -23,6 +26,10 @@ use crate::workload::Workload;
 
 /// The most processes that are read at once.
 const INSPECTIONS_MAX: usize = 4;
+/// The most inspections that wait for files that do not answer. They do no work, so others are read meanwhile.
+const LATE_MAX: usize = 60;
+/// An inspection that takes so long waits for something.
+pub(crate) const LATE_AFTER: Duration = Duration::from_millis(100);
 /// An engine may report a start before the OCI runtime executes the program, and nothing announces
 /// that it does. The process is read so often, with this pause in between.
 const STAGE_READS_MAX: usize = 50;
@@ -35,13 +42,18 @@ const LOADING_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Inspector {
     processes: ProcessInspector,
     permits: Semaphore,
+    late_permits: Semaphore,
     inspections: Counter,
 }
 
 impl Inspector {
     pub(crate) fn new(processes: ProcessInspector, telemetry: &Telemetry) -> Self {
-        let permits = Semaphore::new(INSPECTIONS_MAX);
-        Self { processes, permits, inspections: telemetry.counter(OBSERVER_INSPECTIONS) }
+        Self {
+            processes,
+            permits: Semaphore::new(INSPECTIONS_MAX),
+            late_permits: Semaphore::new(LATE_MAX),
+            inspections: telemetry.counter(OBSERVER_INSPECTIONS),
+        }
     }
 
     /// Reads a workload that has just started.
@@ -67,7 +79,7 @@ impl Inspector {
                     reads += 1;
                     tokio::time::sleep(STAGE_PAUSE).await;
                 }
-                Ok(facts) if self.processes.is_young(&facts, LOADING_PAUSE) => {
+                Ok(facts) if ProcessInspector::is_young(&facts, LOADING_PAUSE) => {
                     tokio::time::sleep(LOADING_PAUSE).await;
                     return self.read(target).await.or(Ok(facts));
                 }
@@ -77,9 +89,14 @@ impl Inspector {
     }
 
     async fn read(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
+        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let (processes, target) = (self.processes.clone(), target.clone());
-        blocking(move || processes.inspect(&target)).await
+        let mut found = pin!(blocking(move || processes.inspect(&target)));
+        if let Ok(found) = tokio::time::timeout(LATE_AFTER, &mut found).await {
+            return found;
+        }
+        // Either permit is held until the end.
+        let _permit = self.late_permits.try_acquire().unwrap_or(permit);
+        found.await
     }
 }

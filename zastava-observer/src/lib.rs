@@ -132,6 +132,7 @@ mod mounts;
 mod options;
 mod pipeline;
 mod procfs;
+mod reads;
 mod redact;
 mod source;
 mod text;

@@ -13,13 +13,19 @@ use zastava_core::program::Health;
 use zastava_core::telemetry::{Gauge, OBSERVER_MOUNT_UP, Telemetry};
 
 use crate::options::{EngineChoice, ObserverOptions};
+use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// The mounts that these options need, each with its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Mounts {
-    mounts: Arc<Mutex<Vec<Mount>>>,
+    needed: Arc<[Mount]>,
+    reads: Reads,
+    /// The results of the last check, in the order of `needed`; empty before the first.
+    states: Arc<Mutex<Vec<State>>>,
     up: Gauge,
 }
+
+type State = Result<(), String>;
 
 #[derive(Debug)]
 struct Mount {
@@ -30,15 +36,18 @@ struct Mount {
     probe: fn(&Path) -> io::Result<()>,
     /// What is lost without it.
     without: &'static str,
-    /// The result of the last check; `None` before the first.
-    state: Option<Result<(), String>>,
 }
 
 impl Mounts {
     /// Checks each mount once, and shows them in `/status`.
-    pub(crate) fn new(options: &ObserverOptions, telemetry: &Telemetry, health: &Health) -> Self {
-        let mounts = Arc::new(Mutex::new(needed(options)));
-        let mounts = Self { mounts, up: telemetry.gauge(OBSERVER_MOUNT_UP) };
+    pub(crate) fn new(
+        options: &ObserverOptions,
+        reads: Reads,
+        telemetry: &Telemetry,
+        health: &Health,
+    ) -> Self {
+        let (needed, states) = (needed(options).into(), Arc::default());
+        let mounts = Self { needed, reads, states, up: telemetry.gauge(OBSERVER_MOUNT_UP) };
         mounts.check();
         let shown = mounts.clone();
         health.status("mounts", move || shown.status());
@@ -47,11 +56,19 @@ impl Mounts {
 
     /// Checks each mount, and logs what changed since the last check.
     pub(crate) fn check(&self) {
-        for mount in self.mounts.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            let state = mount.check();
+        let mut reader = self.reads.reader(READ_TIME_MAX);
+        let check = |mount: &Mount| {
+            let (paths, probe) = (mount.paths.clone(), mount.probe);
+            let found = reader.read(Place::Node(mount.name), move |_| check(&paths, probe));
+            found.unwrap_or_else(|not_read| Err(not_read.to_string()))
+        };
+        let states: Vec<State> = self.needed.iter().map(check).collect();
+        // Held only now: `/status` does not wait for a mount that does not answer.
+        let mut last = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, (mount, state)) in self.needed.iter().zip(&states).enumerate() {
             self.up.set(&[mount.name], if state.is_ok() { 1.0 } else { 0.0 });
             let (name, without) = (mount.name, mount.without);
-            match (&mount.state, &state) {
+            match (last.get(at), state) {
                 (Some(Err(_)), Ok(())) => {
                     tracing::info!(mount = name, "a mount that was missing is there now")
                 }
@@ -65,17 +82,17 @@ impl Mounts {
                 }
                 _ => {}
             }
-            mount.state = Some(state);
         }
+        *last = states;
     }
 
     /// For each mount `ok`, or what is missing and what is lost.
     fn status(&self) -> Value {
-        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = mounts.iter().map(|mount| {
-            let state = match &mount.state {
-                Some(Err(reason)) => json!({"missing": reason, "without": mount.without}),
-                _ => json!("ok"),
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.needed.iter().zip(states.iter()).map(|(mount, state)| {
+            let state = match state {
+                Err(reason) => json!({"missing": reason, "without": mount.without}),
+                Ok(()) => json!("ok"),
             };
             (mount.name.to_owned(), state)
         });
@@ -83,22 +100,20 @@ impl Mounts {
     }
 }
 
-impl Mount {
-    /// The first path is the most likely one, so its failure is the one that is reported.
-    fn check(&self) -> Result<(), String> {
-        let mut failure = None;
-        for path in &self.paths {
-            match (self.probe)(path) {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = failure.or_else(|| Some(format!("{}: {error}", path.display()))),
-            }
+/// The first path is the most likely one, so its failure is the one that is reported.
+fn check(paths: &[PathBuf], probe: fn(&Path) -> io::Result<()>) -> State {
+    let mut failure = None;
+    for path in paths {
+        match probe(path) {
+            Ok(()) => return Ok(()),
+            Err(error) => failure = failure.or_else(|| Some(format!("{}: {error}", path.display()))),
         }
-        Err(failure.unwrap_or_else(|| "no path is configured".to_owned()))
     }
+    Err(failure.unwrap_or_else(|| "no path is configured".to_owned()))
 }
 
 fn needed(options: &ObserverOptions) -> Vec<Mount> {
-    let mount = |name, paths, probe, without| Mount { name, paths, probe, without, state: None };
+    let mount = |name, paths, probe, without| Mount { name, paths, probe, without };
     let mut mounts = vec![
         mount(
             "proc",

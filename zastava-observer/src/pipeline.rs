@@ -15,7 +15,7 @@ use zastava_core::vocabulary::Engine;
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
 use crate::event::{Node, encode, mark_reconciled};
-use crate::inspect::Inspector;
+use crate::inspect::{Inspector, LATE_AFTER};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
 use crate::workload::Change;
 
@@ -77,11 +77,15 @@ impl Pipeline {
     /// Runs until the shutdown begins or no source is left, and then until every transition under way
     /// is committed.
     pub(crate) async fn run(mut self, mut changes: mpsc::Receiver<Change>, shutdown: Shutdown) {
-        let mut inspections = FuturesUnordered::new();
+        let (mut inspections, mut late) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut open = true;
         loop {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
                 inspections.push(Arc::clone(&self.inspector).event(ticket, transition));
+                late.push(async move {
+                    tokio::time::sleep(LATE_AFTER).await;
+                    ticket
+                });
             }
             self.show();
             if let Some(event) = self.schedule.ready() {
@@ -98,6 +102,7 @@ impl Pipeline {
                     None => open = false,
                 },
                 Some((ticket, event)) = inspections.next() => self.schedule.inspected(ticket, Arc::new(event)),
+                Some(ticket) = late.next() => self.schedule.late(ticket),
                 () = shutdown.begun(), if open => open = false,
             }
         }

@@ -11,4 +11,4 @@ pub use self::cgroup::{CgroupUnit, CgroupUnitKind, cgroup_path, container_id};
 pub(crate) use self::cgroup::{Cgroups, Membership};
 pub use self::stat::Stat;
 pub use self::tree::ProcTree;
-pub(crate) use self::tree::{cgroups, is_gone, stat};
+pub(crate) use self::tree::{cgroups, is_gone, now_ticks, stat};

@@ -19,8 +19,15 @@ type StatusSource = Box<dyn Fn() -> Value + Send>;
 
 #[derive(Default)]
 struct Entries {
-    checks: Vec<(&'static str, Result<(), String>)>,
+    checks: Vec<(&'static str, State)>,
     sources: Vec<(&'static str, StatusSource)>,
+}
+
+#[derive(Debug)]
+enum State {
+    Holds,
+    Warns(String),
+    Fails(String),
 }
 
 impl Health {
@@ -46,22 +53,26 @@ impl Health {
     /// Whether every check holds.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.lock().checks.iter().all(|(_, state)| state.is_ok())
+        self.lock().checks.iter().all(|(_, state)| !matches!(state, State::Fails(_)))
     }
 
     /// The failing checks with their reasons.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let entries = self.lock();
-        let failing = entries.checks.iter().filter_map(|(name, state)| Some((name, state.as_ref().err()?)));
-        failing.map(|(name, reason)| format!("{name}: {reason}")).collect()
+        let failing = entries.checks.iter().filter_map(|(name, state)| match state {
+            State::Fails(reason) => Some(format!("{name}: {reason}")),
+            State::Holds | State::Warns(_) => None,
+        });
+        failing.collect()
     }
 
     /// One line for each check.
     fn report(&self) -> String {
-        let line = |(name, state): &(&str, Result<(), String>)| match state {
-            Ok(()) => format!("[+] {name} ok\n"),
-            Err(reason) => format!("[-] {name} failed: {reason}\n"),
+        let line = |(name, state): &(&str, State)| match state {
+            State::Holds => format!("[+] {name} ok\n"),
+            State::Warns(reason) => format!("[!] {name} ok, but: {reason}\n"),
+            State::Fails(reason) => format!("[-] {name} failed: {reason}\n"),
         };
         self.lock().checks.iter().map(line).collect()
     }
@@ -72,7 +83,11 @@ impl Health {
             .checks
             .iter()
             .map(|(name, state)| {
-                ((*name).to_owned(), state.as_ref().err().map_or("ok", String::as_str).into())
+                let text = match state {
+                    State::Holds => "ok",
+                    State::Warns(reason) | State::Fails(reason) => reason,
+                };
+                ((*name).to_owned(), text.into())
             })
             .collect();
         let mut status = json!({"program": program.name, "version": program.version, "commit": program.commit, "checks": checks});
@@ -103,15 +118,20 @@ pub struct Check {
 impl Check {
     /// The condition holds.
     pub fn holds(&self) {
-        self.set(Ok(()));
+        self.set(State::Holds);
+    }
+
+    /// The condition holds, but something is wrong that an operator should know.
+    pub fn warns(&self, reason: impl Into<String>) {
+        self.set(State::Warns(reason.into()));
     }
 
     /// The condition does not hold, for this reason.
     pub fn fails(&self, reason: impl Into<String>) {
-        self.set(Err(reason.into()));
+        self.set(State::Fails(reason.into()));
     }
 
-    fn set(&self, state: Result<(), String>) {
+    fn set(&self, state: State) {
         let mut health = self.health.lock();
         match health.checks.iter_mut().find(|(name, _)| *name == self.name) {
             Some((_, found)) => *found = state,

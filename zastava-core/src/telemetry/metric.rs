@@ -122,6 +122,18 @@ pub const OBSERVER_MOUNT_UP: Metric = gauge(
     &["mount"],
     "1 while a mount of the node that the observer needs exists",
 );
+/// Reads of files that nobody waits for any more.
+pub const OBSERVER_READS_HUNG: Metric = gauge(
+    "zastava_observer_reads_hung",
+    &["place"],
+    "Reads of files that hang, by what they wait for: a file system, or a file in a process's /proc",
+);
+/// Reads that gave no answer.
+pub const OBSERVER_READS_NOT_IN_TIME: Metric = counter(
+    "zastava_observer_reads_not_in_time",
+    &[],
+    "Reads of files that were given up or refused because a file does not answer",
+);
 /// Running workloads.
 pub const OBSERVER_WORKLOADS: Metric =
     gauge("zastava_observer_workloads", &["engine"], "Workloads running on this node");
@@ -181,6 +193,8 @@ pub const METRICS: &[Metric] = &[
     EVENTS_DEAD_LETTERED,
     OBSERVER_INSPECTIONS,
     OBSERVER_MOUNT_UP,
+    OBSERVER_READS_HUNG,
+    OBSERVER_READS_NOT_IN_TIME,
     OBSERVER_WORKLOADS,
     SOURCE_UP,
     TOKEN_REQUESTS,

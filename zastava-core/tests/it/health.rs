@@ -35,6 +35,13 @@ async fn probes_metrics_and_status_are_answered_until_the_end() {
     check.holds();
     let (status, body) = get(address, "/health/readiness").await;
     assert_eq!((status, body.as_str()), (200, "[+] source ok\n"));
+    check.warns("one file hangs");
+    let (status, body) = get(address, "/healthz/ready").await;
+    assert_eq!((status, body.as_str()), (200, "[!] source ok, but: one file hangs\n"));
+    let (_, body) = get(address, "/status").await;
+    let json: serde_json::Value = serde_json::from_str(&body).expect("is JSON");
+    assert_eq!(json["checks"]["source"], "one file hangs");
+    check.holds();
     let (status, body) = get(address, "/status").await;
     let json: serde_json::Value = serde_json::from_str(&body).expect("is JSON");
     assert_eq!(status, 200);

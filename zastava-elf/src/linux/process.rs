@@ -2,7 +2,7 @@
 
 use std::format;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -192,11 +192,17 @@ impl Process {
     /// [`Error::Io`]: `ENOENT` if nothing is mapped there.
     #[cfg(feature = "procmap-query")]
     pub fn kernel_build_id(&self, address: u64) -> Result<Option<BuildId>, Error> {
-        use std::os::fd::AsFd as _;
         let query = |directory: &Directory| {
             let maps = directory.lookup("maps".as_ref(), OFlags::RDONLY, Part::Maps)?;
             super::procmap::build_id(maps.as_fd(), address)
         };
         self.ask(query, |_| false)
+    }
+}
+
+/// The directory, opened with `O_PATH`: for lookups below it.
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

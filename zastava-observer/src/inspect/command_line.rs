@@ -5,19 +5,19 @@
 
 use zastava_core::contract::Evidence;
 use zastava_core::vocabulary::Signal;
-use zastava_elf::Process;
 
+use super::subject::Subject;
 use crate::redact::redact;
-use crate::text::{bounded, reason};
+use crate::text::bounded;
 
 /// The longest command line that is read.
 const COMMAND_LINE_BYTES_MAX: u64 = 64 << 10;
 
 /// The command line of a process, as it is.
-pub(super) fn read(process: &Process) -> (Vec<String>, Vec<Evidence>) {
-    match process.read("cmdline", COMMAND_LINE_BYTES_MAX) {
+pub(super) fn read(subject: &mut Subject) -> (Vec<String>, Vec<Evidence>) {
+    match subject.read_file("cmdline", COMMAND_LINE_BYTES_MAX) {
         Ok(content) => (parse(&content), Vec::new()),
-        Err(error) => (Vec::new(), vec![Evidence::new(Signal::ProcCmdline, reason(&error.into()))]),
+        Err(reason) => (Vec::new(), vec![Evidence::new(Signal::ProcCmdline, reason)]),
     }
 }
 

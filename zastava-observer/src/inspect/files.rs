@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::io::{Errno, pread};
 use sha2::{Digest as _, Sha256};
@@ -49,19 +50,20 @@ impl Files {
         answer
     }
 
-    /// The file's hash, if it is known or `budget` allows reading the whole file. Reading takes the
-    /// file's size from the budget.
+    /// The file's hash, if it is known or `budget` allows reading the whole file and that is done in time. Reading takes
+    /// the file's size from the budget.
     pub(super) fn sha256(
         &self,
         version: FileVersion,
         file: impl AsFd,
         budget: &mut u64,
+        until: Instant,
     ) -> Result<Digest, HashMiss> {
         if let Some(known) = self.known(version).sha256 {
             return Ok(known);
         }
         *budget = budget.checked_sub(version.size).ok_or(HashMiss::Budget)?;
-        let digest = hash(&file, version.size)?;
+        let digest = hash(&file, version.size, until)?;
         // If the file was written meanwhile, the digest belongs to neither version.
         if FileVersion::of(&file).ok() != Some(version) {
             return Err(HashMiss::Changed);
@@ -98,14 +100,18 @@ impl Files {
 pub(super) enum HashMiss {
     Budget,
     Changed,
+    Time,
     Unreadable(Errno),
 }
 
-fn hash(file: impl AsFd, size: u64) -> Result<Digest, HashMiss> {
+fn hash(file: impl AsFd, size: u64, until: Instant) -> Result<Digest, HashMiss> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     while offset < size {
+        if Instant::now() >= until {
+            return Err(HashMiss::Time);
+        }
         match pread(&file, &mut chunk[..], offset) {
             Ok(0) => return Err(HashMiss::Changed),
             Ok(read) => {

@@ -8,11 +8,18 @@ use zastava_core::contract::{Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
 use zastava_elf::{KernelPath, Process};
 
-use super::files::Files;
+use super::executable::ExecutableFile;
+use super::files::{BuildIdAnswer, Files};
 use super::libraries::Libraries;
+use super::subject::Subject;
 use super::{command_line, executable, oci_runtime};
 use crate::options::CollectOptions;
 use crate::procfs::{self, Cgroups, Membership, ProcTree, Stat, is_gone};
+use crate::reads::{NotRead, Place, READ_TIME_MAX, Reads};
+use crate::text::bounded;
+
+/// The longest time for one process, even if several of its files do not answer.
+const INSPECTION_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// Which process is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +67,9 @@ pub enum InspectError {
     /// The OCI runtime has not executed the workload's program yet.
     #[error("the container engine has not started the program yet")]
     NotStarted,
+    /// `/proc` did not answer.
+    #[error("not read in time")]
+    NotInTime,
     /// Its directory in `/proc` cannot be read.
     #[error("the process cannot be read")]
     Unreadable(#[source] io::Error),
@@ -77,27 +87,43 @@ impl InspectError {
             Self::Reused => "reused",
             Self::OtherCgroup => "other_cgroup",
             Self::NotStarted => "not_started",
+            Self::NotInTime => "not_in_time",
             Self::Unreadable(_) => "unreadable",
         }
     }
 }
 
+impl From<NotRead> for InspectError {
+    fn from(_: NotRead) -> Self {
+        Self::NotInTime
+    }
+}
+
 /// Inspects processes within the limits of [`CollectOptions`].
 ///
-/// Cheap to clone; clones share what they know about files. Calls block: do not make them on an async
-/// thread.
+/// A file that does not answer delays an inspection by seconds and not forever: its facts are missing then, and the
+/// evidence says `not read in time`.
+///
+/// Cheap to clone; clones share what they know about files, also about those that do not answer. Calls block: do not
+/// make them on an async thread.
 #[derive(Clone, Debug)]
 pub struct ProcessInspector {
     tree: ProcTree,
     options: CollectOptions,
     files: Arc<Files>,
+    reads: Reads,
 }
 
 impl ProcessInspector {
     /// An inspector that knows no file yet.
     #[must_use]
     pub fn new(tree: ProcTree, options: CollectOptions) -> Self {
-        Self { tree, options, files: Arc::default() }
+        Self::with_reads(tree, options, Reads::default())
+    }
+
+    /// An inspector that shares its bounds with other reads.
+    pub(crate) fn with_reads(tree: ProcTree, options: CollectOptions, reads: Reads) -> Self {
+        Self { tree, options, files: Arc::default(), reads }
     }
 
     /// Inspects the process.
@@ -105,40 +131,61 @@ impl ProcessInspector {
     /// # Errors
     /// If the process does not exist, is not the one that is meant, or became another one meanwhile.
     pub fn inspect(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
-        let process = self.tree.process(target.pid).map_err(InspectError::from_io)?;
-        let identity = Identity::read(&process)?;
+        let mut reader = self.reads.reader(INSPECTION_TIME_MAX);
+        let (tree, pid) = (self.tree.clone(), target.pid);
+        let (process, identity, path) = reader.read(Place::Process { pid, file: "stat" }, move |_| {
+            let process = tree.process(pid).map_err(InspectError::from_io)?;
+            let identity = Identity::read(&process)?;
+            let path = process.link("exe");
+            Ok::<_, InspectError>((process, identity, path))
+        })??;
         let unknown_cgroup = identity.check(target, self.tree.has_whole_cgroup_paths())?;
-        let (arguments, mut evidence) = command_line::read(&process);
+        let mut subject = Subject::new(process, pid, reader);
+        let (arguments, mut evidence) = command_line::read(&mut subject);
         evidence.extend(unknown_cgroup);
-        let path = process.link("exe");
         if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
             return Err(InspectError::NotStarted);
         }
-        let executable = executable::collect(&process, path, &self.files);
-        evidence.extend(executable.evidence);
+        evidence.push(executable::path_evidence(path));
+        let (executable, build_id) = self.read_executable(&mut subject);
+        if let Err(reason) = &build_id {
+            evidence.push(Evidence::new(Signal::ElfBuildId, bounded(reason)));
+        }
         let mut libraries = Vec::new();
         if self.options.loaded_libraries {
-            let collector = Libraries::new(&process, &self.options, &self.files);
-            let (found, found_evidence) = collector.collect(executable.version);
+            let collector = Libraries::new(&mut subject, &self.options, &self.files);
+            let (found, found_evidence) = collector.collect(executable);
             libraries = found;
             evidence.extend(found_evidence);
         }
-        evidence.extend(identity.check_again(&process)?);
+        // Not even a process that let every read hang loses what was read.
+        let mut subject = subject.read_by(self.reads.reader(READ_TIME_MAX));
+        evidence.extend(identity.check_again(&mut subject)?);
         Ok(ProcessFacts {
             pid: identity.stat.pid,
             start_ticks: identity.stat.start_ticks,
             arguments: command_line::cap_arguments(arguments, self.options.entrypoint_arguments_max),
-            build_id: executable.build_id,
+            build_id: build_id.ok(),
             libraries,
             evidence,
         })
     }
 
+    fn read_executable(&self, subject: &mut Subject) -> (Option<ExecutableFile>, BuildIdAnswer) {
+        let in_proc = Place::Process { pid: subject.pid(), file: "exe" };
+        let found = subject.read(in_proc, |process, _| ExecutableFile::of(process));
+        let executable = found.ok().flatten();
+        let place = executable.map_or(in_proc, |executable| Place::FileSystem(executable.device));
+        let files = Arc::clone(&self.files);
+        let read = subject.read(place, move |process, _| executable::build_id(process, &files));
+        (executable, read.unwrap_or_else(|not_read| Err(not_read.to_string())))
+    }
+
     /// Whether the process was younger than `age` when this is called.
-    pub(crate) fn is_young(&self, facts: &ProcessFacts, age: Duration) -> bool {
+    pub(crate) fn is_young(facts: &ProcessFacts, age: Duration) -> bool {
         let hertz = rustix::param::clock_ticks_per_second() as f64;
         let ticks = (age.as_secs_f64() * hertz).ceil() as u64;
-        self.tree.now_ticks().is_ok_and(|now| now < facts.start_ticks.saturating_add(ticks))
+        procfs::now_ticks() < facts.start_ticks.saturating_add(ticks)
     }
 }
 
@@ -176,8 +223,9 @@ impl Identity {
 
     /// Everything was read through one directory, so it belongs to this process even if that ended
     /// meanwhile. But the process may have moved to another workload.
-    fn check_again(&self, process: &Process) -> Result<Option<Evidence>, InspectError> {
-        match Self::read(process) {
+    fn check_again(&self, subject: &mut Subject) -> Result<Option<Evidence>, InspectError> {
+        let place = Place::Process { pid: subject.pid(), file: "stat" };
+        match subject.read(place, |process, _| Self::read(process))? {
             Ok(now) if now.stat.start_ticks != self.stat.start_ticks => Err(InspectError::Reused),
             Ok(now) if !now.stat.is_ended() && now.cgroups.path() != self.cgroups.path() => {
                 Err(InspectError::OtherCgroup)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags, openat};
+use rustix::time::{ClockId, clock_gettime};
 use zastava_core::clock::Timestamp;
 use zastava_elf::{Process, Procfs};
 
@@ -17,7 +18,6 @@ use crate::Error;
 const STAT_BYTES_MAX: u64 = 4 << 10;
 const CGROUP_BYTES_MAX: u64 = 16 << 10;
 const BOOT_ID_BYTES_MAX: u64 = 64;
-const UPTIME_BYTES_MAX: u64 = 64;
 /// `btime` comes after a line for each processor.
 const SYSTEM_STAT_BYTES_MAX: u64 = 1 << 20;
 
@@ -93,12 +93,6 @@ impl ProcTree {
             .saturating_add(Duration::from_millis(ticks * 1000 / hertz))
     }
 
-    /// How long the system has run, in clock ticks: the start ticks of a process that starts now.
-    pub(crate) fn now_ticks(&self) -> io::Result<u64> {
-        let content = self.procfs()?.read("uptime", UPTIME_BYTES_MAX)?;
-        parse_uptime(&content).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
     /// The ids of at most `max` processes, and whether there are more.
     pub(crate) fn pids(&self, max: usize) -> io::Result<(Vec<u32>, bool)> {
         let mut pids = Vec::new();
@@ -142,11 +136,13 @@ fn parse_boot_time(stat: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_unix_seconds(seconds))
 }
 
-/// `350735.47 234388.90`: seconds in hundredths (proc_uptime(5)), which are clock ticks on every
-/// architecture that Linux still supports.
-fn parse_uptime(content: &[u8]) -> Option<u64> {
-    let (seconds, hundredths) = std::str::from_utf8(content).ok()?.split(' ').next()?.split_once('.')?;
-    seconds.parse::<u64>().ok()?.checked_mul(100)?.checked_add(hundredths.trim().parse().ok()?)
+/// How long the system has run, in clock ticks: the start ticks of a process that starts now. The clock says it rather than
+/// `/proc/uptime`, which lxcfs serves from user space and which may not answer.
+pub(crate) fn now_ticks() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    let hertz = rustix::param::clock_ticks_per_second().max(1);
+    seconds * hertz + nanos * hertz / 1_000_000_000
 }
 
 /// Who the process is.

@@ -22,7 +22,9 @@ use self::messages::Envelope;
 use self::tasks::TaskWatcher;
 use super::session::{Connect, Ended, keep_connected};
 use super::{Changes, SourceHealth, WorkloadSource};
-use crate::procfs::ProcTree;
+use crate::blocking::blocking;
+use crate::procfs::{self, ProcTree};
+use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// The most task events that wait to be handled.
 const QUEUE_EVENTS_MAX: usize = 4096;
@@ -31,9 +33,26 @@ const QUEUE_EVENTS_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Containerd {
     sockets: Vec<PathBuf>,
-    tree: ProcTree,
+    processes: Processes,
     interval: Duration,
     arguments_max: usize,
+}
+
+/// The processes that tasks name.
+#[derive(Clone, Debug)]
+pub(super) struct Processes {
+    pub(super) tree: ProcTree,
+    pub(super) reads: Reads,
+}
+
+impl Processes {
+    /// When the process started, in clock ticks since boot; `None` if it has ended.
+    async fn start_ticks(&self, pid: u32) -> Option<u64> {
+        let (tree, mut reader) = (self.tree.clone(), self.reads.reader(READ_TIME_MAX));
+        let read = move |_: &_| tree.process(pid).and_then(|process| procfs::stat(&process));
+        let stat = blocking(move || reader.read(Place::Process { pid, file: "stat" }, read)).await;
+        Some(stat.ok()?.ok()?.start_ticks)
+    }
 }
 
 /// Why a session failed.
@@ -69,11 +88,11 @@ impl Containerd {
     /// Tries the sockets in their order.
     pub(super) fn new(
         sockets: Vec<PathBuf>,
-        tree: ProcTree,
+        processes: Processes,
         interval: Duration,
         arguments_max: usize,
     ) -> Self {
-        Self { sockets, tree, interval, arguments_max }
+        Self { sockets, processes, interval, arguments_max }
     }
 
     /// Whether containerd answers on any of the sockets.
@@ -120,7 +139,7 @@ impl Connect for Containerd {
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let stream = read_stream(client.clone(), queue);
         let mut watcher =
-            TaskWatcher::new(client, version, self.tree.clone(), self.arguments_max, changes.clone());
+            TaskWatcher::new(client, version, self.processes.clone(), self.arguments_max, changes.clone());
         // Subscribe first, list second: both report what happens in between, and the tracker emits it once.
         tokio::select! {
             biased;

@@ -9,11 +9,12 @@ use zastava_core::telemetry::Gauge;
 use zastava_core::vocabulary::Engine;
 
 use super::choice::{Choice, Followed};
-use super::containerd::Containerd;
+use super::containerd::{Containerd, Processes};
 use super::host::Host;
 use super::{Changes, SourceHealth, WorkloadSource};
 use crate::options::ObserverOptions;
 use crate::procfs::ProcTree;
+use crate::reads::Reads;
 use crate::workload::Change;
 
 /// The workload sources of this node, of which one is followed at a time.
@@ -22,6 +23,7 @@ pub(crate) struct Sources {
     choice: Choice,
     sockets: Vec<PathBuf>,
     tree: ProcTree,
+    reads: Reads,
     interval: Duration,
     arguments_max: usize,
     followed: FollowedEngine,
@@ -46,11 +48,18 @@ impl FollowedEngine {
 
 impl Sources {
     /// `up` and `check` show the health of the source that is followed.
-    pub(crate) fn new(options: &ObserverOptions, tree: ProcTree, up: Gauge, check: Check) -> Self {
+    pub(crate) fn new(
+        options: &ObserverOptions,
+        tree: ProcTree,
+        reads: Reads,
+        up: Gauge,
+        check: Check,
+    ) -> Self {
         Self {
             choice: Choice::new(options.engine),
             sockets: options.containerd_sockets(),
             tree,
+            reads,
             interval: options.poll_interval,
             arguments_max: options.collect.entrypoint_arguments_max,
             followed: FollowedEngine::default(),
@@ -106,11 +115,12 @@ impl Sources {
     fn source(&self, followed: Followed) -> Box<dyn WorkloadSource> {
         match followed {
             Followed::Containerd => Box::new(self.containerd()),
-            Followed::Host => Box::new(Host::new(self.tree.clone(), self.interval)),
+            Followed::Host => Box::new(Host::new(self.tree.clone(), self.reads.clone(), self.interval)),
         }
     }
 
     fn containerd(&self) -> Containerd {
-        Containerd::new(self.sockets.clone(), self.tree.clone(), self.interval, self.arguments_max)
+        let processes = Processes { tree: self.tree.clone(), reads: self.reads.clone() };
+        Containerd::new(self.sockets.clone(), processes, self.interval, self.arguments_max)
     }
 }

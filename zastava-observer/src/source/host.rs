@@ -8,6 +8,7 @@
 mod groups;
 mod scan;
 
+use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,11 @@ use super::{Changes, SourceHealth, WorkloadSource};
 use crate::blocking::blocking;
 use crate::inspect::InspectError;
 use crate::procfs::ProcTree;
+use crate::reads::{NotRead, Place, Reads};
 use crate::workload::{Change, Workload};
+
+/// The longest time for a scan. Nothing that is read then waits for a process or for a file of one.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The workload of a process of the host, for embedders that know which process they mean.
 ///
@@ -33,31 +38,52 @@ pub fn host_workload(tree: &ProcTree, pid: u32) -> Result<Workload, InspectError
 /// Watches the host by scanning `/proc`.
 #[derive(Debug)]
 pub(super) struct Host {
-    scan: ProcessScan,
+    tree: ProcTree,
+    reads: Reads,
     interval: Duration,
 }
 
+/// Why a scan gave no list.
+#[derive(Debug, thiserror::Error)]
+enum ScanError {
+    #[error("/proc is {0}")]
+    NotRead(NotRead),
+    #[error("/proc cannot be read")]
+    Io(#[from] io::Error),
+}
+
 impl Host {
-    pub(super) fn new(tree: ProcTree, interval: Duration) -> Self {
-        Self { scan: ProcessScan::new(tree), interval }
+    pub(super) fn new(tree: ProcTree, reads: Reads, interval: Duration) -> Self {
+        Self { tree, reads, interval }
+    }
+
+    /// The workloads that run. `scan` holds what the last scan saw. A scan that hangs keeps that, and the next one begins
+    /// anew.
+    async fn scan(&self, scan: &mut Option<ProcessScan>) -> Result<Vec<Workload>, ScanError> {
+        let (tree, mut reader) = (self.tree.clone(), self.reads.patient_reader(SCAN_TIME_MAX));
+        let mut last = scan.take();
+        let read = move |_: &_| {
+            let scan = last.get_or_insert_with(|| ProcessScan::new(tree));
+            let found = scan.scan();
+            (last, found)
+        };
+        let (last, found) = blocking(move || reader.read(Place::Node("processes"), read))
+            .await
+            .map_err(ScanError::NotRead)?;
+        *scan = last;
+        Ok(found?)
     }
 }
 
 #[async_trait]
 impl WorkloadSource for Host {
     async fn watch(self: Box<Self>, changes: Changes, mut health: SourceHealth) {
-        let mut scan = self.scan;
+        let mut scan = None;
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (returned, found) = blocking(move || {
-                let found = scan.scan();
-                (scan, found)
-            })
-            .await;
-            scan = returned;
-            match found {
+            match self.scan(&mut scan).await {
                 Ok(workloads) => {
                     health.works();
                     let listed = Change::Listed { engine: Engine::Host, workloads };

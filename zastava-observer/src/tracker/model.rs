@@ -31,6 +31,8 @@ enum Move {
     Engine,
     /// This inspection ends.
     Inspected(usize),
+    /// This inspection waits for a file that does not answer.
+    Late(usize),
     Store,
     Commit,
     /// Scanner takes the oldest event, and its answer arrives.
@@ -47,6 +49,7 @@ enum Trouble {
     None,
     LostAnswer,
     Crash,
+    Late,
 }
 
 #[derive(Default)]
@@ -58,6 +61,8 @@ struct Model {
     /// How many happenings have passed.
     passed: usize,
     had_trouble: bool,
+    /// The list at the end was made.
+    was_listed: bool,
     outbox: VecDeque<String>,
     observed: usize,
     delivered: usize,
@@ -74,6 +79,9 @@ impl Model {
             moves.push(Move::Commit);
         } else {
             moves.extend((0..self.inspections.len()).map(Move::Inspected));
+            if !self.had_trouble && trouble == Trouble::Late {
+                moves.extend((0..self.inspections.len()).map(Move::Late));
+            }
             if self.schedule.ready().is_some() {
                 moves.push(Move::Store);
             }
@@ -105,6 +113,10 @@ impl Model {
                 let (ticket, event) = self.inspections.remove(at);
                 self.schedule.inspected(ticket, event);
             }
+            Move::Late(at) => {
+                self.had_trouble = true;
+                self.schedule.late(self.inspections[at].0);
+            }
             Move::Store => {
                 let event = self.schedule.ready().expect("is ready").clone();
                 self.stored.push(event.clone());
@@ -127,9 +139,13 @@ impl Model {
             Move::Crash(missed) => self.crash(missed, script),
         }
         if !self.is_stored {
-            let planned = self.schedule.plan(Timestamp::UNIX_EPOCH).into_iter();
-            self.inspections.extend(planned.map(|(ticket, transition)| (ticket, text(&transition))));
+            self.plan();
         }
+    }
+
+    fn plan(&mut self) {
+        let planned = self.schedule.plan(Timestamp::UNIX_EPOCH).into_iter();
+        self.inspections.extend(planned.map(|(ticket, transition)| (ticket, text(&transition))));
     }
 
     /// Only the outbox survives. Events that it holds count as observed by the new process.
@@ -139,7 +155,11 @@ impl Model {
         let passed = self.passed + missed;
         *self =
             Self { observed: outbox.len(), outbox, scanner, passed, had_trouble: true, ..Self::default() };
-        let running = passed.checked_sub(1).map_or(&[][..], |last| script[last].running);
+        self.offer_list(script);
+    }
+
+    fn offer_list(&mut self, script: &[Happening]) {
+        let running = self.passed.checked_sub(1).map_or(&[][..], |last| script[last].running);
         self.schedule.offer(listed(Engine::Host, running));
     }
 
@@ -177,7 +197,13 @@ fn run(script: &[Happening], trouble: Trouble, choices: &[usize]) -> (Vec<usize>
         let moves = model.moves(script, trouble);
         // A crash is never the only thing left to do.
         if moves.iter().all(|next| matches!(next, Move::Crash(_))) {
-            break;
+            // What a list left out for a late inspection, the next list says.
+            if trouble != Trouble::Late || std::mem::replace(&mut model.was_listed, true) {
+                break;
+            }
+            model.offer_list(script);
+            model.plan();
+            continue;
         }
         let choice = choices.get(open.len()).copied().unwrap_or(0);
         open.push(moves.len());
@@ -192,7 +218,7 @@ fn run(script: &[Happening], trouble: Trouble, choices: &[usize]) -> (Vec<usize>
 
 /// Plays all orders. Without a crash Scanner has exactly the expected events, whatever the order.
 fn check(script: &[Happening], expected: &[&str]) {
-    for trouble in [Trouble::None, Trouble::LostAnswer, Trouble::Crash] {
+    for trouble in [Trouble::None, Trouble::LostAnswer, Trouble::Crash, Trouble::Late] {
         let (mut choices, mut orders) = (Vec::new(), 0_u64);
         loop {
             let (open, events) = run(script, trouble, &choices);

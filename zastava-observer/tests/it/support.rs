@@ -1,5 +1,6 @@
 //! Shared by the tests: a sandbox, an observer in this process, and processes to observe.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -36,7 +37,6 @@ pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
 
 /// Writes past the capture of the test runner, which would hide the line of a test that passes.
 pub(crate) fn skip(reason: &str) {
-    use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "SKIP: {reason}");
 }
 
@@ -87,6 +87,9 @@ pub(crate) struct Running {
     pub(crate) events: Events,
     pub(crate) accounting: AccountingHandle,
     pub(crate) telemetry: Telemetry,
+    pub(crate) health: Health,
+    /// The events that were read so far.
+    seen: Vec<Arc<RuntimeEvent>>,
     shutdown: Shutdown,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -94,10 +97,11 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(options: ObserverOptions) -> Self {
         let telemetry = Telemetry::new(&options.runtime, "0.0.0", "test");
-        let app = App::build(options, &telemetry, &Health::new()).expect("can be built");
+        let health = Health::new();
+        let app = App::build(options, &telemetry, &health).expect("can be built");
         let (events, accounting, shutdown) = (app.events(), app.accounting(), Shutdown::new());
         let task = tokio::spawn(app.run(shutdown.clone()));
-        Self { events, accounting, telemetry, shutdown, task }
+        Self { events, accounting, telemetry, health, seen: Vec::new(), shutdown, task }
     }
 
     /// The next event of that kind for that process.
@@ -105,12 +109,45 @@ impl Running {
         within(async {
             loop {
                 let event = self.events.next().await.expect("the observer runs");
-                if event.kind == kind && event.process.as_ref().is_some_and(|process| process.pid == pid) {
+                self.seen.push(Arc::clone(&event));
+                if is_of(&event, kind, pid) {
                     return event;
                 }
             }
         })
         .await
+    }
+
+    /// The event of that kind for that process, whether it was read before or is the next.
+    pub(crate) async fn event_again(&mut self, kind: EventKind, pid: u32) -> Arc<RuntimeEvent> {
+        match self.seen.iter().find(|event| is_of(event, kind, pid)) {
+            Some(event) => Arc::clone(event),
+            None => self.event(kind, pid).await,
+        }
+    }
+
+    /// The start events of these processes, in whatever order they come. `comes` hears of each.
+    pub(crate) async fn events_of<const N: usize>(
+        &mut self,
+        pids: [u32; N],
+        comes: impl Fn(u32),
+    ) -> [Arc<RuntimeEvent>; N] {
+        let mut missing: Vec<u32> = pids.to_vec();
+        within(async {
+            while !missing.is_empty() {
+                let event = self.events.next().await.expect("the observer runs");
+                self.seen.push(Arc::clone(&event));
+                missing.retain(|pid| {
+                    !is_of(&event, EventKind::ContainerStart, *pid) || {
+                        comes(*pid);
+                        false
+                    }
+                });
+            }
+        })
+        .await;
+        let find = |pid| self.seen.iter().find(|event| is_of(event, EventKind::ContainerStart, pid));
+        pids.map(|pid| Arc::clone(find(pid).expect("is not missing")))
     }
 
     /// Ends the observer, which sends what it can, and returns its accounting.
@@ -123,8 +160,36 @@ impl Running {
     }
 }
 
+fn is_of(event: &RuntimeEvent, kind: EventKind, pid: u32) -> bool {
+    event.kind == kind && event.process.as_ref().is_some_and(|process| process.pid == pid)
+}
+
 /// A process of the test's own, ended with the test.
 pub(crate) struct Process(Child);
+
+/// A program that repeats its lines, such as `cat`. It has answered once, so everything that it needs to run is loaded.
+pub(crate) struct Echo(Process);
+
+impl Echo {
+    /// Starts it in a process group of its own.
+    pub(crate) fn start(mut command: Command) -> std::io::Result<Self> {
+        let command = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process(command.spawn()?);
+        let (mut stdin, stdout) = (process.0.stdin.take().expect("is piped"), process.0.stdout.take());
+        writeln!(stdin, "ready")?;
+        let mut answer = String::new();
+        BufReader::new(stdout.expect("is piped")).read_line(&mut answer)?;
+        process.0.stdin = Some(stdin);
+        match answer.trim() {
+            "ready" => Ok(Self(process)),
+            _ => Err(std::io::Error::other("the program does not run here")),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+}
 
 impl Process {
     /// `sleep` in a process group of its own, as a shell starts a job; asleep when this returns.

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/healthz/live`, `/health/liveness` | 200 while the process answers |
-//! | `/healthz/ready`, `/health/readiness` | 200 when every check holds, else 503; one line for each check |
+//! | `/healthz/ready`, `/health/readiness` | 200 when every check holds, else 503; one line for each check, with what is wrong |
 //! | `/status` | JSON: version, commit, checks, and what the program adds |
 //! | `/metrics` | OpenMetrics text |
 

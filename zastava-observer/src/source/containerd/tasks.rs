@@ -9,12 +9,11 @@ use tokio::time::MissedTickBehavior;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use super::SessionEnd;
 use super::client::{Client, ClientError};
 use super::container::{Container, TaskKey, workload};
 use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
+use super::{Processes, SessionEnd};
 use crate::inspect::cap_arguments;
-use crate::procfs::{self, ProcTree};
 use crate::source::{Changes, SourceHealth};
 use crate::workload::{Change, Workload};
 
@@ -25,7 +24,7 @@ const TASKS_MAX: usize = 16_384;
 pub(super) struct TaskWatcher {
     client: Client,
     version: String,
-    tree: ProcTree,
+    processes: Processes,
     arguments_max: usize,
     changes: Changes,
     /// The tasks that run, with their workloads: only new tasks are looked up. `None` is a task that
@@ -37,11 +36,11 @@ impl TaskWatcher {
     pub(super) fn new(
         client: Client,
         version: String,
-        tree: ProcTree,
+        processes: Processes,
         arguments_max: usize,
         changes: Changes,
     ) -> Self {
-        Self { client, version, tree, arguments_max, changes, known: HashMap::new() }
+        Self { client, version, processes, arguments_max, changes, known: HashMap::new() }
     }
 
     /// Handles queued events, and lists all tasks at once and then at each interval.
@@ -143,8 +142,7 @@ impl TaskWatcher {
     /// The task's workload; `None` for the sandbox of a pod, which is none.
     async fn look_up(&self, key: &TaskKey) -> Result<Option<Workload>, ClientError> {
         // First of all, since the process may end soon.
-        let stat = self.tree.process(key.pid).and_then(|process| procfs::stat(&process));
-        let start_ticks = stat.ok().map(|stat| stat.start_ticks);
+        let start_ticks = self.processes.start_ticks(key.pid).await;
         let record = self.client.container(&key.namespace, &key.id).await?.map(Container::read);
         if record.as_ref().is_some_and(Container::is_pod_sandbox) {
             return Ok(None);

@@ -1,0 +1,49 @@
+//! The process that is inspected, and the reader of its files.
+
+use std::sync::Arc;
+
+use zastava_elf::Process;
+
+use crate::reads::{NotRead, Place, Reader, UnderWay};
+use crate::text::reason;
+
+/// One process. Everything of it is read on threads that can be given up.
+pub(super) struct Subject {
+    process: Arc<Process>,
+    pid: u32,
+    reader: Reader,
+}
+
+impl Subject {
+    pub(super) fn new(process: Process, pid: u32, reader: Reader) -> Self {
+        Self { process: Arc::new(process), pid, reader }
+    }
+
+    /// The same process, whose files another reader reads from now on.
+    pub(super) fn read_by(self, reader: Reader) -> Self {
+        Self { reader, ..self }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What `read` returns; see [`Reader::read`].
+    pub(super) fn read<T: Send + 'static>(
+        &mut self,
+        place: Place,
+        read: impl FnOnce(&Process, &UnderWay) -> T + Send + 'static,
+    ) -> Result<T, NotRead> {
+        let process = Arc::clone(&self.process);
+        self.reader.read(place, move |under_way| read(&process, under_way))
+    }
+
+    /// The first `max` bytes of a file in its directory, or the reason why they are missing.
+    pub(super) fn read_file(&mut self, file: &'static str, max: u64) -> Result<Vec<u8>, String> {
+        let place = Place::Process { pid: self.pid, file };
+        match self.read(place, move |process, _| process.read(file, max)) {
+            Ok(content) => content.map_err(|error| reason(&error.into())),
+            Err(not_read) => Err(not_read.to_string()),
+        }
+    }
+}
