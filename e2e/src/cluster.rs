@@ -12,11 +12,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
+use zastava_oci::LayoutReader;
 
 pub(crate) use self::layout::Layout;
 use self::layout::PAUSE_IMAGE;
 use crate::cgroups;
-use crate::command::{make_directory, output, wait_for, write};
+use crate::command::{make_directory, output, output_of, wait_for, write};
 use crate::images::{busybox_image, write_archive};
 use crate::{Error, Tools, Versions};
 
@@ -253,27 +254,36 @@ impl Cluster {
         Ok(command)
     }
 
-    /// Loads an image archive (an OCI layout as tar) into the containerd of every node.
+    /// Loads an image archive (an OCI layout as tar) into the containerd of every node, by its tag and by
+    /// its digest.
     ///
     /// # Errors
-    /// If a node's containerd refuses it.
+    /// If it is no image archive, or a node's containerd refuses it.
     pub fn import_image(&self, archive: &Path) -> Result<(), Error> {
+        let names = image_names(archive)?;
         for node in &self.nodes {
+            // Nodes have another working directory, and mounts of their own: they cannot open the path.
+            let file = fs::File::open(archive).map_err(Error::file(archive))?;
             let mut command = self.node_command(node, "ctr")?;
-            command.args(["--namespace", "k8s.io", "images", "import", "--digests"]);
+            command.args(["--namespace", "k8s.io", "images", "import"]);
             if !self.tools.containerd_version().starts_with("1.") {
                 command.arg("--local");
             }
-            output(command.arg(archive))?;
+            output_of(command.arg("-"), file)?;
+            for (name, pinned) in &names {
+                let mut command = self.node_command(node, "ctr")?;
+                output(command.args(["--namespace", "k8s.io", "images", "tag", "--force", name, pinned]))?;
+            }
         }
         Ok(())
     }
 
-    /// The command prefix that enters the control plane's namespaces from any shell.
+    /// The command prefix that enters the control plane's namespaces from any shell, and stays in its
+    /// folder.
     #[must_use]
     pub fn entering(&self) -> String {
         format!(
-            "nsenter --target {} --mount --net --pid --uts env PATH={} KUBECONFIG={}",
+            "nsenter --target {} --mount --net --pid --uts \"--wdns=$PWD\" env PATH={} KUBECONFIG={}",
             self.pid,
             self.tools.search_path(),
             self.layout.kubeconfig("admin").display()
@@ -312,6 +322,18 @@ impl Drop for Cluster {
             let _ = init.try_wait();
         }
     }
+}
+
+/// The complete names of the archive's images, each with the same image's name by digest.
+fn image_names(archive: &Path) -> Result<Vec<(String, String)>, Error> {
+    let layout =
+        LayoutReader::open(archive).map_err(|source| Error::Archive { path: archive.to_owned(), source })?;
+    let named = layout.entries().iter().filter_map(|entry| Some((entry.name()?, entry.digest)));
+    let tagged = named.filter_map(|(name, digest)| {
+        let (repository, tag) = name.rsplit_once(':')?;
+        (!tag.contains('/')).then(|| (name.to_owned(), format!("{repository}@{digest}")))
+    });
+    Ok(tagged.collect())
 }
 
 fn spawn_init(layout: &Layout, options: &ClusterOptions, nodes: &[String]) -> Result<Child, Error> {

@@ -13,8 +13,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a program to its end. Returns its standard output, or an error with the end of both outputs.
 pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
+    output_of(command, Stdio::null())
+}
+
+/// The same for a program that reads its input.
+pub(crate) fn output_of(command: &mut Command, input: impl Into<Stdio>) -> Result<String, Error> {
     let shown = show(command);
-    let output = command.stdin(Stdio::null()).output().map_err(|source| Error::Start {
+    let output = command.stdin(input).output().map_err(|source| Error::Start {
         program: command.get_program().to_string_lossy().into_owned(),
         source,
     })?;

@@ -62,6 +62,14 @@ pub enum Error {
     /// An image could not be made.
     #[error("cannot make an image")]
     Image(#[source] zastava_oci::WriteError),
+    /// A file is no image archive.
+    #[error("cannot read the image archive {path}")]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: zastava_oci::ReadError,
+    },
     /// A cluster runs there already.
     #[error("a cluster runs in {directory} already; `down` ends it")]
     Running {

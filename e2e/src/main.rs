@@ -76,7 +76,7 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Place {
-    /// Holds the cluster's files
+    /// Holds the cluster's files; the variable ZASTAVA_E2E_DIRECTORY changes the default
     #[arg(long, value_name = "DIR", default_value_os_t = default_directory())]
     directory: PathBuf,
 }
@@ -152,7 +152,8 @@ impl From<VersionArguments> for Versions {
 }
 
 fn default_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cluster")
+    let named = std::env::var_os("ZASTAVA_E2E_DIRECTORY").filter(|directory| !directory.is_empty());
+    named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cluster"), PathBuf::from)
 }
 
 fn replace_by(command: &mut std::process::Command) -> Result<(), Error> {
@@ -168,15 +169,18 @@ fn guide(cluster: &Cluster) -> String {
         false => format!(" --directory {directory}"),
     };
     let entering = cluster.entering();
+    // A test runs each indented line in a fresh shell.
     format!(
         "Ready: {nodes}. Logs are in {directory}/logs.
 
+In the repository's folder:
   {program} kubectl{place} get pods -A
-  {program} shell{place}
   {program} import{place} target/images/*.tar    # made by cargo xtask images
+  {program} shell{place}
   {program} down{place}
 
-Without cargo: {entering} kubectl get pods -A"
+Without cargo, from any folder:
+  {entering} kubectl get pods -A"
     )
 }
 

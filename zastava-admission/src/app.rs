@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_authority::RuntimeCore;
+use zastava_core::clock::Timestamp;
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::program::{Check, Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
@@ -12,7 +13,7 @@ use zastava_core::telemetry::Telemetry;
 use crate::error::Error;
 use crate::options::WebhookOptions;
 use crate::policy::PolicySource;
-use crate::reviewer::Reviewer;
+use crate::reviewer::{Reviewer, log_exceptions};
 use crate::server::{Certificates, Endpoint, Server};
 
 /// The webhook, bound to its address and not yet serving.
@@ -64,9 +65,12 @@ impl App {
         health: &Health,
         decisions: impl Fn(&AdmissionDecisionEnvelope) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let certificates = Arc::new(Certificates::load(&options.tls, telemetry)?);
+        let certificates =
+            Arc::new(Certificates::load(&options.tls, telemetry, health.check("certificate"))?);
         let server = Server::bind(&options, Arc::clone(&certificates)).await?;
-        let reviewer = Reviewer::new(options.admission, source, telemetry);
+        log_exceptions(&options.admission, Timestamp::now());
+        let reviewer = Reviewer::new(options.admission, source, telemetry).with_replica(options.replica);
+        health.status("admission", reviewer.status());
         let endpoint = Endpoint::new(reviewer, options.limits.body_bytes_max, Box::new(decisions));
         Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_core::contract::ImageDecision;
+use zastava_core::image::ImageReference;
 
 use crate::policy::{Answer, AskedImage, Origin};
 use crate::resolve::{Query, resolve};
@@ -80,8 +81,28 @@ impl<'r> Candidate<'r> {
         let complaint = self.answer.verdict.complaint();
         match self.name().as_str() {
             "" => complaint,
+            // Scanner may know the image by its digest alone.
+            name if self.is_tag() => format!("image {name} has {} digest: {complaint}", self.tag_and_no()),
             name => format!("image {name}: {complaint}"),
         }
+    }
+
+    /// What the user can do when the image is the reason of a denial.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self.rule() {
+            Rule::NoVerdict if self.is_tag() => Rule::UnpinnedTag.advice(),
+            rule => rule.advice(),
+        }
+    }
+
+    fn tag_and_no(&self) -> &'static str {
+        let reference = self.image.reference.parse::<ImageReference>();
+        let has_tag = reference.is_ok_and(|reference| reference.tag().is_some());
+        if has_tag { "a tag and no" } else { "neither tag nor" }
+    }
+
+    fn is_tag(&self) -> bool {
+        matches!(self.query, Some(Query::Tag(_))) || self.rule() == Rule::UnpinnedTag
     }
 
     /// The image as the decision line has it.

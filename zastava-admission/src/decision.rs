@@ -9,11 +9,13 @@ mod words;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use zastava_core::clock::Timestamp;
 use zastava_core::contract::{self, AdmissionDecision};
 
 use crate::assessment::{Assessment, DecidedBy};
 use crate::candidate::Candidate;
-use crate::judgement::Judgement;
+use crate::judgement::{Effect, Judgement};
+use crate::options::NamespaceOptions;
 use crate::review::Review;
 use crate::text::printable;
 use words::Words;
@@ -27,13 +29,29 @@ pub(crate) struct Decision<'r> {
     review: &'r Review<'r>,
     assessment: Assessment<'r>,
     judgement: Judgement,
+    circumstances: Circumstances<'r>,
     words: Words,
 }
 
+/// When and where a review was decided, and by which exception.
+#[derive(Debug)]
+pub(crate) struct Circumstances<'r> {
+    pub(crate) time: Timestamp,
+    /// The replica that decides; empty when it has no name.
+    pub(crate) replica: &'r str,
+    /// What holds for the namespace instead of the general enforcement.
+    pub(crate) exception: Option<&'r NamespaceOptions>,
+}
+
 impl<'r> Decision<'r> {
-    pub(crate) fn new(review: &'r Review<'r>, assessment: Assessment<'r>, judgement: Judgement) -> Self {
-        let words = Words::new(&assessment, judgement, review.namespace());
-        Self { review, assessment, judgement, words }
+    pub(crate) fn new(
+        review: &'r Review<'r>,
+        assessment: Assessment<'r>,
+        judgement: Judgement,
+        circumstances: Circumstances<'r>,
+    ) -> Self {
+        let words = Words::new(&assessment, judgement, review);
+        Self { review, assessment, judgement, circumstances, words }
     }
 
     pub(crate) fn decision(&self) -> contract::Decision {
@@ -71,11 +89,25 @@ impl<'r> Decision<'r> {
             ("operation", review.operation()),
             ("kind", review.kind()),
             ("subResource", review.sub_resource()),
-            ("name", review.name()),
+            ("name", &review.object_name()),
+            ("generateName", &review.generate_name()),
+            ("uid", &review.object_uid()),
+            ("user", review.user()),
+            ("time", &self.circumstances.time.to_string()),
+            ("replica", self.circumstances.replica),
+            ("exception", &self.exception()),
             ("dryRun", if review.is_dry_run() { "true" } else { "" }),
             ("reason", self.assessment.reason().unwrap_or_default()),
         ];
         let ours = ours.into_iter().filter(|(_, text)| !text.is_empty());
         audit.chain(ours.map(|(name, text)| (name.to_owned(), printable(text, NAME_LENGTH_MAX)))).collect()
+    }
+
+    /// The exception by which a denial is not enforced.
+    fn exception(&self) -> String {
+        match (self.judgement.effect, self.circumstances.exception) {
+            (Effect::WouldDeny { .. }, Some(exception)) => exception.to_string(),
+            _ => String::new(),
+        }
     }
 }

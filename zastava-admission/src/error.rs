@@ -46,6 +46,14 @@ pub enum Error {
         /// What is wrong.
         source: BoxError,
     },
+    /// API servers would refuse the certificate.
+    #[error("API servers refuse {}", path.display())]
+    CertificateRefused {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Every reason.
+        source: BoxError,
+    },
     /// Authority or Scanner cannot be set up as configured.
     #[error("cannot set up the connection to scanner")]
     Connect(#[from] zastava_authority::Error),

@@ -2,6 +2,7 @@
 
 mod admission;
 mod limits;
+mod namespace;
 mod tls;
 
 use std::net::SocketAddr;
@@ -12,10 +13,13 @@ use zastava_core::options::{BackendOptions, Component, HealthOptions, RuntimeOpt
 
 pub use admission::{AdmissionOptions, FailOpen};
 pub use limits::LimitOptions;
+pub use namespace::NamespaceOptions;
 pub use tls::TlsOptions;
 
 /// The default port of probes and metrics.
 const HEALTH_PORT: u16 = 9102;
+/// The kernel's name of the host; in a pod with a network of its own it is the pod's name.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// No orchestrator waits longer for a pod to end.
 const DRAIN_MAX: Duration = Duration::from_secs(300);
 
@@ -40,6 +44,9 @@ pub struct WebhookOptions {
     /// How long the webhook still takes connections after SIGTERM. API servers learn late that an
     /// endpoint has gone.
     pub drain: Duration,
+    /// The name of this replica, which its decisions carry: the variable `POD_NAME`, otherwise the host's
+    /// name.
+    pub replica: String,
 }
 
 impl WebhookOptions {
@@ -62,6 +69,21 @@ impl WebhookOptions {
         root.finish();
         let mut runtime = runtime?;
         runtime.component = Component::Webhook;
-        Some(Self { runtime, listen, tls, admission, backend: backend?, health, limits, drain })
+        Some(Self {
+            runtime,
+            listen,
+            tls,
+            admission,
+            backend: backend?,
+            health,
+            limits,
+            drain,
+            replica: replica(),
+        })
     }
+}
+
+fn replica() -> String {
+    let named = std::env::var("POD_NAME").ok().filter(|name| !name.trim().is_empty());
+    named.or_else(|| std::fs::read_to_string(HOST_NAME).ok()).unwrap_or_default().trim().to_owned()
 }

@@ -15,11 +15,12 @@ mod shape;
 
 use pod::unreadable;
 pub use pod::{ImageField, ImageUse, PodSpec};
+use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::text::printable;
 use crate::verdict::Rule;
-use shape::{RawObject, RawRequest, RawReview, Shape, Text};
+use shape::{RawMetadata, RawObject, RawRequest, RawReview, Shape, Text};
 
 /// A uid is a UUID of 36 characters. The bound leaves room and keeps answers small.
 const UID_LENGTH_MAX: usize = 128;
@@ -91,10 +92,43 @@ impl<'a> Review<'a> {
         self.request.namespace.as_ref().map_or("", Text::as_str)
     }
 
-    /// The object's name; empty when the API server has yet to generate it.
+    /// The name that the request has for the object. Empty for one whose name the API server generates.
     #[must_use]
     pub fn name(&self) -> &str {
         self.request.name.as_ref().map_or("", Text::as_str)
+    }
+
+    /// The object's name, by the request or by the object itself. API servers generate names before they
+    /// ask a validating webhook, so that it is empty only where they have yet to.
+    #[must_use]
+    pub fn object_name(&self) -> String {
+        match self.name() {
+            "" => self.metadata(|metadata| metadata.name),
+            name => name.to_owned(),
+        }
+    }
+
+    /// What the API server makes the object's name from; empty when the author gave the name.
+    #[must_use]
+    pub fn generate_name(&self) -> String {
+        self.metadata(|metadata| metadata.generate_name)
+    }
+
+    /// The object's own uid; empty when it has none yet.
+    #[must_use]
+    pub fn object_uid(&self) -> String {
+        self.metadata(|metadata| metadata.uid)
+    }
+
+    /// Who sent the request to the API server.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        let user = self.request.user_info.as_ref().and_then(|user| user.username.as_ref());
+        user.map_or("", Text::as_str)
+    }
+
+    fn metadata(&self, member: impl FnOnce(RawMetadata<'a>) -> Option<&'a RawValue>) -> String {
+        shape::text(self.request.object.as_ref().and_then(|object| object.metadata).and_then(member))
     }
 
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.

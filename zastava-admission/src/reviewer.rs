@@ -1,6 +1,7 @@
 //! From a review's bytes to its answer: the part to embed.
 
 mod metrics;
+mod namespaces;
 mod reviewed;
 
 use std::collections::HashSet;
@@ -14,7 +15,7 @@ use zastava_core::telemetry::Telemetry;
 
 use crate::assessment::{AssessedObject, Assessment};
 use crate::candidate::Candidate;
-use crate::decision::Decision;
+use crate::decision::{Circumstances, Decision};
 use crate::error::Error;
 use crate::judgement::Judgement;
 use crate::options::AdmissionOptions;
@@ -22,7 +23,9 @@ use crate::policy::{Policy, PolicyLayer as _, PolicySource, Question, layers, po
 use crate::review::{PodSpec, Review, ReviewObject};
 use crate::verdict::Verdict;
 use metrics::Metrics;
+use namespaces::Namespaces;
 
+pub(crate) use namespaces::log_exceptions;
 pub use reviewed::Reviewed;
 
 /// Hashing a spec of up to this size takes less time than handing it to another thread.
@@ -35,6 +38,8 @@ pub struct Reviewer {
     policy: Policy,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    namespaces: Namespaces,
+    replica: String,
 }
 
 impl Reviewer {
@@ -49,8 +54,23 @@ impl Reviewer {
             policy: layers(source, &options, telemetry),
             clock: Arc::new(SystemClock),
             metrics: Metrics::new(telemetry),
+            namespaces: Namespaces::new(&options, telemetry),
+            replica: String::new(),
             options,
         }
+    }
+
+    /// Names the replica in its decisions.
+    #[must_use]
+    pub fn with_replica(self, replica: impl Into<String>) -> Self {
+        Self { replica: replica.into(), ..self }
+    }
+
+    /// What differs for single namespaces, for `/status`.
+    pub(crate) fn status(&self) -> impl Fn() -> serde_json::Value + Send + use<> {
+        let (options, namespaces) = (self.options.clone(), self.namespaces.clone());
+        let clock = Arc::clone(&self.clock);
+        move || namespaces.status(&options, clock.now())
     }
 
     /// Replaces the clock.
@@ -73,8 +93,12 @@ impl Reviewer {
         let object = review.object();
         let assessment = self.assess(review.namespace(), &object, budget).await;
         let failure_mode = self.options.failure_mode(review.namespace(), now);
-        let judgement = Judgement::of(assessment.levels(), failure_mode, self.options.enforcement);
-        let decision = Decision::new(&review, assessment, judgement);
+        let exception = self.options.exception(review.namespace(), now);
+        let enforcement = exception.map_or(self.options.enforcement, |exception| exception.enforcement);
+        let judgement = Judgement::of(assessment.levels(), failure_mode, enforcement);
+        self.namespaces.count(review.namespace(), exception, judgement);
+        let circumstances = Circumstances { time: now, replica: &self.replica, exception };
+        let decision = Decision::new(&review, assessment, judgement, circumstances);
         watch.stop(decision.decided_by(), decision.decision());
         let envelope = AdmissionDecisionEnvelope::new(decision.record());
         Ok(Reviewed { response: decision.answer(), envelope })

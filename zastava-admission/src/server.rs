@@ -25,6 +25,7 @@ use crate::options::{LimitOptions, WebhookOptions};
 use connection::Connection;
 
 pub(crate) use certificate::Certificates;
+pub use certificate::check_certificate;
 pub(crate) use request::Endpoint;
 
 /// How long a shutdown waits for reviews in flight. No API server waits longer.

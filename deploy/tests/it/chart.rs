@@ -106,6 +106,15 @@ impl Chart {
         told.split_once("\nNOTES:\n").expect("has notes").1.to_owned()
     }
 
+    /// The same of an installation that looks at a cluster.
+    pub(crate) fn notes_in(&self, cluster: &Cluster, values: &[Value]) -> String {
+        let arguments = ["install", RELEASE, &Self::path(), "--namespace", NAMESPACE, "--dry-run=server"];
+        let arguments = arguments.into_iter().chain(["--disable-openapi-validation"]).collect::<Vec<_>>();
+        let told =
+            told(&self.run_in(Some(cluster), &arguments, values)).unwrap_or_else(|told| panic!("{told}"));
+        told.split_once("\nNOTES:\n").expect("has notes").1.to_owned()
+    }
+
     /// What `Chart.yaml` says.
     pub(crate) fn show(&self) -> Value {
         let output = self.run(&["show", "chart", &Self::path()], &[]);

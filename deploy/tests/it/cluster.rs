@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::chart::{NAMESPACE, RELEASE, Rendered};
 
 /// Group version, plural, kind: what the chart renders without other's kinds, and looks up.
-const KINDS: [(&str, &str, &str); 11] = [
+const KINDS: [(&str, &str, &str); 13] = [
     ("v1", "configmaps", "ConfigMap"),
     ("v1", "namespaces", "Namespace"),
     ("v1", "pods", "Pod"),
@@ -22,12 +22,23 @@ const KINDS: [(&str, &str, &str); 11] = [
     ("v1", "serviceaccounts", "ServiceAccount"),
     ("v1", "services", "Service"),
     ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    (
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+    ),
     ("apps/v1", "daemonsets", "DaemonSet"),
     ("apps/v1", "deployments", "Deployment"),
     ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
 ];
-const CLUSTER_WIDE: [&str; 2] = ["Namespace", "ValidatingWebhookConfiguration"];
+const CLUSTER_WIDE: [&str; 4] = [
+    "Namespace",
+    "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+];
 
 /// Serves until it is dropped.
 #[derive(Debug)]
@@ -121,6 +132,11 @@ fn found(path: &str, objects: &[Value]) -> Option<Value> {
     if KINDS.iter().any(|(version, ..)| *version == rest) {
         return Some(resources(rest));
     }
+    let of_kind = KINDS.iter().find(|(version, plural, _)| rest == format!("{version}/{plural}"));
+    if let Some((version, _, kind)) = of_kind {
+        let items: Vec<_> = objects.iter().filter(|object| object["kind"] == *kind).collect();
+        return Some(json!({"kind": format!("{kind}List"), "apiVersion": version, "items": items}));
+    }
     objects.iter().find(|object| place(object).as_deref() == Some(path)).cloned()
 }
 
@@ -147,7 +163,7 @@ fn groups() -> Value {
 fn resources(version: &str) -> Value {
     let kinds = KINDS.iter().filter(|(of, ..)| *of == version);
     let resources = kinds.map(|(_, plural, kind)| {
-        json!({"name": plural, "kind": kind, "namespaced": !CLUSTER_WIDE.contains(kind), "verbs": ["get"]})
+        json!({"name": plural, "kind": kind, "namespaced": !CLUSTER_WIDE.contains(kind), "verbs": ["get", "list"]})
     });
     json!({"kind": "APIResourceList", "groupVersion": version, "resources": resources.collect::<Vec<_>>()})
 }

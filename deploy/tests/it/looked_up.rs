@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use crate::chart::{Chart, NAMESPACE, Rendered, least, sandbox};
 use crate::cluster::Cluster;
+use crate::yaml;
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
 
 fn secret(name: &str, files: &[(&str, &str)]) -> Value {
     let data: serde_json::Map<_, _> =
@@ -17,7 +19,7 @@ fn secret(name: &str, files: &[(&str, &str)]) -> Value {
 
 /// A serving certificate's Secret with this `ca.crt`.
 fn serving(bundle: &str) -> Value {
-    secret("zastava-webhook-tls", &[("tls.crt", CERTIFICATE), ("tls.key", "key"), ("ca.crt", bundle)])
+    secret("zastava-webhook-tls", &[("tls.crt", CERTIFICATE), ("tls.key", KEY), ("ca.crt", bundle)])
 }
 
 /// The annotations of each workload's pods that make it roll.
@@ -93,6 +95,13 @@ fn api_servers_are_told_of_the_authorities_in_the_secret_that_is_there() {
     let rendered = chart.render_in(&Cluster::with(vec![serving(&bundle)]), &[least()]);
     let registered = &rendered.object("ValidatingWebhookConfiguration", "zastava-webhook")["webhooks"][0];
     assert_eq!(registered["clientConfig"]["caBundle"], STANDARD.encode(&bundle));
+    // The webhook, the check before an upgrade and the test afterwards use the same bundle.
+    let configuration = rendered.object("ConfigMap", "zastava-webhook");
+    assert_eq!(configuration["data"]["registered-ca.crt"], bundle.as_str());
+    let tls = &yaml::document(&rendered.configuration("zastava-webhook"))["zastava"]["webhook"]["tls"];
+    let expected = json!({"caBundlePath": "/etc/zastava/registered-ca.crt", "serverNames": ["zastava-webhook.stellaops.svc"]});
+    assert_eq!(tls, &expected);
+    assert_eq!(rendered.object("ConfigMap", "zastava-certificate-check")["data"]["ca.crt"], bundle.as_str());
 }
 
 #[test]
@@ -100,7 +109,9 @@ fn a_secret_that_cannot_serve_is_refused_with_what_is_wrong() {
     let Some(chart) = Chart::open() else { return };
     let name = "zastava-webhook-tls";
     let place = format!("at '/webhook/certificate/secretName': the Secret {NAMESPACE}/{name}");
-    let pair = [("tls.crt", CERTIFICATE), ("tls.key", "key")];
+    let pair = [("tls.crt", CERTIFICATE), ("tls.key", KEY)];
+    let bundle = ("ca.crt", CERTIFICATE);
+    let (key_twice, both) = (STANDARD.encode(KEY), format!("{CERTIFICATE}{KEY}"));
     let encoded_twice = STANDARD.encode(CERTIFICATE);
     let with_key =
         format!("{CERTIFICATE}-----BEGIN EC PRIVATE KEY-----\nMIIB\n-----END EC PRIVATE KEY-----\n");
@@ -110,6 +121,19 @@ fn a_secret_that_cannot_serve_is_refused_with_what_is_wrong() {
         (vec![secret(name, &[pair[0], ("ca.crt", CERTIFICATE)])], "has no tls.key"),
         (vec![secret(name, &[pair[1], ("ca.crt", CERTIFICATE)])], "has no tls.crt"),
         (vec![secret(name, &pair)], "has no ca.crt"),
+        (
+            vec![secret(name, &[pair[0], ("tls.key", &key_twice), bundle])],
+            "holds no private key in PEM in its tls.key",
+        ),
+        (
+            vec![secret(name, &[pair[0], ("tls.key", CERTIFICATE), bundle])],
+            "holds no private key in PEM in its tls.key",
+        ),
+        (vec![secret(name, &[("tls.crt", &both), pair[1], bundle])], "has a private key in its tls.crt"),
+        (
+            vec![secret(name, &[("tls.crt", "a"), pair[1], bundle])],
+            "holds no certificate in PEM in its tls.crt",
+        ),
         (vec![serving("garbage")], "holds no certificate in PEM in its ca.crt"),
         (vec![serving(&encoded_twice)], "holds no certificate in PEM in its ca.crt"),
         (

@@ -1,5 +1,6 @@
 //! Tests of `deploy/helm/zastava` and `docs/ops` that need no cluster.
 
+mod blocking;
 mod bounds;
 mod chart;
 mod cluster;

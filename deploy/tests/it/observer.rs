@@ -108,7 +108,7 @@ fn every_node_gets_one_which_knows_its_name_and_is_replaced_before_it_is_joined(
     let strategy = &rendered.object("DaemonSet", "zastava-observer")["spec"]["updateStrategy"];
     assert_eq!(
         strategy,
-        &json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
+        &json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
     );
 }
 

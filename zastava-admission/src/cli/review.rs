@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
@@ -20,7 +20,7 @@ use zastava_authority::{TransportOptions, https};
 use zastava_core::clock::Timestamp;
 use zastava_core::program::{ExitStatus, OwnCommand};
 
-use super::print;
+use super::{parse, print, with_causes};
 use crate::AnyError;
 
 pub(super) const NAME: &str = "review";
@@ -31,6 +31,8 @@ pub(super) const COMMAND: OwnCommand = OwnCommand {
 
 /// Where the chart mounts the CA bundle of the serving certificate.
 const CA_PATH: &str = "/var/run/secrets/zastava-webhook/ca.crt";
+/// The pause between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -50,6 +52,9 @@ struct Arguments {
     /// How long the webhook may take; sent along as API servers send it
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=30))]
     timeout: u64,
+    /// How long to ask again while the decision is not the expected one, or there is none
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    patience: u64,
     /// The decision to expect; with any other the status is 1
     #[arg(long, value_name = "DECISION")]
     expect: Option<Expected>,
@@ -61,25 +66,41 @@ enum Expected {
     Deny,
 }
 
+impl Expected {
+    fn of(response: &Response) -> Self {
+        if response.allowed { Self::Allow } else { Self::Deny }
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(program: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
-    let name = OsString::from(format!("{program} {NAME}"));
-    let arguments = Arguments::try_parse_from(std::iter::once(name).chain(arguments)).map_err(|error| {
-        // Printing fails only when the terminal is gone.
-        let _ = error.print();
-        if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
-    })?;
+    let arguments: Arguments = parse(program, NAME, arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(send(&arguments)));
+    let answer = runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(ask(&arguments)));
     match answer {
         Ok(response) => Ok(report(&arguments, &response)),
         Err(error) => {
-            let causes = std::iter::successors(error.source(), |cause| cause.source());
-            let causes = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
-            let causes = causes.collect::<Vec<_>>().join(": ");
-            print(std::io::stderr(), &format!("{} gave no decision: {causes}\n", arguments.url));
+            let text = format!("{} gave no decision: {}\n", arguments.url, with_causes(&*error));
+            print(std::io::stderr(), &text);
             Ok(ExitStatus::Failure)
         }
+    }
+}
+
+/// Asks until the decision is the expected one or the patience ends. Right after an installation the
+/// webhook may not be reachable yet, or wait for its first token.
+async fn ask(arguments: &Arguments) -> Result<Response, AnyError> {
+    let end = Instant::now() + Duration::from_secs(arguments.patience);
+    loop {
+        let answer = send(arguments).await;
+        let is_expected = match (&answer, arguments.expect) {
+            (Ok(response), Some(expected)) => expected == Expected::of(response),
+            (answer, _) => answer.is_ok(),
+        };
+        if is_expected || Instant::now() >= end {
+            return answer;
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
@@ -158,7 +179,7 @@ fn review(uid: &str, arguments: &Arguments) -> Value {
 }
 
 fn report(arguments: &Arguments, response: &Response) -> ExitStatus {
-    let found = if response.allowed { Expected::Allow } else { Expected::Deny };
+    let found = Expected::of(response);
     let mut text = format!("{found:?} {}\n", arguments.images.join(" "));
     if !response.status.message.is_empty() {
         text += &format!("  {}\n", response.status.message.escape_debug());

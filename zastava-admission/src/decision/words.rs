@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::assessment::{AssessedObject, Assessment};
 use crate::candidate::Candidate;
 use crate::judgement::{Effect, Grounds, Judgement};
+use crate::review::Review;
 use crate::text::printable;
 use crate::verdict::{Level, Rule};
 
@@ -14,6 +15,8 @@ use crate::verdict::{Level, Rule};
 const WARNING_LENGTH_MAX: usize = 256;
 const MESSAGE_LENGTH_MAX: usize = 1024;
 const ANNOTATION_LENGTH_MAX: usize = 512;
+/// A review's uid is a UUID of 36 characters.
+const ID_LENGTH_MAX: usize = 64;
 /// The longest name of a namespace.
 const NAMESPACE_LENGTH_MAX: usize = 63;
 /// Images that a text names. The decision line names them all.
@@ -31,14 +34,17 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn new(assessment: &Assessment<'_>, judgement: Judgement, namespace: &str) -> Self {
+    pub(super) fn new(assessment: &Assessment<'_>, judgement: Judgement, review: &Review<'_>) -> Self {
         let mut words = Self::default();
         let warned = at_level(assessment, Level::Warn);
         if !warned.is_empty() {
             words.warn(&format!("zastava: {}", list(&warned)));
         }
-        let Some((rule, complaint)) = complaint(assessment, judgement.grounds) else { return words };
-        let namespace = printable(namespace, NAMESPACE_LENGTH_MAX);
+        let Some(Complaint { rule, text: complaint, advice }) = complaint(assessment, judgement.grounds)
+        else {
+            return words;
+        };
+        let namespace = printable(review.namespace(), NAMESPACE_LENGTH_MAX);
         words.annotations.insert("rule", rule.to_string());
         match judgement.effect {
             Effect::Deny => {
@@ -46,7 +52,10 @@ impl Words {
                     Grounds::NoVerdict(_) => format!("; namespace {namespace} fails closed"),
                     _ => String::new(),
                 };
-                words.message = Some(message(&format!("zastava: {complaint}{closed}."), rule.advice()));
+                // The decision line has the same id, wherever logs are kept.
+                let id = printable(review.uid(), ID_LENGTH_MAX);
+                let end = format!("{advice} Decision {id}.");
+                words.message = Some(message(&format!("zastava: {complaint}{closed}."), &end));
             }
             Effect::WouldDeny { warn } => {
                 words.annotate("wouldDeny", &complaint);
@@ -73,17 +82,27 @@ impl Words {
     }
 }
 
-/// The images on which the judgement rests, or the refused object, and the rule of the first.
-fn complaint(assessment: &Assessment<'_>, grounds: Grounds) -> Option<(Rule, String)> {
+/// What is wrong with the images on which the judgement rests, or with the refused object.
+struct Complaint {
+    /// The rule of the first.
+    rule: Rule,
+    text: String,
+    /// What the user can do.
+    advice: &'static str,
+}
+
+fn complaint(assessment: &Assessment<'_>, grounds: Grounds) -> Option<Complaint> {
     if let AssessedObject::Refused(verdict) = &assessment.object {
-        return Some((verdict.rule, verdict.complaint()));
+        let rule = verdict.rule;
+        return Some(Complaint { rule, text: verdict.complaint(), advice: rule.advice() });
     }
     let blocking = match grounds {
         Grounds::Passed | Grounds::Warned => return None,
         Grounds::NoVerdict(_) => at_level(assessment, Level::Unknown),
         Grounds::Failed => at_level(assessment, Level::Fail),
     };
-    Some((blocking.first()?.rule(), list(&blocking)))
+    let first = blocking.first()?;
+    Some(Complaint { rule: first.rule(), text: list(&blocking), advice: first.advice() })
 }
 
 fn at_level<'a>(assessment: &'a Assessment<'_>, level: Level) -> Vec<&'a Candidate<'a>> {
@@ -98,12 +117,12 @@ fn list(images: &[&Candidate<'_>]) -> String {
     named.join(", ")
 }
 
-/// The complaint and the advice. A long message loses the end of its complaint, never the advice.
-fn message(complaint: &str, advice: &str) -> String {
-    let whole = format!("{complaint} {advice}");
+/// The complaint and the end. A long message loses the last of its complaint, never the end.
+fn message(complaint: &str, end: &str) -> String {
+    let whole = format!("{complaint} {end}");
     if whole.chars().count() <= MESSAGE_LENGTH_MAX {
         return printable(&whole, MESSAGE_LENGTH_MAX);
     }
-    let start = printable(&whole, MESSAGE_LENGTH_MAX - advice.len() - 1);
-    format!("{start} {advice}")
+    let start = printable(&whole, MESSAGE_LENGTH_MAX - end.chars().count() - 1);
+    format!("{start} {end}")
 }

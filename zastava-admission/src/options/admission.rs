@@ -5,6 +5,7 @@ use std::time::Duration;
 use zastava_core::clock::Timestamp;
 use zastava_core::config::Section;
 
+use super::namespace::NamespaceOptions;
 use crate::judgement::{Enforcement, FailureMode};
 
 /// `zastava.webhook.admission`
@@ -13,6 +14,8 @@ use crate::judgement::{Enforcement, FailureMode};
 pub struct AdmissionOptions {
     /// What a denial does. The setting `enforce: false` means [`Enforcement::Warn`].
     pub enforcement: Enforcement,
+    /// Namespaces where a denial does something else.
+    pub namespaces: Vec<NamespaceOptions>,
     /// Namespaces that fail open.
     pub fail_open_namespaces: Vec<FailOpen>,
     /// Namespaces that fail closed, whatever the default is.
@@ -31,6 +34,7 @@ impl Default for AdmissionOptions {
     fn default() -> Self {
         Self {
             enforcement: Enforcement::Enforce,
+            namespaces: Vec::new(),
             fail_open_namespaces: Vec::new(),
             fail_closed_namespaces: Vec::new(),
             fail_open_by_default: false,
@@ -49,6 +53,7 @@ impl AdmissionOptions {
                 true => Enforcement::Enforce,
                 false => Enforcement::Warn,
             },
+            namespaces: section.sections("namespaces", NamespaceOptions::read),
             fail_open_namespaces: section.items("failOpenNamespaces", FailOpen::read),
             fail_closed_namespaces: section.list("failClosedNamespaces", defaults.fail_closed_namespaces),
             fail_open_by_default: section.value("failOpenByDefault", defaults.fail_open_by_default),
@@ -64,11 +69,8 @@ impl AdmissionOptions {
         if section.is_set("cacheSeedPath") {
             section.conflict("cacheSeedPath", "is not built yet; the cache fills from Scanner alone");
         }
-        let open = options.fail_open_namespaces.iter().map(|open| ("failOpenNamespaces", &open.name));
-        let closed = options.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
-        for (key, name) in open.chain(closed).filter(|(_, name)| !is_namespace(name)) {
-            section.conflict(key, format!("{name:?} is no name of a namespace"));
-        }
+        options.check_names(section);
+        options.note_ends(section, Timestamp::now());
         for name in &options.fail_closed_namespaces {
             if options.fail_open_namespaces.iter().any(|open| open.name == *name) {
                 section.conflict("failClosedNamespaces", format!("{name} is in failOpenNamespaces too"));
@@ -76,6 +78,33 @@ impl AdmissionOptions {
         }
         section.finish();
         options
+    }
+
+    fn check_names(&self, section: &Section<'_>) {
+        let exceptions = self.namespaces.iter().map(|one| ("namespaces", &one.name));
+        let open = self.fail_open_namespaces.iter().map(|open| ("failOpenNamespaces", &open.name));
+        let closed = self.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
+        for (key, name) in exceptions.chain(open).chain(closed).filter(|(_, name)| !is_namespace(name)) {
+            section.conflict(key, format!("{name:?} is no name of a namespace"));
+        }
+    }
+
+    /// Says which entries have ended. That is no fault: each of them ends one day, and the webhook must be
+    /// able to start then.
+    fn note_ends(&self, section: &Section<'_>, now: Timestamp) {
+        let exceptions = self.namespaces.iter().map(|one| ("namespaces", &one.name, one.until));
+        let open = self.fail_open_namespaces.iter();
+        let open = open.map(|open| ("failOpenNamespaces", &open.name, open.until));
+        for (key, name, until) in exceptions.chain(open) {
+            if let Some(until) = until.filter(|until| *until <= now) {
+                section.note(key, format!("the entry for {name} ended at {until} and has no effect"));
+            }
+        }
+    }
+
+    /// What holds for the namespace at `now` instead of the general enforcement.
+    pub(crate) fn exception(&self, namespace: &str, now: Timestamp) -> Option<&NamespaceOptions> {
+        self.namespaces.iter().find(|one| one.name == namespace && one.is_in_effect(now))
     }
 
     /// The namespace's failure mode at `now`. A namespace that is in neither list follows the default;

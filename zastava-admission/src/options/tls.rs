@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use zastava_core::config::Section;
 
 /// `zastava.webhook.tls`
@@ -13,9 +14,11 @@ pub struct TlsOptions {
     pub certificate_path: PathBuf,
     /// PEM file of the leaf's key.
     pub private_key_path: PathBuf,
-    /// PEM file of the authorities that API servers check the chain against. The webhook logs a chain
-    /// that does not hold against it; without the file it does not check.
+    /// PEM file of the authorities that API servers check the chain against. The webhook is not ready
+    /// while its chain does not hold against it. Without the file the signer is not checked.
     pub ca_bundle_path: PathBuf,
+    /// The names by which API servers call the webhook. It is not ready while its certificate lacks one.
+    pub server_names: Vec<String>,
     /// How often the files are read.
     pub poll_interval: Duration,
 }
@@ -27,6 +30,7 @@ impl Default for TlsOptions {
             certificate_path: file("tls.crt"),
             private_key_path: file("tls.key"),
             ca_bundle_path: file("ca.crt"),
+            server_names: Vec::new(),
             poll_interval: Duration::from_secs(3),
         }
     }
@@ -45,6 +49,7 @@ impl TlsOptions {
             certificate_path: section.value("certificatePath", defaults.certificate_path),
             private_key_path: section.value("privateKeyPath", defaults.private_key_path),
             ca_bundle_path: section.value("caBundlePath", defaults.ca_bundle_path),
+            server_names: section.list("serverNames", defaults.server_names),
             poll_interval: section.checked(
                 "pollInterval",
                 defaults.poll_interval,
@@ -52,6 +57,11 @@ impl TlsOptions {
                 |interval| !interval.is_zero(),
             ),
         };
+        for name in &options.server_names {
+            if !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_))) {
+                section.conflict("serverNames", format!("{name:?} is no DNS name"));
+            }
+        }
         section.finish();
         options
     }

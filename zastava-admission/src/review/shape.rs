@@ -45,6 +45,8 @@ pub(super) struct RawRequest<'a> {
     pub(super) namespace: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) user_info: Option<RawUser<'a>>,
     #[serde(default)]
     pub(super) dry_run: Option<bool>,
     #[serde(borrow, default)]
@@ -61,12 +63,18 @@ pub(super) struct RawKind<'a> {
     pub(super) kind: Option<Text<'a>>,
 }
 
+#[derive(Debug, Deserialize)]
+pub(super) struct RawUser<'a> {
+    #[serde(borrow, default)]
+    pub(super) username: Option<Text<'a>>,
+}
+
 /// Any object. The parts that may hold a pod stay text until the kind is known. The rest, above all
 /// `managedFields`, is skipped once.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawObject<'a> {
     #[serde(borrow, default)]
-    metadata: Option<RawMetadata<'a>>,
+    pub(super) metadata: Option<RawMetadata<'a>>,
     #[serde(borrow, default)]
     spec: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -74,9 +82,22 @@ pub(super) struct RawObject<'a> {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct RawMetadata<'a> {
     #[serde(borrow, default)]
     pub(super) labels: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) generate_name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) uid: Option<&'a RawValue>,
+}
+
+/// The text of a member that only describes the object; empty when there is none. Another type of value is
+/// no reason to refuse the object.
+pub(super) fn text(member: Option<&RawValue>) -> String {
+    member.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
 }
 
 /// How a kind wraps its pod spec.

@@ -1,54 +1,83 @@
 //! The serving certificate: the newest pair that can serve, for every TLS handshake.
 //!
 //! The source is read every few seconds. A pair that cannot serve, such as one that was read in the
-//! middle of a swap, is left aside and the old one stays.
+//! middle of a swap, is left aside and the old one stays. So is a pair that API servers would refuse,
+//! as long as they accept the old one. When they refuse the pair that is served, the webhook is not
+//! ready: a roll-out then stops, and the reason stands where operators look.
 
-mod expiry;
+mod acceptance;
 mod files;
 mod pair;
+mod x509;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use zastava_core::clock::Timestamp;
-use zastava_core::http_service::BoxError;
 use zastava_core::image::Digest;
-use zastava_core::telemetry::{CERTIFICATE_EXPIRY, Gauge, Telemetry};
+use zastava_core::program::Check;
+use zastava_core::telemetry::{CERTIFICATE_ACCEPTED, CERTIFICATE_EXPIRY, Gauge, Telemetry};
 
 use crate::error::Error;
 use crate::options::TlsOptions;
-use expiry::not_after;
 use files::PairFiles;
+use x509::Fields;
 
 /// Log scope of the serving certificate.
 const SCOPE: &str = "admission.certificate";
 /// The certificate's name in metrics.
 const NAME: &str = "webhook";
 
+/// Checks the pair that the options name as API servers check it: against the server names and the CA
+/// bundle, which must be there. Returns when the certificate ends.
+///
+/// # Errors
+/// [`Error::CertificateRefused`] with every reason, or an error that says which file cannot be used.
+pub fn check_certificate(options: &TlsOptions) -> Result<Timestamp, Error> {
+    let source = PairFiles::new(options.clone());
+    let pair = source.read()?.certified_key()?;
+    source.required_expectation()?.check(&pair.cert, Timestamp::now()).map_err(|refusals| {
+        Error::CertificateRefused { path: options.certificate_path.clone(), source: refusals.into() }
+    })?;
+    Ok(not_after(&pair).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
 /// Hands every TLS handshake the newest pair that can serve.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     source: PairFiles,
     current: RwLock<Arc<CertifiedKey>>,
-    /// The last state of the source, whether its pair was taken or not.
-    seen: Mutex<Digest>,
+    reported: Mutex<Reported>,
     expiry: Gauge,
+    accepted: Gauge,
+    ready: Check,
+}
+
+/// What was logged last, so that each state is logged once.
+#[derive(Debug, Default)]
+struct Reported {
+    /// Why the pair of the source was not taken.
+    left_aside: Option<String>,
+    /// Why API servers refuse the pair that is served.
+    refused: Option<String>,
 }
 
 impl Certificates {
-    /// Loads the first pair, which must be able to serve.
-    pub(crate) fn load(options: &TlsOptions, telemetry: &Telemetry) -> Result<Self, Error> {
+    /// Loads the first pair, which must be able to serve. `ready` holds while API servers accept it.
+    pub(crate) fn load(options: &TlsOptions, telemetry: &Telemetry, ready: Check) -> Result<Self, Error> {
         let source = PairFiles::new(options.clone());
-        let pem = source.read()?;
-        let pair = Arc::new(pem.certified_key()?);
+        let pair = Arc::new(source.read()?.certified_key()?);
         let certificates = Self {
             source,
-            seen: Mutex::new(pem.digest()),
-            expiry: telemetry.gauge(CERTIFICATE_EXPIRY),
             current: RwLock::new(Arc::clone(&pair)),
+            reported: Mutex::default(),
+            expiry: telemetry.gauge(CERTIFICATE_EXPIRY),
+            accepted: telemetry.gauge(CERTIFICATE_ACCEPTED),
+            ready,
         };
-        certificates.report(&pair);
+        certificates.show(&pair);
+        certificates.refresh(Timestamp::now());
         Ok(certificates)
     }
 
@@ -58,65 +87,94 @@ impl Certificates {
             tokio::time::sleep(self.source.poll_interval()).await;
             let this = Arc::clone(&self);
             // A volume may be slow. A panic in there is logged and does not stop the server.
-            let _ = tokio::task::spawn_blocking(move || this.refresh()).await;
+            let _ = tokio::task::spawn_blocking(move || this.refresh(Timestamp::now())).await;
         }
     }
 
-    /// Takes a new pair. Each state of the source is tried and logged once.
-    fn refresh(&self) {
-        let pem = self.source.read();
-        let state = match &pem {
-            Ok(pem) => pem.digest(),
-            Err(error) => Digest::of(error.to_string().as_bytes()),
+    /// Takes a new pair, and says whether API servers accept the one that is served.
+    fn refresh(&self, now: Timestamp) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let expectation = self.source.expectation();
+        let served = self.current();
+        let refused = expectation.check(&served.cert, now).err();
+        let left_aside = match self.source.read().and_then(|pem| pem.certified_key()) {
+            Ok(pair) if pair.cert == served.cert => None,
+            Ok(pair) => match expectation.check(&pair.cert, now) {
+                // The old pair is good, and API servers may not know the new one's CA yet.
+                Err(refusals) if refused.is_none() => Some(refusals.to_string()),
+                _ => {
+                    self.take(pair);
+                    None
+                }
+            },
+            Err(error) => Some(with_causes(&error)),
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *seen, state) == state {
-            return;
+        if left_aside.is_some() && left_aside != reported.left_aside {
+            let error = left_aside.as_deref().unwrap_or_default();
+            tracing::warn!(scope = SCOPE, error, "serving certificate not taken; the old one stays");
         }
-        match pem.and_then(|pem| pem.certified_key()) {
-            Ok(pair) => {
-                let pair = Arc::new(pair);
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pair);
-                self.report(&pair);
-            }
-            Err(error) => tracing::warn!(
-                scope = SCOPE,
-                error = &error as &dyn std::error::Error,
-                "serving certificate not taken; the old one stays"
-            ),
-        }
+        reported.left_aside = left_aside;
+        let refused = expectation.check(&self.current().cert, now).err();
+        self.report(&mut reported, refused.map(|refusals| refusals.to_string()));
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take(&self, pair: CertifiedKey) {
+        let pair = Arc::new(pair);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pair);
+        self.show(&pair);
     }
 
     /// Shows the pair that is served from now on, in metrics and log.
-    fn report(&self, pair: &CertifiedKey) {
-        let leaf = pair.cert.first().map_or(&[][..], |leaf| leaf);
-        let end = not_after(leaf);
+    fn show(&self, pair: &CertifiedKey) {
+        let end = not_after(pair);
         if let Some(end) = end {
             self.expiry.set(&[NAME], end.unix_seconds() as f64);
         }
-        let not_after = end.map_or_else(|| "unknown".to_owned(), |end: Timestamp| end.to_string());
-        let fingerprint = Digest::of(leaf).to_string();
+        let not_after = end.map_or_else(|| "unknown".to_owned(), |end| end.to_string());
+        let fingerprint = Digest::of(pair.cert.first().map_or(&[][..], |leaf| leaf)).to_string();
         tracing::info!(scope = SCOPE, not_after, fingerprint, "serving certificate taken");
-        if let Err(error) = self.check_against_bundle(pair) {
-            tracing::warn!(
-                scope = SCOPE,
-                error = &*error as &dyn std::error::Error,
-                path = %self.source.ca_bundle_path().display(),
-                "serving certificate does not hold against the CA bundle; API servers may refuse it"
-            );
-        }
     }
 
-    fn check_against_bundle(&self, pair: &CertifiedKey) -> Result<(), BoxError> {
-        match self.source.ca_bundle() {
-            Some(bundle) => pair::verify(pair, &bundle?),
-            None => Ok(()),
+    /// Shows in readiness, metrics and log whether API servers accept the pair that is served.
+    fn report(&self, reported: &mut Reported, refused: Option<String>) {
+        self.accepted.set(&[NAME], if refused.is_none() { 1.0 } else { 0.0 });
+        match &refused {
+            None => self.ready.holds(),
+            Some(why) => self.ready.fails(format!("API servers refuse the serving certificate: {why}")),
         }
+        match &refused {
+            Some(why) if refused != reported.refused => tracing::error!(
+                scope = SCOPE,
+                error = why,
+                names = ?self.source.server_names(),
+                ca_bundle = %self.source.ca_bundle_path().display(),
+                "API servers refuse the serving certificate; the webhook is not ready until it is replaced"
+            ),
+            None if reported.refused.is_some() => {
+                tracing::info!(scope = SCOPE, "API servers accept the serving certificate again");
+            }
+            _ => {}
+        }
+        reported.refused = refused;
     }
+}
+
+fn not_after(pair: &CertifiedKey) -> Option<Timestamp> {
+    Some(Fields::read(pair.cert.first()?)?.not_after)
+}
+
+/// An error with its causes, in one line.
+fn with_causes(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.current())
     }
 }

@@ -4,9 +4,10 @@ use serde_json::Value;
 use zastava_core::image::Digest;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
+use super::acceptance::{NAME, authority, issued, write};
 use super::installation::Process;
 use super::scanner::{SIGNED, pod_review};
-use super::web::{Connection, SecretVolume, self_signed};
+use super::web::{Connection, SecretVolume};
 
 #[tokio::test]
 async fn swapped_certificate_is_served_without_a_restart() {
@@ -61,22 +62,118 @@ async fn swapped_certificate_is_served_without_a_restart() {
     assert_eq!(answer.response()["allowed"], true, "a connection outlives every swap");
 }
 
+/// A running webhook with a certificate of its own making.
+struct Serving {
+    webhook: Process,
+    probes: std::net::SocketAddr,
+    address: std::net::SocketAddr,
+    directory: tempfile::TempDir,
+    _sandbox: Sandbox,
+}
+
+impl Serving {
+    async fn start(chain: &str, key: &str, bundle: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
+        let files = directory.path().join("serving");
+        write(&files, chain, key, bundle);
+        let file = |name: &str| files.join(name).display().to_string();
+        let settings = [
+            "--set=zastava.webhook.listen=127.0.0.1:0".to_owned(),
+            "--set=zastava.webhook.health.listen=127.0.0.1:0".to_owned(),
+            "--set=zastava.webhook.tls.pollInterval=50ms".to_owned(),
+            format!("--set=zastava.webhook.tls.serverNames={NAME}"),
+            format!("--set=zastava.webhook.tls.caBundlePath={}", file("ca.crt")),
+            format!("--set=zastava.webhook.tls.certificatePath={}", file("tls.crt")),
+            format!("--set=zastava.webhook.tls.privateKeyPath={}", file("tls.key")),
+        ];
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        let mut webhook = Process::start(&sandbox.write_configuration("acme").unwrap(), &settings);
+        let probes = webhook.said("probes and metrics are answered").await;
+        let probes = probes["address"].as_str().unwrap().parse().unwrap();
+        let listening = webhook.said("listening for reviews").await;
+        let address = listening["listen"].as_str().unwrap().parse().unwrap();
+        Self { webhook, probes, address, directory, _sandbox: sandbox }
+    }
+
+    fn replace(&self, file: &str, text: &str) {
+        // In one step, as a Secret volume does.
+        let path = self.directory.path().join("serving").join(file);
+        std::fs::write(path.with_extension("new"), text).unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+    }
+
+    async fn get(&self, path: &str) -> String {
+        super::installation::get(self.probes, path).await
+    }
+
+    /// Waits for the readiness page to say this.
+    async fn readiness(&self, words: &str) -> String {
+        loop {
+            let page = self.get("/healthz/ready").await;
+            if page.contains(words) {
+                return page;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+const REFUSED: &str = "[-] certificate failed: API servers refuse the serving certificate: ";
+
 #[tokio::test]
-async fn certificate_that_the_bundle_refutes_is_logged() {
-    let directory = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
-    let bundle = directory.path().join("other-ca.pem");
-    std::fs::write(&bundle, self_signed().0).unwrap();
-    let settings = [
-        "--set=zastava.webhook.listen=127.0.0.1:0".to_owned(),
-        "--set=zastava.webhook.health.listen=127.0.0.1:0".to_owned(),
-        format!("--set=zastava.webhook.tls.caBundlePath={}", bundle.display()),
-    ];
-    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
-    let mut webhook = Process::start(&sandbox.write_configuration("acme").unwrap(), &settings);
-    let warning = webhook
-        .said("serving certificate does not hold against the CA bundle; API servers may refuse it")
-        .await;
-    assert_eq!(warning["path"], bundle.to_str().unwrap());
-    webhook.said("listening for reviews").await;
+async fn a_webhook_that_api_servers_would_refuse_is_not_ready_and_says_why() {
+    let (ca, other) = (authority(), authority());
+    let wrong = issued(&ca, &["zastava-webhook.other.svc"], |_| ());
+    let mut serving = Serving::start(&wrong.pem, &wrong.key(), &ca.pem).await;
+    let page = serving.readiness(REFUSED).await;
+    assert!(
+        page.starts_with("HTTP/1.1 503 ") && page.contains(&format!("it does not name {NAME}")),
+        "{page}"
+    );
+    assert!(serving.get("/status").await.contains("API servers refuse the serving certificate"));
+    let gauge = |value: u8| format!("zastava_certificate_accepted{{certificate=\"webhook\"}} {value}.0");
+    assert!(serving.get("/metrics").await.contains(&gauge(0)));
+
+    // It recovers without a restart.
+    let good = issued(&ca, &[NAME], |_| ());
+    serving.replace("tls.key", &good.key());
+    serving.replace("tls.crt", &good.pem);
+    serving.webhook.said("API servers accept the serving certificate again").await;
+    serving.readiness("[+] certificate ok").await;
+    assert!(serving.get("/metrics").await.contains(&gauge(1)));
+
+    // What API servers would refuse does not replace what they accept, until they know its CA.
+    let next = issued(&other, &[NAME], |_| ());
+    serving.replace("tls.key", &next.key());
+    serving.replace("tls.crt", &next.pem);
+    let reason = loop {
+        let line = serving.webhook.said("serving certificate not taken; the old one stays").await;
+        let error = line["error"].as_str().unwrap().to_owned();
+        if error.contains("no certificate of the CA bundle signed it") {
+            break error;
+        }
+    };
+    assert!(!reason.contains("BEGIN"));
+    serving.readiness("[+] certificate ok").await;
+    serving.replace("ca.crt", &format!("{}{}", ca.pem, other.pem));
+    serving.webhook.said("serving certificate taken").await;
+    serving.readiness("[+] certificate ok").await;
+
+    // The CA of the served certificate is registered no longer.
+    serving.replace("ca.crt", &ca.pem);
+    serving.readiness(REFUSED).await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_not_ready_still_answers_who_asks() {
+    let (ca, other) = (authority(), authority());
+    let good = issued(&other, &["localhost"], |_| ());
+    let serving = Serving::start(&good.pem, &good.key(), &ca.pem).await;
+    serving.readiness(REFUSED).await;
+    let trusted = serving.directory.path().join("trusted.pem");
+    std::fs::write(&trusted, &other.pem).unwrap();
+    let mut connection = Connection::open(serving.address, &trusted).await.unwrap();
+    let answer = connection.review("/validate", &pod_review(&[SIGNED])).await.unwrap();
+    assert_eq!(answer.response()["allowed"], true);
 }

@@ -312,7 +312,8 @@ async fn texts_are_bounded_whatever_scanner_says() {
             response["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         assert!(texts.iter().all(|text| text.chars().count() <= 256 && !text.contains(['\n', '\u{202e}'])));
         assert!(message(&response).chars().count() <= 1024);
-        assert!(verdict == PolicyVerdict::Warn || message(&response).ends_with("then try again."));
+        let end = format!("then try again. Decision {}.", reviewed.decision().admission_id);
+        assert!(verdict == PolicyVerdict::Warn || message(&response).ends_with(&end));
         let image = &reviewed.decision().images[0];
         assert!(image.metadata.is_empty() && image.reasons.len() == 8);
         assert!(image.reasons.iter().all(|reason| reason.chars().count() <= 256));

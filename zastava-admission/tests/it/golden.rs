@@ -5,9 +5,11 @@
 //! `ZASTAVA_BLESS=1` and read the difference.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use zastava_admission::{AdmissionOptions, Enforcement, FailOpen, Reviewer};
+use zastava_core::clock::ManualClock;
 use zastava_core::telemetry::Telemetry;
 
 use super::scanner::{BUDGET, FakeScanner, Mood, options};
@@ -19,7 +21,10 @@ fn file(name: &str, kind: &str) -> PathBuf {
 async fn check(name: &str, options: AdmissionOptions, mood: Mood) {
     let scanner = FakeScanner::demo();
     scanner.mood(mood);
-    let reviewer = Reviewer::new(options, scanner, &Telemetry::detached());
+    let clock = Arc::new(ManualClock::new("2026-11-20T10:11:12Z".parse().unwrap()));
+    let reviewer = Reviewer::new(options, scanner, &Telemetry::detached())
+        .with_clock(clock)
+        .with_replica("zastava-webhook-0");
     let review = std::fs::read(file(name, "review")).unwrap();
     let reviewed = reviewer.review(&review, BUDGET).await.unwrap();
     let answer: Value = serde_json::from_slice(reviewed.response()).unwrap();

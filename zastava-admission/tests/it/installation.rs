@@ -22,7 +22,7 @@ pub(crate) struct Installation {
     pub(crate) sandbox: Sandbox,
     pub(crate) webhook: Process,
     pub(crate) address: SocketAddr,
-    probes: SocketAddr,
+    pub(crate) probes: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
@@ -115,14 +115,7 @@ impl Installation {
     }
 
     pub(crate) async fn is_ready(&self) -> bool {
-        let mut stream = TcpStream::connect(self.probes).await.unwrap();
-        stream
-            .write_all(b"GET /healthz/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.starts_with("HTTP/1.1 200 ")
+        get(self.probes, "/healthz/ready").await.starts_with("HTTP/1.1 200 ")
     }
 
     pub(crate) async fn until_ready(&self) {
@@ -143,4 +136,14 @@ impl Installation {
         let mut connection = self.connect().await;
         connection.review("/validate?timeout=10s", &pod_review(&[image])).await.unwrap().response()
     }
+}
+
+/// What the program's probes listener answers, header and body.
+pub(crate) async fn get(probes: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(probes).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

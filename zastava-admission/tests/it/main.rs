@@ -1,10 +1,12 @@
 //! The webhook through its public door: reviews in, answers out, over HTTPS and in process.
 
+mod acceptance;
 mod asking;
 mod bypass;
 mod certificates;
 mod configuring;
 mod deciding;
+mod exceptions;
 mod golden;
 mod installation;
 mod program;

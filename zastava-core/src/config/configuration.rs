@@ -103,7 +103,8 @@ impl Configuration {
             let mut findings = findings.borrow_mut();
             match value {
                 Some(value) if findings.faults.is_empty() => {
-                    return Ok((value, Settings::new(std::mem::take(&mut findings.settings))));
+                    let Findings { settings, notes, .. } = std::mem::take(&mut *findings);
+                    return Ok((value, Settings::new(settings, notes)));
                 }
                 _ => {}
             }

@@ -31,6 +31,8 @@ pub struct Section<'c> {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) faults: Vec<Fault>,
+    /// What is no fault and worth saying.
+    pub(super) notes: Vec<String>,
     pub(super) settings: Vec<Setting>,
 }
 
@@ -118,6 +120,13 @@ impl<'c> Section<'c> {
     pub fn conflict(&self, key: &'static str, text: impl Into<String>) {
         let origin = self.child(key).map_or_else(|| self.place.clone(), |node| node.origin.clone());
         self.report(&origin, key, Problem::Conflict(text.into()));
+    }
+
+    /// Notes something about the key's value that is no fault. `config check` prints it.
+    pub fn note(&self, key: &'static str, text: impl Into<String>) {
+        let origin = self.child(key).map_or_else(|| self.place.clone(), |node| node.origin.clone());
+        let note = Fault { origin, key: self.path_of(key), problem: Problem::Conflict(text.into()) };
+        self.findings.borrow_mut().notes.push(note.to_string());
     }
 
     /// Reports every key that was not read. Call it once, after all reads.

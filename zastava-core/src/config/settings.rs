@@ -15,25 +15,33 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// Every setting that was read, in the order of reading.
+/// Every setting that was read, in the order of reading, and what there is to note about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(Vec<Setting>);
+pub struct Settings {
+    settings: Vec<Setting>,
+    notes: Vec<String>,
+}
 
 impl Settings {
-    pub(super) fn new(settings: Vec<Setting>) -> Self {
-        Self(settings)
+    pub(super) fn new(settings: Vec<Setting>, notes: Vec<String>) -> Self {
+        Self { settings, notes }
+    }
+
+    /// What is no fault and worth saying, each with its place and its key.
+    pub fn notes(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.notes.iter().map(String::as_str)
     }
 
     /// The settings one by one.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Setting> {
-        self.0.iter()
+        self.settings.iter()
     }
 }
 
 impl fmt::Display for Settings {
     /// One setting a line: `key: value  # origin`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|setting| {
+        self.settings.iter().try_for_each(|setting| {
             let line = format!("{}: {}", setting.key, setting.value);
             writeln!(f, "{line:<72} # {}", setting.origin)
         })

@@ -87,6 +87,24 @@ pub const BUFFER_DROPS: Metric = counter(
     &["reason", "kind"],
     "Events dropped from the buffer before they were sent",
 );
+/// Denials that were not enforced.
+pub const ADMISSION_LET_THROUGH: Metric = counter(
+    "zastava_admission_let_through",
+    &["reviewed_namespace"],
+    "Reviews that were allowed only because denials are not enforced; * stands for the namespaces without an exception of their own",
+);
+/// Whether denials are enforced.
+pub const ADMISSION_ENFORCED: Metric = gauge(
+    "zastava_admission_enforced",
+    &[],
+    "1 while denials are enforced in the namespaces without an exception of their own",
+);
+/// Ends of exceptions from enforcement.
+pub const ADMISSION_UNENFORCED_UNTIL: Metric = gauge(
+    "zastava_admission_unenforced_until_timestamp_seconds",
+    &["reviewed_namespace"],
+    "Unix time until which denials are not enforced in the namespace",
+);
 /// Reviews in progress.
 pub const ADMISSION_IN_FLIGHT: Metric =
     gauge("zastava_admission_in_flight", &[], "Admission reviews in progress");
@@ -164,6 +182,12 @@ pub const CERTIFICATE_EXPIRY: Metric = gauge(
     &["certificate"],
     "Unix time at which the certificate in use expires",
 );
+/// Whether clients accept a certificate.
+pub const CERTIFICATE_ACCEPTED: Metric = gauge(
+    "zastava_certificate_accepted",
+    &["certificate"],
+    "1 while API servers can accept the certificate in use: its signer, names and dates hold",
+);
 /// Dropped log lines.
 pub const LOG_LINES_DROPPED: Metric =
     counter("zastava_log_lines_dropped", &[], "Log lines dropped because standard output was not read");
@@ -184,6 +208,9 @@ pub const METRICS: &[Metric] = &[
     ADMISSION_DECISIONS,
     ADMISSION_CACHE_HITS,
     BUFFER_DROPS,
+    ADMISSION_LET_THROUGH,
+    ADMISSION_ENFORCED,
+    ADMISSION_UNENFORCED_UNTIL,
     ADMISSION_IN_FLIGHT,
     ADMISSION_REVIEW_SECONDS,
     BUFFER_DEPTH,
@@ -201,6 +228,7 @@ pub const METRICS: &[Metric] = &[
     TOKEN_EXPIRY,
     TOKEN_FALLBACK,
     CERTIFICATE_EXPIRY,
+    CERTIFICATE_ACCEPTED,
     LOG_LINES_DROPPED,
     BUILD_INFO,
     RUNTIME_INFO,

@@ -140,7 +140,7 @@ itself.
 {{- $faults := list -}}
 {{- $runtime := .Values.zastava.runtime -}}
 {{- /* The labels of docs/metrics.md, and the label of histogram buckets. */ -}}
-{{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "reason" "result" "source" "status" "tenant" "version" -}}
+{{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "reason" "result" "reviewed_namespace" "source" "status" "tenant" "version" -}}
 {{- range $tag, $_ := ($runtime.metrics | default dict).commonTags -}}
 {{- if has $tag $own -}}
 {{- $faults = append $faults (printf "at '/zastava/runtime/metrics/commonTags/%s': is a label that metrics have themselves, and a series that has one twice makes Prometheus drop the whole scrape: choose another name" $tag) -}}
@@ -159,6 +159,14 @@ itself.
 {{- $until := get (kindIs "map" $open | ternary $open dict) "until" -}}
 {{- if and $until (toDate "2006-01-02T15:04:05Z07:00" $until).IsZero -}}
 {{- $faults = append $faults (printf "at '/zastava/webhook/admission/failOpenNamespaces/%d/until': there is no such time as %s" $index $until) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $one := $admission.namespaces -}}
+{{- $until := get $one "until" -}}
+{{- if and $until (toDate "2006-01-02T15:04:05Z07:00" $until).IsZero -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/namespaces/%s/until': there is no such time as %s" $name $until) -}}
+{{- else if not (or $until $one.enforce) -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/namespaces/%s/until': missing: what lets through denied images must say when it ends" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $index, $name := $admission.failClosedNamespaces -}}
@@ -291,7 +299,7 @@ one of the two would take effect.
 {{- end -}}
 {{- $seen = append $seen $volume.name -}}
 {{- end -}}
-{{- $variables := ternary (list "NODE_NAME") list (eq $part "observer") -}}
+{{- $variables := list (ternary "NODE_NAME" "POD_NAME" (eq $part "observer")) -}}
 {{- range $index, $variable := $settings.extraEnv -}}
 {{- if has $variable.name $variables -}}
 {{- $faults = append $faults (printf "at '/%s/extraEnv/%d': %s is set already: leave it out" $part $index $variable.name) -}}
@@ -334,4 +342,45 @@ one of the two would take effect.
 {{- end -}}
 {{- end -}}
 {{- toYaml $faults -}}
+{{- end -}}
+
+{{/*
+Why this release would block the cluster, or cannot be beside what the cluster has; empty if there is no cluster to look at.
+*/}}
+{{- define "zastava.clusterFaults" -}}
+{{- $registration := .Values.webhook.registration -}}
+{{- if .Values.webhook.enabled -}}
+{{- $found := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" "zastava-webhook" | default dict -}}
+{{- include "zastava.otherInstallation" (dict "root" . "found" $found "key" "webhook.enabled") -}}
+{{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace "zastava-webhook" | default dict -}}
+{{- $spec := $deployment.spec | default dict -}}
+{{- if and .Values.webhook.autoscaling.enabled $registration.enabled (eq $registration.failurePolicy "Fail") (hasKey $spec "replicas") -}}
+{{- if eq (int $spec.replicas) 0 -}}
+{{- printf "\n- deploy/zastava-webhook has 0 replicas, and an autoscaler leaves that alone: with failurePolicy Fail the API server would refuse every Pod. First: kubectl -n %s scale deploy/zastava-webhook --replicas=%d" .Release.Namespace (int .Values.webhook.autoscaling.minReplicas) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.observer.enabled -}}
+{{- range (lookup "apps/v1" "DaemonSet" "" "" | default dict).items -}}
+{{- if eq .metadata.name "zastava-observer" -}}
+{{- include "zastava.otherInstallation" (dict "root" $ "found" . "key" "observer.enabled") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "zastava.checkCluster" -}}
+{{- with include "zastava.clusterFaults" . -}}
+{{- fail (printf "this release cannot be in this cluster:%s" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What to say if an object is of another release: {root, found, key}. */}}
+{{- define "zastava.otherInstallation" -}}
+{{- $annotations := (.found.metadata | default dict).annotations | default dict -}}
+{{- $name := get $annotations "meta.helm.sh/release-name" -}}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}
+{{- if and $name (ne (list $name $namespace | toJson) (list .root.Release.Name .root.Release.Namespace | toJson)) -}}
+{{- printf "\n- one installation per cluster: release %s in namespace %s has %s/%s. Upgrade that one, uninstall it first, or set %s to false" $name $namespace (lower .found.kind) .found.metadata.name .key -}}
+{{- end -}}
 {{- end -}}

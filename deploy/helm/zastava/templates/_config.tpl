@@ -7,11 +7,30 @@ out and the chart knows: the paths of what it mounts, and the sandbox's addresse
 {{- define "zastava.configuration" -}}
 {{- $part := deepCopy (index .root.Values.zastava .part) -}}
 {{- $_ := set $part "backend" (include "zastava.backend" (dict "root" .root "backend" $part.backend) | fromYaml) -}}
+{{- if eq .part "webhook" -}}
+{{- $_ := set $part "tls" (include "zastava.webhookTls" .root | fromYaml) -}}
+{{- end -}}
 zastava:
   runtime:
     {{- include "zastava.runtime" .root | nindent 4 }}
   {{ .part }}:
     {{- toYaml $part | nindent 4 }}
+{{- end -}}
+
+{{/*
+`zastava.webhook.tls`. The webhook checks its certificate as API servers do: against the name of its Service, and against the CA
+bundle that the registration holds. That is not always the Secret's: after a change of the Secret it is, until an upgrade, the old
+one.
+*/}}
+{{- define "zastava.webhookTls" -}}
+{{- $tls := deepCopy (.Values.zastava.webhook.tls | default dict) -}}
+{{- if not (hasKey $tls "serverNames") -}}
+{{- $_ := set $tls "serverNames" (list (include "zastava.host" (dict "root" . "part" "webhook"))) -}}
+{{- end -}}
+{{- if and (not $tls.caBundlePath) (include "zastava.registeredBundle" .) -}}
+{{- $_ := set $tls "caBundlePath" "/etc/zastava/registered-ca.crt" -}}
+{{- end -}}
+{{- toYaml $tls -}}
 {{- end -}}
 
 {{- define "zastava.runtime" -}}

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use zastava_core::secret::Secret;
 
+use super::acceptance::Expectation;
 use super::pair::PemPair;
 use crate::error::Error;
 use crate::options::TlsOptions;
@@ -44,10 +45,20 @@ impl PairFiles {
         })
     }
 
-    /// The bundle that API servers check the chain against, when it is mounted here.
-    pub(super) fn ca_bundle(&self) -> Option<Result<String, Error>> {
-        let path = self.ca_bundle_path();
-        path.exists().then(|| read_file(path))
+    /// What API servers check the chain against, as far as it is known here. A bundle that cannot be read
+    /// now, such as in the middle of a swap, refutes nothing.
+    pub(super) fn expectation(&self) -> Expectation<'_> {
+        Expectation { names: &self.options.server_names, ca_bundle: read_file(self.ca_bundle_path()).ok() }
+    }
+
+    /// The same for a caller who asks for the whole check.
+    pub(super) fn required_expectation(&self) -> Result<Expectation<'_>, Error> {
+        let ca_bundle = Some(read_file(self.ca_bundle_path())?);
+        Ok(Expectation { names: &self.options.server_names, ca_bundle })
+    }
+
+    pub(super) fn server_names(&self) -> &[String] {
+        &self.options.server_names
     }
 
     pub(super) fn ca_bundle_path(&self) -> &PathBuf {

@@ -1,15 +1,11 @@
 //! A certificate chain and its key: from PEM to what TLS can serve.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zastava_core::http_service::BoxError;
-use zastava_core::image::Digest;
 use zastava_core::secret::Secret;
 
 use crate::error::Error;
@@ -23,12 +19,6 @@ pub(super) struct PemPair {
 }
 
 impl PemPair {
-    /// Tells one state of the source from another.
-    pub(super) fn digest(&self) -> Digest {
-        let parts = [self.chain.as_bytes(), self.key.expose().as_bytes()].map(Digest::of);
-        Digest::of(&[*parts[0].as_bytes(), *parts[1].as_bytes()].concat())
-    }
-
     /// The chain with its key, which must belong to the leaf.
     pub(super) fn certified_key(&self) -> Result<CertifiedKey, Error> {
         let read = || -> Result<CertifiedKey, BoxError> {
@@ -40,24 +30,6 @@ impl PemPair {
         };
         read().map_err(|source| Error::Certificate { path: self.path.clone(), source })
     }
-}
-
-/// Checks the pair's chain against a bundle of authorities, as API servers do.
-pub(super) fn verify(pair: &CertifiedKey, ca_bundle: &str) -> Result<(), BoxError> {
-    let mut roots = RootCertStore::empty();
-    for root in certificates(ca_bundle)? {
-        roots.add(root)?;
-    }
-    let Some((leaf, intermediates)) = pair.cert.split_first() else { return Ok(()) };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    rustls::client::verify_server_cert_signed_by_trust_anchor(
-        &ParsedCertificate::try_from(leaf)?,
-        &roots,
-        intermediates,
-        UnixTime::since_unix_epoch(now),
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all,
-    )?;
-    Ok(())
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, BoxError> {

@@ -94,6 +94,25 @@ impl Section<'_> {
         items
     }
 
+    /// Sections by names that the author chooses.
+    #[must_use]
+    pub fn sections<T>(
+        &self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &Section<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(node) = self.child(key) else { return Vec::new() };
+        let Value::Map(members) = &node.value else {
+            self.report_invalid(key, &node.origin, "a map of sections", "");
+            return Vec::new();
+        };
+        let sections = members.iter().filter_map(|(name, node)| {
+            let path = format!("{}.{name}", self.path_of(key));
+            read(name, &Self::new(Some(node), node.origin.clone(), path, &self.findings))
+        });
+        sections.collect()
+    }
+
     /// A map of words to words.
     #[must_use]
     pub fn words(&self, key: &'static str) -> BTreeMap<String, String> {

@@ -51,6 +51,7 @@ impl Invocation {
                 Ok((options, Action::InvalidateOpToken { audience: audience.clone() }))
             }
             Some(Command::Config(ConfigCommand::Check)) => {
+                settings.notes().for_each(|note| print_error(format_args!("note: {note}")));
                 Err(print(format_args!("the configuration is valid: {} settings\n", settings.iter().count())))
             }
             Some(Command::Config(ConfigCommand::Print)) => Err(print(settings)),

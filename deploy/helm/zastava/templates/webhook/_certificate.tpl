@@ -40,6 +40,7 @@ Without a cluster (`helm template`) no Secret can be read, and only the value co
 {{- $name := .Values.webhook.certificate.secretName -}}
 {{- $data := include "zastava.found" (dict "root" . "kind" "Secret" "name" $name) | fromYaml -}}
 {{- $place := printf "at '/webhook/certificate/secretName': the Secret %s/%s" .Release.Namespace $name -}}
+{{- include "zastava.checkCluster" . -}}
 {{- if not $data -}}
 {{- fail (printf "%s is not there, or is empty: create it with tls.crt, tls.key and ca.crt, or set webhook.certificate.source to generated or cert-manager" $place) -}}
 {{- end -}}
@@ -47,6 +48,15 @@ Without a cluster (`helm template`) no Secret can be read, and only the value co
 {{- if not (get $data $key) -}}
 {{- fail (printf "%s has no %s, which the webhook serves with" $place $key) -}}
 {{- end -}}
+{{- end -}}
+{{- if not (contains "PRIVATE KEY" (get $data "tls.key" | b64dec)) -}}
+{{- fail (printf "%s holds no private key in PEM in its tls.key: put there, encoded once, what begins with -----BEGIN PRIVATE KEY-----" $place) -}}
+{{- end -}}
+{{- $chain := get $data "tls.crt" | b64dec -}}
+{{- if contains "PRIVATE KEY" $chain -}}
+{{- fail (printf "%s has a private key in its tls.crt, which every client would be sent: leave the certificates alone in it" $place) -}}
+{{- else if not (contains "BEGIN CERTIFICATE" $chain) -}}
+{{- fail (printf "%s holds no certificate in PEM in its tls.crt" $place) -}}
 {{- end -}}
 {{- $bundle := get $data "ca.crt" -}}
 {{- if not $bundle -}}
@@ -60,5 +70,12 @@ Without a cluster (`helm template`) no Secret can be read, and only the value co
 {{- fail (printf "%s holds no certificate in PEM in its ca.crt: put there, encoded once, what begins with -----BEGIN CERTIFICATE-----" $place) -}}
 {{- end -}}
 {{- $bundle -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The same where the chart does not make the certificate. Empty if another part fills it in, or there is no cluster. */}}
+{{- define "zastava.registeredBundle" -}}
+{{- if eq (include "zastava.certificateSource" .) "secret" -}}
+{{- include "zastava.givenCaBundle" . -}}
 {{- end -}}
 {{- end -}}
