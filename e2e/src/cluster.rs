@@ -326,8 +326,8 @@ impl Drop for Cluster {
 
 /// The complete names of the archive's images, each with the same image's name by digest.
 fn image_names(archive: &Path) -> Result<Vec<(String, String)>, Error> {
-    let layout =
-        LayoutReader::open(archive).map_err(|source| Error::Archive { path: archive.to_owned(), source })?;
+    let layout = LayoutReader::open(archive)
+        .map_err(|source| Error::Archive { path: archive.to_owned(), source: source.into() })?;
     let named = layout.entries().iter().filter_map(|entry| Some((entry.name()?, entry.digest)));
     let tagged = named.filter_map(|(name, digest)| {
         let (repository, tag) = name.rsplit_once(':')?;

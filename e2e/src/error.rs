@@ -68,7 +68,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: zastava_oci::ReadError,
+        source: Box<zastava_oci::ReadError>,
     },
     /// A cluster runs there already.
     #[error("a cluster runs in {directory} already; `down` ends it")]

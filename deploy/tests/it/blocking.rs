@@ -52,7 +52,7 @@ fn a_second_installation_is_refused_by_the_name_of_the_first() {
             None,
         ),
     ] {
-        let told = chart.template_in(&Cluster::with(vec![found.clone()]), &[values.clone()]);
+        let told = chart.template_in(&Cluster::with(vec![found.clone()]), std::slice::from_ref(&values));
         match words {
             Some(words) => {
                 let told = told.expect_err(words);
