@@ -7,6 +7,7 @@
 
 mod client;
 mod container;
+mod image;
 mod messages;
 
 mod tasks;

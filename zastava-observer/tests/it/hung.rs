@@ -1,6 +1,7 @@
 //! What the observer does while a file of a workload does not answer. The files are on FUSE file systems whose server is
 //! stopped, or takes requests and never answers them.
 
+use std::error::Error as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::program::Health;
+use zastava_core::telemetry::Telemetry;
 use zastava_core::vocabulary::Signal;
+use zastava_observer::App;
 
 use crate::fuse::{Fuse, Server, Trust};
 use crate::program::Observer;
@@ -291,4 +295,33 @@ async fn the_program_shows_a_file_that_does_not_answer_and_ends_beside_it() {
     assert_eq!(observer.ask("/healthz/ready").0, 200);
     assert!(observer.ask("/metrics").1.contains("zastava_observer_reads_hung{place=\"file_system\"} 1"));
     assert!(observer.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_of_the_node_that_does_not_answer_is_missing_until_it_does() {
+    if !Fuse::is_possible() {
+        return;
+    }
+    let _alone = ALONE.lock().await;
+    let stage = Stage::start().await;
+    let fuse = mount(Trust::Nothing);
+    fuse.set(Server::Stopped);
+    let path = fuse.path("").display().to_string();
+    let mut running = Running::start(stage.options(&[("zastava.observer.runtimeStatePath", &path)]));
+    let beside = Process::sleep(sleep_path());
+    check_complete(running.event(EventKind::ContainerStart, beside.pid()).await.as_ref());
+    let up = |running: &Running, value: &str| {
+        running.telemetry.render().contains(&format!("zastava_observer_mount_up{{mount=\"state\"}} {value}"))
+    };
+    until(&running, |running| up(running, "0") && hung(running) > 0.0).await;
+    fuse.set(Server::Answers);
+    until(&running, |running| up(running, "1") && hung(running) == 0.0).await;
+    running.end().await;
+
+    // Without its /proc the observer does not start, and says so.
+    fuse.set(Server::Stopped);
+    let options = stage.options(&[("zastava.observer.procRootPath", &path)]);
+    let telemetry = Telemetry::new(&options.runtime, "0.0.0", "test");
+    let error = App::build(options, &telemetry, &Health::new()).expect_err("cannot be built");
+    assert!(error.source().is_some_and(|source| source.to_string().contains(LATE)), "{error:?}");
 }

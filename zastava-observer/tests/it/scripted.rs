@@ -8,9 +8,10 @@ mod calls;
 mod event;
 // The client's own messages: a wrong field would be found by the tests against a real containerd.
 #[path = "../../src/source/containerd/messages.rs"]
-#[allow(dead_code, reason = "the server reads only one kind of request")]
+#[allow(dead_code, reason = "the server reads few kinds of requests")]
 mod messages;
 mod server;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tonic::Code;
 use self::calls::Calls;
 pub(crate) use self::calls::Method;
 pub(crate) use self::event::Event;
+pub(crate) use self::store::Item;
 
 /// The namespace of all scripted tasks.
 const NAMESPACE: &str = "k8s.io";
@@ -42,6 +44,8 @@ pub(crate) enum Step {
     Show(&'static str),
     /// Every subscriber gets this event. Without a subscriber it is lost.
     Send(Event),
+    /// From now on containerd stores this.
+    Store(Item),
     /// The next call of this method goes wrong. For a look-up, only the call for that container does.
     Fault(Method, Fault),
     /// The stream of events ends.

@@ -14,10 +14,12 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+use zastava_core::image::Digest;
 
 use super::messages::{
     ContainerRecord, Envelope, GetContainerRequest, GetContainerResponse, GetImageRequest, GetImageResponse,
-    ListNamespacesResponse, ListRequest, ListTasksResponse, SubscribeRequest, Task, VersionResponse,
+    Image, ListNamespacesResponse, ListRequest, ListTasksResponse, ReadContentRequest, ReadContentResponse,
+    SnapshotInfo, StatSnapshotRequest, StatSnapshotResponse, SubscribeRequest, Task, VersionResponse,
 };
 
 /// The largest answer. containerd sends up to 16 MiB; tonic's default of 4 MiB is less than the list of a
@@ -38,6 +40,14 @@ pub(in crate::source) enum ClientError {
     Call { method: &'static str, code: Code, source: Box<Status> },
     #[error("containerd did not answer {method} in time")]
     TimedOut { method: &'static str },
+}
+
+impl ClientError {
+    /// Whether containerd may answer this call when it is made again on another connection. Otherwise what was asked for
+    /// cannot be had.
+    pub(super) fn is_of_connection(&self) -> bool {
+        !matches!(self, Self::Call { code, .. } if *code != Code::Unavailable)
+    }
 }
 
 /// A connection to containerd. Cheap to clone.
@@ -85,17 +95,51 @@ impl Client {
         Ok(found(answer)?.and_then(|answer| answer.container))
     }
 
-    /// The digest that the image's name points to; `None` if there is no such image.
-    pub(super) async fn image_digest(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<String>, ClientError> {
+    /// What the name leads to now; `None` if there is no such image.
+    pub(super) async fn image(&self, namespace: &str, name: &str) -> Result<Option<Image>, ClientError> {
         let method = "/containerd.services.images.v1.Images/Get";
         let request = GetImageRequest { name: name.to_owned() };
         let answer = self.call::<_, GetImageResponse>(method, Some(namespace), request).await;
-        let target = found(answer)?.and_then(|answer| answer.image).and_then(|image| image.target);
-        Ok(target.map(|target| target.digest))
+        Ok(found(answer)?.and_then(|answer| answer.image))
+    }
+
+    /// `None` if there is no such snapshot.
+    pub(super) async fn snapshot(
+        &self,
+        namespace: &str,
+        snapshotter: &str,
+        key: &str,
+    ) -> Result<Option<SnapshotInfo>, ClientError> {
+        let method = "/containerd.services.snapshots.v1.Snapshots/Stat";
+        let request = StatSnapshotRequest { snapshotter: snapshotter.to_owned(), key: key.to_owned() };
+        let answer = self.call::<_, StatSnapshotResponse>(method, Some(namespace), request).await;
+        Ok(found(answer)?.and_then(|answer| answer.info))
+    }
+
+    /// The content with this digest; `None` if containerd does not have it or it is longer than `bytes_max`.
+    pub(super) async fn content(
+        &self,
+        namespace: &str,
+        digest: Digest,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, ClientError> {
+        let method = "/containerd.services.content.v1.Content/Read";
+        let request = in_namespace(method, namespace, ReadContentRequest { digest: digest.to_string() })?;
+        let mut grpc = self.ready(method).await?;
+        let path = PathAndQuery::from_static(method);
+        let codec = ProstCodec::<ReadContentRequest, ReadContentResponse>::default();
+        let read = async {
+            let mut stream = grpc.server_streaming(request, path, codec).await?.into_inner();
+            let mut content = Vec::new();
+            while let Some(part) = stream.message().await? {
+                if content.len() + part.data.len() > bytes_max {
+                    return Ok(None);
+                }
+                content.extend(part.data);
+            }
+            Ok(Some(content))
+        };
+        Ok(found(in_time(method, read).await)?.flatten())
     }
 
     /// Every task event of every namespace from now on. Waits for the first event, since containerd
@@ -120,18 +164,14 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut request = Request::new(request);
-        if let Some(namespace) = namespace {
-            let value = MetadataValue::try_from(namespace).map_err(|_| ClientError::Call {
-                method,
-                code: Code::InvalidArgument,
-                source: Box::new(Status::invalid_argument("the namespace is not a valid header value")),
-            })?;
-            request.metadata_mut().insert("containerd-namespace", value);
-        }
+        let request = match namespace {
+            Some(namespace) => in_namespace(method, namespace, request)?,
+            None => Request::new(request),
+        };
         let mut grpc = self.ready(method).await?;
         let path = PathAndQuery::from_static(method);
-        in_time(method, grpc.unary(request, path, ProstCodec::<Q, A>::default())).await
+        let call = grpc.unary(request, path, ProstCodec::<Q, A>::default());
+        Ok(in_time(method, call).await?.into_inner())
     }
 
     async fn ready(&self, method: &'static str) -> Result<Grpc<Channel>, ClientError> {
@@ -145,13 +185,21 @@ impl Client {
     }
 }
 
+fn in_namespace<Q>(method: &'static str, namespace: &str, request: Q) -> Result<Request<Q>, ClientError> {
+    let mut request = Request::new(request);
+    let value = MetadataValue::try_from(namespace).map_err(|_| {
+        refused(method, Status::invalid_argument("the namespace is not a valid header value"))
+    })?;
+    request.metadata_mut().insert("containerd-namespace", value);
+    Ok(request)
+}
+
 async fn in_time<T>(
     method: &'static str,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, ClientError> {
     let answer = tokio::time::timeout(CALL_TIMEOUT, call).await;
-    let answer = answer.map_err(|_| ClientError::TimedOut { method })?;
-    Ok(answer.map_err(|status| refused(method, status))?.into_inner())
+    answer.map_err(|_| ClientError::TimedOut { method })?.map_err(|status| refused(method, status))
 }
 
 pub(super) fn refused(method: &'static str, status: Status) -> ClientError {

@@ -17,7 +17,7 @@ pub(super) struct Any {
 }
 
 /// `google.protobuf.Timestamp`
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Message)]
 pub(super) struct Time {
     #[prost(int64, tag = "1")]
     pub(super) seconds: i64,
@@ -110,6 +110,15 @@ pub(super) struct ContainerRecord {
     pub(super) image: String,
     #[prost(message, optional, tag = "5")]
     pub(super) spec: Option<Any>,
+    #[prost(string, tag = "6")]
+    pub(super) snapshotter: String,
+    #[prost(string, tag = "7")]
+    pub(super) snapshot_key: String,
+    #[prost(message, optional, tag = "8")]
+    pub(super) created_at: Option<Time>,
+    /// What the client that made the container keeps there. Labels may come from the image; these do not.
+    #[prost(map = "string, message", tag = "10")]
+    pub(super) extensions: HashMap<String, Any>,
 }
 
 /// `containerd.services.images.v1.GetImageRequest`
@@ -131,6 +140,8 @@ pub(super) struct GetImageResponse {
 pub(super) struct Image {
     #[prost(message, optional, tag = "3")]
     pub(super) target: Option<Descriptor>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) updated_at: Option<Time>,
 }
 
 /// `containerd.types.Descriptor`
@@ -138,6 +149,43 @@ pub(super) struct Image {
 pub(super) struct Descriptor {
     #[prost(string, tag = "2")]
     pub(super) digest: String,
+}
+
+/// `containerd.services.snapshots.v1.StatSnapshotRequest`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StatSnapshotRequest {
+    #[prost(string, tag = "1")]
+    pub(super) snapshotter: String,
+    #[prost(string, tag = "2")]
+    pub(super) key: String,
+}
+
+/// `containerd.services.snapshots.v1.StatSnapshotResponse`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StatSnapshotResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) info: Option<SnapshotInfo>,
+}
+
+/// `containerd.services.snapshots.v1.Info`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SnapshotInfo {
+    #[prost(string, tag = "2")]
+    pub(super) parent: String,
+}
+
+/// `containerd.services.content.v1.ReadContentRequest`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReadContentRequest {
+    #[prost(string, tag = "1")]
+    pub(super) digest: String,
+}
+
+/// `containerd.services.content.v1.ReadContentResponse`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReadContentResponse {
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) data: Vec<u8>,
 }
 
 /// `containerd.services.events.v1.SubscribeRequest`

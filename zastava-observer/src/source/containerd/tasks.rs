@@ -1,7 +1,7 @@
 //! Turns task events and lists into changes, in order.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -11,6 +11,7 @@ use zastava_core::vocabulary::Engine;
 
 use super::client::{Client, ClientError};
 use super::container::{Container, TaskKey, workload};
+use super::image::{ImageFound, Images};
 use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
 use super::{Processes, SessionEnd};
 use crate::inspect::cap_arguments;
@@ -67,13 +68,14 @@ impl TaskWatcher {
     async fn list(&mut self) -> Result<(), SessionEnd> {
         let mut running = Vec::new();
         for namespace in self.client.namespaces().await? {
+            let asked = now();
             for task in self.client.tasks(&namespace).await? {
                 let key = task_key(&namespace, &task);
                 match task.status() {
                     // After a restart of containerd the pid of a stopped task can still be there. The
                     // status decides here, and the process's cgroup when it is inspected.
                     TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing if key.pid != 0 => {
-                        running.push(key);
+                        running.push((key, asked));
                     }
                     // The exit event may be late or lost. The list holds the same facts.
                     TaskStatus::Stopped if self.known.contains_key(&key) => {
@@ -85,10 +87,10 @@ impl TaskWatcher {
         }
         running.truncate(TASKS_MAX);
         let mut known = HashMap::with_capacity(running.len());
-        for key in running {
+        for (key, asked) in running {
             let workload = match self.known.remove(&key) {
                 Some(workload) => workload,
-                None => self.look_up(&key).await?,
+                None => self.look_up(&key, asked).await?,
             };
             known.insert(key, workload);
         }
@@ -121,7 +123,7 @@ impl TaskWatcher {
     }
 
     async fn started(&mut self, key: TaskKey, at: Option<Time>) -> Result<(), SessionEnd> {
-        let mut workload = self.look_up(&key).await?;
+        let mut workload = self.look_up(&key, at.unwrap_or_else(now)).await?;
         if let Some(workload) = &mut workload {
             workload.started_at = at.map(timestamp);
             self.changes.report(Change::Started(Box::new(workload.clone()))).await?;
@@ -139,21 +141,65 @@ impl TaskWatcher {
         Ok(self.changes.report(stopped).await?)
     }
 
-    /// The task's workload; `None` for the sandbox of a pod, which is none.
-    async fn look_up(&self, key: &TaskKey) -> Result<Option<Workload>, ClientError> {
+    /// The workload of a task that was there at the time `seen`; `None` for the sandbox of a pod, which is none.
+    async fn look_up(&self, key: &TaskKey, seen: Time) -> Result<Option<Workload>, ClientError> {
         // First of all, since the process may end soon.
         let start_ticks = self.processes.start_ticks(key.pid).await;
-        let record = self.client.container(&key.namespace, &key.id).await?.map(Container::read);
-        if record.as_ref().is_some_and(Container::is_pod_sandbox) {
+        let record = match again(|| self.client.container(&key.namespace, &key.id)).await? {
+            Some(Some(record)) => Ok(Container::read(record)),
+            Some(None) => Err("the container was gone before it could be asked for"),
+            None => Err("containerd refused to show the container"),
+        };
+        if record.as_ref().is_ok_and(Container::is_pod_sandbox) {
             return Ok(None);
         }
-        let digest = match record.as_ref().and_then(Container::image_names) {
-            Some(names) => self.client.image_digest(&key.namespace, &names.lookup).await?,
-            None => None,
+        let is_younger = |record: &Container| !record.is_older_than(seen);
+        let record = match record {
+            Ok(record) if is_younger(&record) => Err("another container has got its id"),
+            record => record,
         };
-        let mut found = workload(key, &self.version, start_ticks, record.as_ref(), digest.as_deref());
+        let image = match &record {
+            Ok(container) => self.image(&key.namespace, container).await?,
+            Err(_) => None,
+        };
+        let record = record.as_ref().map_err(|reason| *reason);
+        let mut found = workload(key, &self.version, start_ticks, record, image);
         found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
         Ok(Some(found))
+    }
+
+    async fn image(&self, namespace: &str, container: &Container) -> Result<Option<ImageFound>, ClientError> {
+        let images = Images { client: &self.client, namespace };
+        Ok(match again(|| images.find(container)).await? {
+            Some(found) => found,
+            None => container.image_name().map(|name| ImageFound {
+                reference: name.to_owned(),
+                without_digest: Some("containerd refused to show the image"),
+            }),
+        })
+    }
+}
+
+/// Calls a second time after a failure. `None` if what was asked for cannot be had: that costs one workload a fact, while an
+/// error ends the connection, which another one may mend.
+async fn again<T, C>(call: impl Fn() -> C) -> Result<Option<T>, ClientError>
+where
+    C: Future<Output = Result<T, ClientError>>,
+{
+    let failed = match call().await {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => error,
+    };
+    if failed.is_of_connection() {
+        return Err(failed);
+    }
+    match call().await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_of_connection() => Err(error),
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "containerd refused a call twice");
+            Ok(None)
+        }
     }
 }
 
@@ -166,4 +212,10 @@ fn task_key(namespace: &str, task: &Task) -> TaskKey {
 fn timestamp(time: Time) -> Timestamp {
     let nanos = u64::try_from(time.nanos).unwrap_or(0);
     Timestamp::from_unix_seconds(time.seconds).saturating_add(Duration::from_nanos(nanos))
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Time { seconds, nanos: since.subsec_nanos().cast_signed() }
 }

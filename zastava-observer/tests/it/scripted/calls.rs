@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tonic::Code;
 
 use super::messages::{
-    ContainerRecord, Descriptor, GetContainerRequest, GetContainerResponse, GetImageResponse, Image,
-    ListNamespacesResponse, ListTasksResponse, Namespace, Task, TaskStatus, VersionResponse,
+    GetContainerRequest, GetContainerResponse, ListNamespacesResponse, ListTasksResponse, Namespace, Task,
+    TaskStatus, VersionResponse,
 };
+use super::store::Store;
 use super::{Fault, NAMESPACE, Step};
 
 /// Bytes that no protobuf message begins with: field number 0 is reserved.
@@ -26,6 +27,8 @@ pub(crate) enum Method {
     /// The look-up of any container, or of one.
     Container(Option<&'static str>),
     Image,
+    Snapshot,
+    Content,
     Subscribe,
 }
 
@@ -49,6 +52,7 @@ struct State {
     tasks: BTreeMap<&'static str, ScriptedTask>,
     faults: Vec<(Method, Fault)>,
     subscribers: Vec<mpsc::UnboundedSender<Bytes>>,
+    store: Store,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,7 @@ impl Calls {
                 state.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
             }
             Step::Fault(method, fault) => state.faults.push((method, fault)),
+            Step::Store(item) => state.store.put(item),
             Step::EndStream => {
                 drop(state);
                 self.end_streams();
@@ -133,13 +138,19 @@ impl Calls {
             }
             Method::Tasks => message(&ListTasksResponse { tasks: state.listed() }),
             Method::Container(_) if state.tasks.contains_key(requested.as_str()) => {
-                message(&GetContainerResponse { container: Some(container()) })
+                message(&GetContainerResponse { container: Some(state.store.container(&requested)) })
             }
             Method::Container(_) => Answer::Failed(Code::NotFound),
-            Method::Image => {
-                let digest = format!("sha256:{}", "1".repeat(64));
-                message(&GetImageResponse { image: Some(Image { target: Some(Descriptor { digest }) }) })
-            }
+            Method::Image => found(state.store.image(request)),
+            Method::Snapshot => found(state.store.snapshot(request)),
+            Method::Content => match state.store.content(request) {
+                Some(parts) => {
+                    let (sender, receiver) = mpsc::unbounded_channel();
+                    parts.iter().for_each(|part| drop(sender.send(Bytes::from(part.encode_to_vec()))));
+                    Answer::Stream(receiver)
+                }
+                None => Answer::Failed(Code::NotFound),
+            },
             Method::Subscribe => {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 state.subscribers.push(sender);
@@ -178,13 +189,12 @@ impl State {
     }
 }
 
-fn container() -> ContainerRecord {
-    let image = "registry.internal/demo:1".to_owned();
-    ContainerRecord { labels: [].into(), image, spec: None }
-}
-
 fn message(message: &impl Message) -> Answer {
     Answer::Message(message.encode_to_vec().into())
+}
+
+fn found(answer: Option<impl Message>) -> Answer {
+    answer.map_or(Answer::Failed(Code::NotFound), |answer| message(&answer))
 }
 
 fn method(path: &str) -> Option<Method> {
@@ -194,6 +204,8 @@ fn method(path: &str) -> Option<Method> {
         "tasks.v1.Tasks/List" => Method::Tasks,
         "containers.v1.Containers/Get" => Method::Container(None),
         "images.v1.Images/Get" => Method::Image,
+        "snapshots.v1.Snapshots/Stat" => Method::Snapshot,
+        "content.v1.Content/Read" => Method::Content,
         "events.v1.Events/Subscribe" => Method::Subscribe,
         _ => return None,
     })

@@ -1,0 +1,215 @@
+//! A private containerd, and the images that its containers are made of.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zastava_core::image::Digest;
+
+use crate::support::{skip, within};
+
+pub(super) const IMAGE: &str = "docker.io/local/demo:1";
+pub(super) const BUSYBOX: &str = "/bin/busybox";
+
+/// containerd with its own root, state and socket. It ends with the test, and so do its containers.
+pub(super) struct Containerd {
+    child: Child,
+    directory: PathBuf,
+    containers: Vec<String>,
+}
+
+impl Containerd {
+    pub(super) async fn start(directory: &Path) -> Self {
+        fs::create_dir_all(directory).expect("a directory");
+        let text = |name: &str| directory.join(name).display().to_string();
+        let config = format!(
+            "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\n  address = \"{}\"\n",
+            text("root"),
+            text("run"),
+            text("containerd.sock")
+        );
+        fs::write(directory.join("config.toml"), config).expect("can be written");
+        let log = fs::File::create(directory.join("log")).expect("can be made");
+        let child = Command::new("containerd")
+            .arg("--config")
+            .arg(directory.join("config.toml"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("is installed");
+        let containerd = Self { child, directory: directory.to_owned(), containers: Vec::new() };
+        within(async {
+            // It does not announce that it is ready.
+            while !containerd.try_ctr(&["version"]) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        containerd
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.join("containerd.sock")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.args(["--timeout", "20s", "-n", &namespace(), "-a"]).arg(self.socket()).args(arguments);
+        command
+    }
+
+    fn try_ctr(&self, arguments: &[&str]) -> bool {
+        self.command(arguments).output().is_ok_and(|output| output.status.success())
+    }
+
+    pub(super) fn ctr(&self, arguments: &[&str]) {
+        let output = self.command(arguments).stdin(Stdio::null()).output().expect("is installed");
+        assert!(output.status.success(), "ctr {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Makes an image and gives it the name [`IMAGE`], which leads to it from now on.
+    pub(super) fn import(&self, content: Content) -> Digest {
+        let directory = self.directory.join(format!("image-{}-{}", content.file, content.label));
+        let digest = make_image(&directory, content);
+        let archive = directory.join("image.tar").display().to_string();
+        self.ctr(&["images", "import", "--snapshotter", "native", &archive]);
+        digest
+    }
+
+    /// Runs a container in the background and returns the pid of its main process.
+    pub(super) fn run(&mut self, id: &str, arguments: &[&str]) -> u32 {
+        self.run_with(id, &[], arguments)
+    }
+
+    /// The same, with further options of `ctr run`.
+    pub(super) fn run_with(&mut self, id: &str, options: &[&str], arguments: &[&str]) -> u32 {
+        self.containers.push(id.to_owned());
+        let log = self.directory.join(format!("{id}.log"));
+        let uri = format!("file://{}", log.display());
+        let fixed = ["run", "-d", "--snapshotter", "native", "--log-uri", &uri];
+        self.ctr(&[&fixed, options, &[IMAGE, id], arguments].concat());
+        let output = self.command(&["task", "ls"]).output().expect("is installed");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find(|line| line.starts_with(id)).expect("is listed");
+        line.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("has a pid")
+    }
+
+    /// Restarts it as after a crash: its containers keep running.
+    pub(super) async fn restart_after(mut self, meanwhile: impl FnOnce()) -> Self {
+        let containers = std::mem::take(&mut self.containers);
+        let directory = self.directory.clone();
+        drop(self);
+        meanwhile();
+        let mut again = Self::start(&directory).await;
+        again.containers = containers;
+        again
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        for id in &self.containers {
+            self.try_ctr(&["task", "rm", "-f", id]);
+            self.try_ctr(&["container", "rm", id]);
+        }
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !self.containers.is_empty() {
+            remove_leftovers();
+        }
+    }
+}
+
+/// No other run uses the same name.
+pub(super) fn container_name(part: &str) -> String {
+    format!("zastava-{}-{part}", std::process::id())
+}
+
+/// No other run uses the same namespace.
+fn namespace() -> String {
+    format!("zastava-test-{}", std::process::id())
+}
+
+/// runc leaves the namespace's cgroups and its own directory behind: empty ones, or the removal fails.
+fn remove_leftovers() {
+    let hierarchies =
+        fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    let parents = hierarchies.chain(["/sys/fs/cgroup".into(), "/run/containerd/runc".into()]);
+    for parent in parents {
+        let _ = fs::remove_dir(parent.join(namespace()));
+    }
+}
+
+pub(super) fn is_possible() -> bool {
+    let missing = ["containerd", "ctr", "runc"]
+        .iter()
+        .find(|tool| Command::new(tool).arg("--version").output().is_err());
+    if !rustix::process::geteuid().is_root() {
+        skip("a private containerd needs root");
+    } else if let Some(tool) = missing {
+        skip(&format!("{tool} is not installed"));
+    } else if !Path::new(BUSYBOX).exists() {
+        skip("busybox-static is not installed");
+    } else {
+        return true;
+    }
+    false
+}
+
+/// What distinguishes an image: a file in its layer, and a label in its config.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content {
+    pub(super) file: &'static str,
+    pub(super) label: &'static str,
+}
+
+/// An OCI image layout with one layer that holds busybox, as the archive `image.tar`. Returns the manifest's digest.
+fn make_image(directory: &Path, content: Content) -> Digest {
+    let (layer, layout) = (directory.join("layer"), directory.join("layout"));
+    let blobs = layout.join("blobs/sha256");
+    fs::create_dir_all(layer.join("bin")).expect("a directory");
+    fs::create_dir_all(&blobs).expect("a directory");
+    fs::write(layer.join("content"), content.file).expect("can be written");
+    fs::copy(BUSYBOX, layer.join("bin/busybox")).expect("can be copied");
+    fs::set_permissions(layer.join("bin/busybox"), fs::Permissions::from_mode(0o755)).expect("is ours");
+    let packed = directory.join("layer.tar");
+    tar(&packed, &layer);
+    let put = |content: &[u8]| {
+        let digest = Digest::of(content);
+        let name = digest.to_string().replace("sha256:", "");
+        fs::write(blobs.join(name), content).expect("can be written");
+        json!({"digest": digest, "size": content.len()})
+    };
+    let described = |media_type: &str, mut blob: Value| {
+        blob["mediaType"] = media_type.into();
+        blob
+    };
+    let layer = put(&fs::read(&packed).expect("is there"));
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Labels": {"content": content.label}},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": described("application/vnd.oci.image.config.v1+json", put(config.to_string().as_bytes())),
+        "layers": [described("application/vnd.oci.image.layer.v1.tar", layer)],
+    });
+    let manifest = manifest.to_string();
+    let mut entry = described("application/vnd.oci.image.manifest.v1+json", put(manifest.as_bytes()));
+    entry["annotations"] = json!({"io.containerd.image.name": IMAGE});
+    fs::write(layout.join("index.json"), json!({"schemaVersion": 2, "manifests": [entry]}).to_string())
+        .expect("is ours");
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("is ours");
+    tar(&directory.join("image.tar"), &layout);
+    Digest::of(manifest.as_bytes())
+}
+
+fn tar(archive: &Path, directory: &Path) {
+    let status = Command::new("tar").arg("-cf").arg(archive).arg("-C").arg(directory).arg(".").status();
+    assert!(status.expect("is installed").success());
+}
