@@ -72,7 +72,8 @@ vocabulary! {
         ProcExeDeleted = "proc.exe.deleted", "the path of an executable that was deleted while it runs";
         ProcRoot = "proc.root", "`/proc/<pid>/root`: why the libraries have neither build-id nor hash";
         ProcfsMaps = "procfs.maps", "`/proc/<pid>/maps`: which libraries or which of their facts are missing";
-        ElfBuildId = "elf.build-id", "the executable's build-id: why it is missing";
+        ElfBuildId = "elf.build-id",
+            "the executable's build-id: why it is missing, or that programs share it which have nothing in common";
         EventSize = "event.size", "the limit of an event's size: what was left out to keep it";
     }
 }

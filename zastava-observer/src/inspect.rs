@@ -9,6 +9,7 @@ mod executable;
 mod files;
 mod libraries;
 mod library;
+mod mapped;
 mod oci_runtime;
 mod process;
 mod subject;
@@ -70,7 +71,7 @@ impl Inspector {
     }
 
     /// Reads again while the OCI runtime prepares the container, and while a young program loads its
-    /// libraries. If the process ends before it is read for the second time, the first read counts.
+    /// libraries. If the process ends before it is read for the second time, or too early in it, the first read counts.
     async fn read_when_started(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
         let mut reads = 1;
         loop {
@@ -81,7 +82,8 @@ impl Inspector {
                 }
                 Ok(facts) if ProcessInspector::is_young(&facts, LOADING_PAUSE) => {
                     tokio::time::sleep(LOADING_PAUSE).await;
-                    return self.read(target).await.or(Ok(facts));
+                    let again = self.read(target).await.ok().filter(|again| !again.is_less_than(&facts));
+                    return Ok(again.unwrap_or(facts));
                 }
                 found => return found,
             }

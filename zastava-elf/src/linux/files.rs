@@ -19,7 +19,7 @@ use crate::linux::open::RegularFile;
 use crate::linux::process::Process;
 use crate::linux::root::{Root, find_in_root};
 use crate::linux::threads::Stat;
-use crate::linux::version::FileVersion;
+use crate::linux::version::{Device, FileVersion};
 use crate::part::Part;
 
 /// How far up the tree of processes one is looked for that sees what is outside of a changed root.
@@ -91,21 +91,28 @@ impl ProcessFiles {
     pub fn open(&self, mapping: &Mapping) -> Result<OpenedFile, Error> {
         let Some(mapped) = mapping.file() else { return Err(Error::NotRegular) };
         self.open_by_path(mapped).or_else(|error| {
-            match self.process.open_mapping(mapping.addresses.clone()) {
-                // Something else may be mapped there by now.
-                Ok(file) if file.is(mapped) => Ok(OpenedFile { file, path: None }),
-                _ => Err(error),
-            }
+            let file = self.open_by_address(mapping).map_err(|_| error)?;
+            Ok(OpenedFile { file, path: None })
         })
     }
 
-    /// The path that leads to `file`, which the kernel shows as `shown`; `None` if it was deleted, replaced or hidden.
+    /// Opens the file of a mapping by its address alone; see [`Process::open_mapping`].
+    ///
+    /// # Errors
+    ///
+    /// As that; [`Error::Replaced`] if another file is mapped there by now.
+    pub fn open_by_address(&self, mapping: &Mapping) -> Result<RegularFile, Error> {
+        let file = self.process.open_mapping(mapping.addresses.clone())?;
+        if mapping.file().is_some_and(|mapped| file.is(mapped)) { Ok(file) } else { Err(Error::Replaced) }
+    }
+
+    /// The path that leads to the file with this device and inode (see [`FileVersion`]), which the kernel shows as
+    /// `shown`; `None` if it was deleted, replaced or hidden.
     #[must_use]
-    pub fn path_to<'p>(&'p self, shown: &'p KernelPath, file: &RegularFile) -> Option<&'p Path> {
-        let identity = |version: FileVersion| (version.device, version.inode);
+    pub fn path_to<'p>(&'p self, shown: &'p KernelPath, device: Device, inode: u64) -> Option<&'p Path> {
         let leads_to_it = |place: &FilePlace<'_>| {
             let found = find_in_root(place.root, place.path_in_root).and_then(FileVersion::of);
-            found.is_ok_and(|found| identity(found) == identity(file.version()))
+            found.is_ok_and(|found| (found.device, found.inode) == (device, inode))
         };
         self.places(shown).find(leads_to_it).map(|place| place.path)
     }

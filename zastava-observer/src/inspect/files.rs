@@ -8,7 +8,9 @@ use std::time::Instant;
 use rustix::io::{Errno, pread};
 use sha2::{Digest as _, Sha256};
 use zastava_core::image::Digest;
-use zastava_elf::FileVersion;
+use zastava_elf::{Error, FileVersion};
+
+use crate::text::cause;
 
 /// The most files that are remembered. The oldest are forgotten first.
 const FILES_MAX: usize = 4096;
@@ -44,7 +46,9 @@ impl Files {
         let answer = match zastava_elf::build_id_of(file) {
             Ok(Some(id)) => Ok(id.to_string()),
             Ok(None) => Err("no GNU build-id note".to_owned()),
-            Err(error) => Err(error.to_string()),
+            // It may be readable the next time.
+            Err(error @ (Error::Io { .. } | Error::Changed { .. })) => return Err(cause(&error)),
+            Err(error) => Err(cause(&error)),
         };
         self.learn(version, |known| known.build_id = Some(answer.clone()));
         answer

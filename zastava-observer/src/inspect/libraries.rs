@@ -1,21 +1,19 @@
 //! Collector: the shared objects that a process has mapped as code, with build-id, inode and SHA-256.
 
-use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zastava_core::contract::{Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
-use zastava_elf::{MappedFile, Mapping, Root};
+use zastava_elf::ProcessFiles;
 
-use super::executable::ExecutableFile;
 use super::files::Files;
 use super::library::LibraryRead;
+use super::mapped::{LibraryMapping, Program, mapped_libraries};
 use super::subject::Subject;
 use crate::options::CollectOptions;
 use crate::reads::Place;
-use crate::text::{bounded, reason};
+use crate::text::shown;
 
 /// The largest `maps` that is read. The kernel allows about 65,530 mappings by default.
 const MAPS_BYTES_MAX: u64 = 8 << 20;
@@ -38,12 +36,9 @@ impl<'a> Libraries<'a> {
     }
 
     /// The files that are mapped as code, without the executable itself.
-    pub(super) fn collect(
-        mut self,
-        executable: Option<ExecutableFile>,
-    ) -> (Vec<LoadedLibrary>, Vec<Evidence>) {
+    pub(super) fn collect(mut self, program: Option<Program>) -> (Vec<LoadedLibrary>, Vec<Evidence>) {
         let libraries = match self.subject.read_file("maps", MAPS_BYTES_MAX) {
-            Ok(content) => self.read_mapped(&content, executable),
+            Ok(content) => self.read_mapped(&content, program.as_ref()),
             Err(reason) => {
                 self.add(Signal::ProcfsMaps, reason);
                 Vec::new()
@@ -52,57 +47,33 @@ impl<'a> Libraries<'a> {
         (libraries, self.evidence)
     }
 
-    fn read_mapped(&mut self, maps: &[u8], executable: Option<ExecutableFile>) -> Vec<LoadedLibrary> {
-        let (mapped, left_out) = self.distinct(maps, executable);
+    fn read_mapped(&mut self, maps: &[u8], program: Option<&Program>) -> Vec<LoadedLibrary> {
+        let (mapped, left_out) = mapped_libraries(maps, program, self.options.libraries_max);
         if left_out > 0 {
             self.add(Signal::ProcfsMaps, format!("{left_out} files beyond the limit are left out"));
         }
-        let root = self.root().map_err(|reason| self.add(Signal::ProcRoot, reason));
-        self.read_libraries(mapped, root.ok().as_ref())
+        let opener = self.subject.files().map_err(|reason| self.add(Signal::ProcRoot, reason));
+        self.read_libraries(mapped, opener.ok().as_ref())
     }
 
-    fn root(&mut self) -> Result<Arc<Root>, String> {
-        let place = Place::Process { pid: self.subject.pid(), file: "root" };
-        match self.subject.read(place, |process, _| process.root()) {
-            Ok(root) => root.map(Arc::new).map_err(|error| reason(&error.into())),
-            Err(not_read) => Err(not_read.to_string()),
-        }
-    }
-
-    /// Each file that is mapped as code once, without the executable itself, and how many are beyond the
-    /// limit. Lines that the kernel does not write are skipped.
-    fn distinct(&self, maps: &[u8], executable: Option<ExecutableFile>) -> (Vec<MappedFile>, usize) {
-        let (mut seen, mut mapped, mut left_out) = (HashSet::new(), Vec::new(), 0);
-        let lines = maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse);
-        for mapping in lines.filter(|mapping| mapping.is_executable) {
-            let Some(file) = mapping.file() else { continue };
-            let is_executable = executable.is_some_and(|executable| executable.inode == file.inode);
-            if is_executable || !seen.insert((file.inode, path(file).to_owned())) {
-                continue;
-            }
-            if mapped.len() < self.options.libraries_max {
-                mapped.push(file.clone());
-            } else {
-                left_out += 1;
-            }
-        }
-        (mapped, left_out)
-    }
-
-    fn read_libraries(&mut self, mapped: Vec<MappedFile>, root: Option<&Arc<Root>>) -> Vec<LoadedLibrary> {
+    fn read_libraries(
+        &mut self,
+        mapped: Vec<LibraryMapping>,
+        opener: Option<&Arc<ProcessFiles>>,
+    ) -> Vec<LoadedLibrary> {
         let until = Instant::now() + LIBRARIES_TIME_MAX;
         let mut budget = self.options.hash_bytes_max;
         let mut misses = 0;
         let mut libraries = Vec::with_capacity(mapped.len());
-        for file in mapped {
-            let mut library = LoadedLibrary {
-                path: bounded(&path(&file).to_string_lossy()),
-                inode: Some(file.inode),
-                ..LoadedLibrary::default()
-            };
-            if let Some(root) = root {
+        for LibraryMapping { mapping, file } in mapped {
+            // The text says no more than this until a path is found that leads to the file.
+            let path = file.path.strip_deleted().unwrap_or(file.path.as_path());
+            let inode = Some(file.inode);
+            let mut library = LoadedLibrary { path: shown(path), inode, ..LoadedLibrary::default() };
+            if let Some(opener) = opener {
+                let mapped = LibraryMapping { mapping, file };
                 let read = match Instant::now() < until {
-                    true => self.read_library(&mut library, file, root, &mut budget, until),
+                    true => self.read_library(&mut library, mapped, opener, &mut budget, until),
                     false => Err("not read: the time limit is reached".to_owned()),
                 };
                 if let Err(reason) = read {
@@ -127,27 +98,25 @@ impl<'a> Libraries<'a> {
     fn read_library(
         &mut self,
         library: &mut LoadedLibrary,
-        mapped: MappedFile,
-        root: &Arc<Root>,
+        mapped: LibraryMapping,
+        opener: &Arc<ProcessFiles>,
         budget: &mut u64,
         until: Instant,
     ) -> Result<(), String> {
-        let (root, files) = (Arc::clone(root), Arc::clone(self.files));
-        let (pid, bytes_max) = (self.subject.pid(), self.options.library_bytes_max);
-        let read = LibraryRead { mapped, pid, root, files, bytes_max, budget: *budget, until };
+        let (opener, files) = (Arc::clone(opener), Arc::clone(self.files));
+        let (below_root, bytes_max) = (self.subject.below_root(), self.options.library_bytes_max);
+        let read = LibraryRead { mapped, below_root, opener, files, bytes_max, budget: *budget, until };
         let found = self.subject.read(Place::Memory, move |_, under_way| read.run(under_way));
         let found = found.map_err(|not_read| not_read.to_string())?;
         *budget = found.budget;
         (library.build_id, library.sha256) = (found.build_id, found.sha256);
+        if let Some(path) = found.path {
+            library.path = shown(&path);
+        }
         found.missing.map_or(Ok(()), Err)
     }
 
     fn add(&mut self, signal: Signal, value: String) {
         self.evidence.push(Evidence::new(signal, value));
     }
-}
-
-/// The path without the kernel's ` (deleted)`. A file may also end so; only the inode decides.
-pub(super) fn path(file: &MappedFile) -> &Path {
-    file.path.strip_deleted().unwrap_or(file.path.as_path())
 }

@@ -1,23 +1,26 @@
 //! Reads one mapped library, on a thread that may hang.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
-use zastava_elf::{Device, MappedFile, RegularFile, Root};
+use zastava_elf::{Device, Errno, Error, FilePlace, ProcessFiles, RegularFile, Root};
 
 use super::files::{Files, HashMiss};
-use super::libraries::path;
-use crate::reads::{Place, UnderWay};
-use crate::text::{bounded, reason};
+use super::mapped::LibraryMapping;
+use crate::reads::{NotRead, Place, UnderWay};
+use crate::text::{cause, reason};
+
+const NOT_FOUND: Errno = Errno::from_raw(2);
 
 /// What is to be read of one library, and within which limits.
 pub(super) struct LibraryRead {
-    pub(super) mapped: MappedFile,
-    pub(super) pid: u32,
-    pub(super) root: Arc<Root>,
+    pub(super) mapped: LibraryMapping,
+    pub(super) opener: Arc<ProcessFiles>,
+    /// What a path that must be looked up waits for.
+    pub(super) below_root: Place,
     pub(super) files: Arc<Files>,
     pub(super) bytes_max: u64,
     /// How many bytes may be hashed.
@@ -28,6 +31,8 @@ pub(super) struct LibraryRead {
 /// What was read.
 #[derive(Default)]
 pub(super) struct LibraryFound {
+    /// The path that leads to the file, if one does.
+    pub(super) path: Option<PathBuf>,
     pub(super) build_id: Option<String>,
     pub(super) sha256: Option<String>,
     /// What is left of it.
@@ -45,13 +50,8 @@ impl LibraryRead {
     }
 
     fn read(&mut self, found: &mut LibraryFound, under_way: &UnderWay) -> Result<(), String> {
-        let file = self.open(under_way)?;
+        let file = self.open(found, under_way)?;
         let version = file.version();
-        // After an upgrade the path leads to another file than the one that is mapped. The inode decides:
-        // on overlayfs and btrfs the device of a mapping differs from what `stat` says.
-        if version.inode != self.mapped.inode {
-            return Err("replaced on disk".to_owned());
-        }
         // Many files carry no build-id. That is not a missing fact.
         found.build_id = self.files.build_id(version, &file).ok();
         if version.size > self.bytes_max {
@@ -68,28 +68,56 @@ impl LibraryRead {
         Ok(())
     }
 
-    /// Opens the file. As long as the kernel has the path in memory, the file system is known before it is asked anything.
-    /// A path that must be looked up can hang anywhere, so that only the process is to blame: mount points, links and
-    /// mapped paths are the workload's own.
-    fn open(&self, under_way: &UnderWay) -> Result<RegularFile, String> {
-        let path = path(&self.mapped);
-        let refused = |not_read: crate::reads::NotRead| not_read.to_string();
-        let opened = match find_cached(&self.root, path) {
+    /// Opens the file that is mapped, by a path that leads to it or else by its address.
+    fn open(&self, found: &mut LibraryFound, under_way: &UnderWay) -> Result<RegularFile, String> {
+        let (mapped, mut failure) = (&self.mapped.file, None);
+        for place in self.opener.places(&mapped.path) {
+            match self.open_at(place, under_way).map_err(|not_read| not_read.to_string())? {
+                Ok(file) if file.is(mapped) => {
+                    found.path = Some(place.path.to_owned());
+                    return Ok(file);
+                }
+                // After an upgrade the path leads to another file.
+                Ok(_) => failure = Some("replaced on disk".to_owned()),
+                Err(error) => failure = failure.or_else(|| Some(self.miss(&error))),
+            }
+        }
+        // It takes a capability that an observer seldom has. The device may be another than the one that is asked.
+        under_way.goes_to(Place::FileSystem(mapped.device)).map_err(|not_read| not_read.to_string())?;
+        let by_address = self.opener.open_by_address(&self.mapped.mapping);
+        by_address.map_err(|error| failure.unwrap_or_else(|| cause(&error)))
+    }
+
+    /// As long as the kernel has the path in memory, the file system is known before it is asked anything. A path that
+    /// must be looked up can hang anywhere, so that only the process is to blame: mount points, links and mapped paths are
+    /// the workload's own.
+    fn open_at(
+        &self,
+        place: FilePlace<'_>,
+        under_way: &UnderWay,
+    ) -> Result<Result<RegularFile, Error>, NotRead> {
+        let opened = match find_cached(place.root, place.path_in_root) {
             Some((found, device)) => {
-                under_way.goes_to(Place::FileSystem(device)).map_err(refused)?;
+                under_way.goes_to(Place::FileSystem(device))?;
                 zastava_elf::open_regular(format!("/proc/self/fd/{}", found.as_raw_fd()))
             }
             None => {
-                under_way.goes_to(Place::Process { pid: self.pid, file: "root" }).map_err(refused)?;
-                self.root.open_regular(path)
+                under_way.goes_to(self.below_root)?;
+                place.root.open_regular(place.path_in_root)
             }
         };
-        let file = opened.map_err(|error| match self.mapped.path.strip_deleted() {
-            Some(_) => "deleted".to_owned(),
-            None => bounded(&error.to_string()),
-        })?;
-        under_way.goes_to(Place::FileSystem(file.version().device)).map_err(refused)?;
-        Ok(file)
+        if let Ok(file) = &opened {
+            under_way.goes_to(Place::FileSystem(file.version().device))?;
+        }
+        Ok(opened)
+    }
+
+    fn miss(&self, error: &Error) -> String {
+        let is_absent = matches!(error, Error::Io { error, .. } if *error == NOT_FOUND);
+        match self.mapped.file.path.strip_deleted() {
+            Some(_) if is_absent => "deleted".to_owned(),
+            _ => cause(error),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use zastava_elf::{KernelPath, Process};
 use super::executable::ExecutableFile;
 use super::files::{BuildIdAnswer, Files};
 use super::libraries::Libraries;
+use super::mapped::Program;
 use super::subject::Subject;
 use super::{command_line, executable, oci_runtime};
 use crate::options::CollectOptions;
@@ -49,6 +50,14 @@ pub struct ProcessFacts {
     pub libraries: Vec<LoadedLibrary>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
+}
+
+impl ProcessFacts {
+    /// Whether these lack the build-id that an earlier read found, because the process ended while it was read.
+    pub(super) fn is_less_than(&self, earlier: &Self) -> bool {
+        let has_ended = self.evidence.iter().any(|evidence| evidence.signal == Signal::ProcStat);
+        has_ended && self.build_id.is_none() && earlier.build_id.is_some()
+    }
 }
 
 /// Why a process was not inspected.
@@ -146,15 +155,17 @@ impl ProcessInspector {
         if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
             return Err(InspectError::NotStarted);
         }
-        evidence.push(executable::path_evidence(path));
         let (executable, build_id) = self.read_executable(&mut subject);
-        if let Err(reason) = &build_id {
-            evidence.push(Evidence::new(Signal::ElfBuildId, bounded(reason)));
+        evidence.push(executable::path_evidence(&mut subject, &path, executable));
+        match &build_id {
+            Ok(id) => evidence.extend(executable::shared_id_evidence(id)),
+            Err(reason) => evidence.push(Evidence::new(Signal::ElfBuildId, bounded(reason))),
         }
         let mut libraries = Vec::new();
         if self.options.loaded_libraries {
             let collector = Libraries::new(&mut subject, &self.options, &self.files);
-            let (found, found_evidence) = collector.collect(executable);
+            let program = executable.map(|file| Program { file, shown: path.ok() });
+            let (found, found_evidence) = collector.collect(program);
             libraries = found;
             evidence.extend(found_evidence);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zastava_elf::Process;
+use zastava_elf::{Process, ProcessFiles};
 
 use crate::reads::{NotRead, Place, Reader, UnderWay};
 use crate::text::reason;
@@ -12,11 +12,12 @@ pub(super) struct Subject {
     process: Arc<Process>,
     pid: u32,
     reader: Reader,
+    files: Option<Result<Arc<ProcessFiles>, String>>,
 }
 
 impl Subject {
     pub(super) fn new(process: Process, pid: u32, reader: Reader) -> Self {
-        Self { process: Arc::new(process), pid, reader }
+        Self { process: Arc::new(process), pid, reader, files: None }
     }
 
     /// The same process, whose files another reader reads from now on.
@@ -36,6 +37,24 @@ impl Subject {
     ) -> Result<T, NotRead> {
         let process = Arc::clone(&self.process);
         self.reader.read(place, move |under_way| read(&process, under_way))
+    }
+
+    /// What opens its files, held from the first call on; or the reason why none can be opened.
+    pub(super) fn files(&mut self) -> Result<Arc<ProcessFiles>, String> {
+        if let Some(known) = &self.files {
+            return known.clone();
+        }
+        let files = match self.read(self.below_root(), |process, _| process.files()) {
+            Ok(files) => files.map(Arc::new).map_err(|error| reason(&error.into())),
+            Err(not_read) => Err(not_read.to_string()),
+        };
+        self.files = Some(files.clone());
+        files
+    }
+
+    /// The look-up of paths below its root.
+    pub(super) fn below_root(&self) -> Place {
+        Place::Process { pid: self.pid, file: "root" }
     }
 
     /// The first `max` bytes of a file in its directory, or the reason why they are missing.

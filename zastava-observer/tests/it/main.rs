@@ -10,6 +10,8 @@ mod hung;
 mod moved_names;
 mod order_and_loss;
 mod parsers;
+mod prepared;
+mod process_facts;
 mod program;
 mod scripted;
 mod support;

@@ -1,0 +1,1 @@
+../../../zastava-elf/tests/it/program.c
