@@ -13,13 +13,15 @@ pub(crate) fn bounded(text: &str) -> String {
     text.chars().take(CHARACTERS_MAX).collect()
 }
 
-/// A path of a workload, cut at a fixed length. Its bytes that are not UTF-8 are shown as `\xff`, so that two paths do
-/// not become one.
+/// Text whose bytes that are not UTF-8 are shown as `\xff`, so that two texts do not become one.
+pub(crate) fn readable(text: &[u8]) -> String {
+    let chunks = text.utf8_chunks();
+    chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
+}
+
+/// A path of a workload, cut at a fixed length.
 pub(crate) fn shown(path: &Path) -> String {
-    let chunks = path.as_os_str().as_encoded_bytes().utf8_chunks();
-    let text: Vec<String> =
-        chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect();
-    bounded(&text.concat())
+    bounded(&readable(path.as_os_str().as_encoded_bytes()))
 }
 
 /// Why something of a process could not be read, with the number of the system's error, which tells apart what the words

@@ -8,7 +8,7 @@ use zastava_core::vocabulary::Signal;
 
 use super::subject::Subject;
 use crate::redact::redact;
-use crate::text::bounded;
+use crate::text::{bounded, readable};
 
 /// The longest command line that is read.
 const COMMAND_LINE_BYTES_MAX: u64 = 64 << 10;
@@ -25,7 +25,7 @@ pub(super) fn read(subject: &mut Subject) -> (Vec<String>, Vec<Evidence>) {
 /// fills the rest with NULs.
 fn parse(content: &[u8]) -> Vec<String> {
     let Some(last) = content.iter().rposition(|byte| *byte != 0) else { return Vec::new() };
-    content[..=last].split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    content[..=last].split(|byte| *byte == 0).map(readable).collect()
 }
 
 /// The program and its arguments without secrets, at most `max` words but always the program. Each word is bounded
@@ -68,6 +68,16 @@ mod tests {
         check(b"postgres: writer", 9, &["postgres: writer"]);
         check(b"sh\0-c\0\0exit\0", 9, &["sh", "-c", "", "exit"]);
         check(b"\0\0\0", 9, &[]);
+    }
+
+    #[test]
+    fn arguments_that_are_not_utf_8_stay_apart() {
+        check(b"cat\0/\xff\0/\xfe\0", 9, &["cat", r"/\xff", r"/\xfe"]);
+        check("cat\0/ä\0".as_bytes(), 9, &["cat", "/ä"]);
+    }
+
+    #[test]
+    fn an_empty_command_line_is_empty() {
         check(b"", 9, &[]);
     }
 }
