@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
         match ready(request.attach(&mut parts)) {
             Ok(()) => attempts += 1,
             // The only token was refused.
-            Err(Error::Rejected) => break,
+            Err(Error::Rejected { .. }) => break,
             Err(error) => panic!("{error}"),
         }
         assert_eq!(parts.headers.get_all("dpop").iter().count(), 1);

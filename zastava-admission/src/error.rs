@@ -38,10 +38,10 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The files hold no certificate chain with its key.
-    #[error("{} and its key cannot serve", path.display())]
+    /// A file holds no certificate chain, or not its key.
+    #[error("cannot serve with {}", path.display())]
     Certificate {
-        /// The certificate's file.
+        /// The file that is wrong.
         path: PathBuf,
         /// What is wrong.
         source: BoxError,

@@ -3,6 +3,7 @@
 mod answer;
 mod audit;
 mod backoff;
+mod claims;
 mod client;
 mod discovery;
 mod endpoint;
@@ -31,7 +32,9 @@ pub(crate) use self::manager::TokenManager;
 use self::manager::{open_cache, random_fraction};
 use self::refresher::Refresher;
 use self::token_state::{Serve, TokenState};
+use crate::client_identity::ClientIdentity;
 use crate::clock_reading::{ClockReading, SystemClocks};
+use crate::control;
 use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::token::{OpTok, TokenFuture, TokenSource};
@@ -123,6 +126,7 @@ impl Authority {
         let manager = TokenManager {
             states: Mutex::default(),
             cache: open_cache(options, identity.is_some()),
+            cache_dir: options.cache_dir.clone(),
             keys: Keys::new(key, options.dpop_key_path.clone(), identity),
             require_dpop: options.require_dpop,
             request_timeout: options.request_timeout,
@@ -144,6 +148,24 @@ impl Authority {
     /// Those of [`https`](crate::https).
     pub fn https(&self, options: &TransportOptions) -> Result<HttpService, Error> {
         https_with(options, self.0.manager.keys.identity().cloned())
+    }
+
+    /// The client certificate for a client of the caller's own: that with the thumbprint, or else the newest.
+    /// It follows its files. `None` if none is configured, or if that one is no longer known.
+    #[must_use]
+    pub fn client_identity(&self, thumbprint: Option<&str>) -> Option<ClientIdentity> {
+        let identity = self.0.manager.keys.identity()?;
+        let certified = thumbprint.map_or_else(|| Some(identity.current()), |known| identity.find(known));
+        certified.map(ClientIdentity::new)
+    }
+
+    /// Listens for [`invalidate_op_token`](crate::invalidate_op_token) in the options' cache directory, until
+    /// the last handle is dropped. `RuntimeCore` does it. Without a socket everything else works.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn listen_for_invalidation(&self) {
+        control::listen(self, &self.0.manager.cache_dir);
     }
 
     /// Checks the files of key and certificate now instead of within the next second. Returns true if
@@ -224,11 +246,27 @@ impl TokenSource for Authority {
     }
 
     fn reject(&self, token: &OpTok) {
+        self.refused(token, None);
+    }
+
+    fn reject_with_reason(&self, token: &OpTok, reason: &str) {
+        self.refused(token, Some(reason));
+    }
+
+    /// Counts the token in memory and the one on disk. A new one is requested at once.
+    fn invalidate(&self, audience: &str) -> usize {
+        let manager = &self.0.manager;
+        manager.invalidate(audience, manager.clock.now())
+    }
+}
+
+impl Authority {
+    fn refused(&self, token: &OpTok, reason: Option<&str>) {
         let manager = &self.0.manager;
         let Some(state) = manager.states().get(token.audience()).cloned() else { return };
         let mut until = None;
         let dropped = state.send_if_modified(|state| {
-            let dropped = state.reject(token.generation(), manager.now(), random_fraction());
+            let dropped = state.reject(token.generation(), reason, manager.now(), random_fraction());
             until = state.dropped_at;
             dropped
         });
@@ -241,19 +279,12 @@ impl TokenSource for Authority {
                 scope = scope::TOKEN_INVALIDATE,
                 audience,
                 generation,
+                reason,
                 "OpTok was refused by its audience"
             );
         }
     }
 
-    /// Counts the token in memory and the one on disk. A new one is requested at once.
-    fn invalidate(&self, audience: &str) -> usize {
-        let manager = &self.0.manager;
-        manager.invalidate(audience, manager.clock.now())
-    }
-}
-
-impl Authority {
     async fn wait(&self, audience: &str) -> Result<Arc<OpTok>, Error> {
         let manager = &self.0.manager;
         let state = self.state(audience)?;

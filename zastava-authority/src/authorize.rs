@@ -4,6 +4,10 @@ mod attempts;
 mod challenge;
 mod in_flight;
 mod layer;
+#[cfg(feature = "streams")]
+mod replay_body;
+#[cfg(feature = "streams")]
+mod streams;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +18,10 @@ use zastava_core::clock::{Clock, SystemClock};
 pub use self::attempts::{Attempts, NextStep};
 use self::in_flight::InFlight;
 pub use self::layer::{Authorize, AuthorizeLayer};
+#[cfg(feature = "streams")]
+pub use self::replay_body::ReplayBody;
+#[cfg(feature = "streams")]
+pub use self::streams::{AuthorizeStreams, AuthorizeStreamsLayer};
 use crate::conversation::Learned;
 use crate::error::Error;
 use crate::target_uri;

@@ -22,6 +22,8 @@ use crate::error::Error;
 use crate::token::OpTok;
 
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// How the names of all files begin that are written there.
+const OUR_NAMES: [&str; 2] = ["optok-", "control-"];
 const DRAFT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the directory, or checks that it is ours and closes it to other users.
@@ -38,14 +40,35 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
         }
         let metadata = fs::symlink_metadata(dir)?;
         if !metadata.is_dir() || metadata.uid() != own_uid() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a directory of our own"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is no directory of our own user",
+            ));
         }
-        if metadata.mode() & 0o077 != 0 {
-            fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        let mode = metadata.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            close(dir, mode)?;
         }
         remove_drafts(dir)
     };
     prepared().map_err(|error| Error::file(dir, error))
+}
+
+/// Closes a directory that others may enter, unless somebody else uses it, as a home directory is used.
+fn close(dir: &Path, mode: u32) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if !OUR_NAMES.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            let reason = format!(
+                "other users may enter it (mode {mode:o}), and it holds {name:?}; cacheDir must be a directory for \
+                 tokens alone"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        }
+    }
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    tracing::warn!(path = %dir.display(), former_mode = format!("{mode:o}"), "cache directory was closed to other users");
+    Ok(())
 }
 
 /// Deletes the cached token of the audience, and returns whether there was one.
@@ -65,9 +88,7 @@ fn own_uid() -> u32 {
 /// Bound tokens on disk, so that neither a restart nor a second process needs a token request.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
-    dir: PathBuf,
-    /// A hash of issuer, client and scopes. A token that was requested with others is not ours.
-    request: String,
+    options: AuthorityOptions,
     /// The log says already that the file is ignored, and no good file was read since.
     is_ignored: AtomicBool,
 }
@@ -79,7 +100,7 @@ pub(crate) struct StoredToken {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a token is bound to, by thumbprint.
+/// The key that a token is bound to and the certificate that it was requested with, by thumbprint.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bindings<'a> {
@@ -113,17 +134,24 @@ struct RawFile<'a> {
 impl TokenCache {
     /// A cache in a prepared directory.
     pub(crate) fn new(options: &AuthorityOptions) -> Self {
-        let issuer = options.issuer.to_string();
-        let scopes = options.scopes.join(" ");
+        Self { options: options.clone(), is_ignored: AtomicBool::new(false) }
+    }
+
+    fn path_of(&self, audience: &str, extension: &str) -> PathBuf {
+        path_of(&self.options.cache_dir, audience, extension)
+    }
+
+    /// A hash of issuer, client and scopes. A token that was requested with others is not ours.
+    fn request(&self, audience: &str) -> String {
+        let (issuer, scopes) = (self.options.issuer.to_string(), self.options.scopes_for(audience).join(" "));
         // Escaped, so that no part holds a line feed that would shift the others.
-        let request = [&issuer, &options.client_id, &scopes].map(|part| part.escape_debug().to_string());
-        let request = base64url(sha256(&[request.join("\n").as_bytes()]));
-        Self { dir: options.cache_dir.clone(), request, is_ignored: AtomicBool::new(false) }
+        let parts = [&issuer, &self.options.client_id, &scopes].map(|part| part.escape_debug().to_string());
+        base64url(sha256(&[parts.join("\n").as_bytes()]))
     }
 
     /// A token that has not ended, with the bindings and the request that ours would have.
     pub(crate) fn load(&self, audience: &str, bindings: Bindings<'_>, now: Timestamp) -> Option<StoredToken> {
-        let path = path_of(&self.dir, audience, "json");
+        let path = self.path_of(audience, "json");
         let text = match read_private(&path) {
             Ok(text) => text,
             Err(error) => {
@@ -135,7 +163,7 @@ impl TokenCache {
         };
         self.is_ignored.store(false, Ordering::Relaxed);
         let raw: RawFile<'_> = serde_json::from_str(&text).ok()?;
-        let ours = raw.request == self.request && raw.bindings == bindings;
+        let ours = raw.request == self.request(audience) && raw.bindings == bindings;
         (ours && raw.issued_at <= now && now < raw.expires_at).then(|| StoredToken {
             token: Secret::new(raw.token.to_owned()),
             issued_at: raw.issued_at,
@@ -143,17 +171,21 @@ impl TokenCache {
         })
     }
 
-    /// Keeps a bound token. A failure costs no more than a request after the next restart.
+    /// Keeps a bound token. Whoever copied one that is bound to nothing could use it. A failure costs no more
+    /// than a request after the next restart.
     pub(crate) fn store(&self, token: &OpTok, issued_at: Timestamp) {
-        let bindings = Bindings { jkt: token.thumbprint(), x5t: token.certificate_thumbprint() };
+        if !token.is_bound() {
+            return;
+        }
+        let bindings = Bindings { jkt: token.thumbprint(), x5t: token.requested_with() };
         let raw = RawFile {
-            request: &self.request,
+            request: &self.request(token.audience()),
             bindings,
             issued_at,
             expires_at: token.expires_at(),
             token: token.expose(),
         };
-        let path = path_of(&self.dir, token.audience(), "json");
+        let path = self.path_of(token.audience(), "json");
         // Large enough for all: a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(1024 + 2 * token.expose().len()));
         let written = serde_json::to_writer(&mut *text, &raw).map_err(io::Error::from);
@@ -165,18 +197,18 @@ impl TokenCache {
     /// Deletes the audience's token if it was requested until `until`, and returns whether there was
     /// one.
     pub(crate) fn remove_until(&self, audience: &str, until: Timestamp, now: Timestamp) -> bool {
-        let path = path_of(&self.dir, audience, "json");
+        let path = self.path_of(audience, "json");
         let newer = read_private(&path).is_ok_and(|text| {
             serde_json::from_str::<RawFile<'_>>(&text)
                 .is_ok_and(|raw| is_later(raw.issued_at, until) && !is_later(raw.issued_at, now))
         });
-        !newer && remove_token(&self.dir, audience)
+        !newer && remove_token(&self.options.cache_dir, audience)
     }
 
     /// Takes the audience's lock, or returns `None` while another process holds it. A process that ends
     /// in any way releases its locks. If the file cannot be locked, there is nobody to wait for.
     pub(crate) fn try_lock(&self, audience: &str) -> Option<Option<AudienceLock>> {
-        let path = path_of(&self.dir, audience, "lock");
+        let path = self.path_of(audience, "lock");
         let opened = OpenOptions::new()
             .write(true)
             .create(true)

@@ -71,7 +71,7 @@ pub(crate) enum Reply {
     NonceRequired,
     /// `invalid_token`: the server wants another token (RFC 6750 section 3.1).
     TokenRefused,
-    /// `invalid_dpop_proof`, or `invalid_client` for an assertion: wrong, perhaps about the time.
+    /// The proof or the assertion is refused, perhaps for its time. Servers disagree on the code.
     ProofRefused,
     /// Anything else.
     Other,
@@ -140,7 +140,8 @@ impl Conversation {
                 self.token_retried = true;
                 return Step::RetryWithToken;
             }
-            Reply::ProofRefused if self.other_offset.is_none() => {
+            // Some servers call a proof with a wrong time an invalid token.
+            Reply::ProofRefused | Reply::TokenRefused if self.other_offset.is_none() => {
                 self.other_offset = lessons.clock.alternative(attempt.offset_seconds);
                 if self.other_offset.is_some() {
                     return Step::RetryWithClock;

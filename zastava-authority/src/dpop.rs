@@ -13,14 +13,15 @@ use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use serde::Serialize;
 use zastava_core::clock::Timestamp;
+use zastava_core::pem;
 use zastava_core::secret::Secret;
 
 pub(crate) use self::claims::{AccessTokenHash, Claims};
 pub(crate) use self::jwk::{Present, PublicJwk, RawJwk, point_of};
 use self::signer::P256Signer;
 pub use self::signer::{ProofSigner, SignerError};
-use crate::encoding::{base64url, base64url_len, pem_decode, pem_encode, push_base64url};
-use crate::error::Error;
+use crate::encoding::{base64url, base64url_len, pem_encode, push_base64url};
+use crate::error::{BoxError, Error};
 use crate::small_file;
 use crate::target_uri;
 
@@ -196,14 +197,17 @@ pub(crate) fn encode_segment(value: &impl Serialize) -> String {
 
 /// The key and, from a JWK, its `kid`.
 fn read_key(path: &Path) -> Result<(SecretKey, Option<String>), Error> {
-    parse_key(&small_file::read(path)?).ok_or_else(|| Error::Key { path: path.to_owned() })
+    let file = small_file::read_bytes(path, small_file::SECRET_BYTES_MAX)?;
+    parse_key(&file).map_err(|reason| Error::Key { path: path.to_owned(), source: reason.into() })
 }
 
-fn parse_key(text: &str) -> Option<(SecretKey, Option<String>)> {
-    if text.trim_start().starts_with('{') {
-        return jwk::parse_private(text);
+/// No reason quotes the file.
+fn parse_key(file: &[u8]) -> Result<(SecretKey, Option<String>), BoxError> {
+    if let Some(jwk) = jwk::text_of(file) {
+        return Ok(jwk::parse_private(jwk)?);
     }
-    let pkcs8 = || SecretKey::from_pkcs8_der(&pem_decode(text, "PRIVATE KEY")?).ok();
-    let sec1 = || SecretKey::from_sec1_der(&pem_decode(text, "EC PRIVATE KEY")?).ok();
-    pkcs8().or_else(sec1).map(|key| (key, None))
+    let key = pem::private_key(file)?;
+    let parsed = SecretKey::from_pkcs8_der(key.der()).ok();
+    let parsed = parsed.or_else(|| SecretKey::from_sec1_der(key.der()).ok());
+    parsed.map(|key| (key, None)).ok_or_else(|| "its private key is none of P-256".into())
 }

@@ -36,16 +36,6 @@ pub(crate) fn base64url_decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// The bytes of the first PEM block (RFC 7468) with this label. The text around it is ignored:
-/// OpenSSL writes the curve's parameters before a SEC1 key.
-pub(crate) fn pem_decode(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
-    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
-    let mut packed = Zeroizing::new(String::with_capacity(body.len()));
-    packed.extend(body.split_ascii_whitespace());
-    STANDARD.decode(packed.as_bytes()).ok().map(Zeroizing::new)
-}
-
 /// A PEM block in lines of 64 characters (RFC 7468 section 2).
 pub(crate) fn pem_encode(label: &str, der: &[u8]) -> String {
     let body = Zeroizing::new(STANDARD.encode(der));
@@ -119,14 +109,5 @@ mod tests {
         for length in 0..100 {
             assert_eq!(base64url(vec![0; length]).len(), base64url_len(length));
         }
-    }
-
-    #[test]
-    fn the_text_around_a_pem_block_does_not_count() {
-        let pem = "-----BEGIN EC PARAMETERS-----\nBggq\n-----END EC PARAMETERS-----\n\
-                   -----BEGIN KEY-----\r\nAQ\r\nID\r\n-----END KEY-----\nrest";
-        assert_eq!(pem_decode(pem, "KEY").as_deref(), Some(&vec![1, 2, 3]));
-        assert_eq!(pem_decode(pem, "EC KEY"), None);
-        assert_eq!(pem_decode("-----BEGIN KEY-----\n!\n-----END KEY-----", "KEY"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The error type of the crate.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +11,13 @@ use http::StatusCode;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The source of an error that several callers share.
-type SharedSource = Arc<dyn std::error::Error + Send + Sync>;
+pub(crate) type SharedSource = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no token, no connection or no key.
 ///
-/// Cheap to clone, since one failed request answers all callers that waited for it. Holds no secret:
-/// no token, no proof, and no description that a server wrote.
+/// Cheap to clone, since one failed request answers all callers that waited for it. Holds no secret: no
+/// token, no proof, no bytes of a key file. What a server wrote is shortened, and words in it that could
+/// be credentials are left out.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,11 +35,14 @@ pub enum Error {
     Key {
         /// The file.
         path: PathBuf,
+        /// What it holds instead.
+        #[source]
+        source: SharedSource,
     },
     /// A client certificate, its key or a bundle of authorities is not usable for TLS.
     #[error("cannot use the certificates or the key in {}", path.display())]
     Certificate {
-        /// The file.
+        /// The file that is wrong.
         path: PathBuf,
         /// Why.
         #[source]
@@ -56,16 +61,39 @@ pub enum Error {
         origin: String,
     },
     /// There was no answer within the time allowed.
-    #[error("no answer within {after:?}")]
+    #[error("{url} did not answer within {after:?}")]
     Timeout {
+        /// What was asked.
+        url: String,
         /// The time allowed.
         after: Duration,
     },
     /// The answer's body is longer than allowed.
-    #[error("the answer is longer than {bytes_max} bytes")]
+    #[error("the answer of {origin} is longer than {bytes_max} bytes")]
     TooLong {
+        /// Scheme, host and port.
+        origin: String,
         /// The bound.
         bytes_max: usize,
+    },
+    /// The server ended the handshake for want of a client certificate that it accepts (RFC 8446 section
+    /// 6.2).
+    #[error("{origin} refused our client certificate")]
+    CertificateRefused {
+        /// Scheme, host and port.
+        origin: String,
+        /// The server's alert.
+        #[source]
+        source: SharedSource,
+    },
+    /// The server's own certificate does not hold against the trusted authorities, or has another name.
+    #[error("the certificate of {origin} is not accepted")]
+    Untrusted {
+        /// Scheme, host and port.
+        origin: String,
+        /// Why.
+        #[source]
+        source: SharedSource,
     },
     /// There is no connection, or it broke.
     #[error("cannot reach {origin}")]
@@ -77,19 +105,33 @@ pub enum Error {
         source: SharedSource,
     },
     /// Authority answered with an error status.
-    #[error("authority answered {status}{}", code.as_deref().map(|code| format!(" {code}")).unwrap_or_default())]
+    #[error("authority answered {status}{}{asked}{}", after(" ", code), after(": ", description))]
     Refused {
         /// The status.
         status: StatusCode,
         /// The OAuth error code (RFC 6749 section 5.2), if the answer had one.
         code: Option<String>,
+        /// The server's own words (`error_description`), as far as they are fit to be shown.
+        description: Option<String>,
+        /// What was asked, and by whom.
+        asked: Arc<Asked>,
         /// How long Authority asks to wait.
         retry_after: Option<Duration>,
     },
     /// Authority's metadata or token answer does not follow the standards.
-    #[error("authority's answer is malformed: {reason}")]
+    #[error("the answer of {url} is malformed: {reason}")]
     Malformed {
+        /// What was asked.
+        url: String,
         /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Authority does not do what is required of it.
+    #[error("the authority at {url} cannot be used: {reason}")]
+    Unsupported {
+        /// What was asked.
+        url: String,
+        /// What it cannot do.
         reason: &'static str,
     },
     /// The metadata belongs to another issuer (RFC 8414 section 3.3).
@@ -108,9 +150,24 @@ pub enum Error {
         /// What came instead, shortened.
         found: String,
     },
+    /// The token is a JWT and says something else about itself than was required. It was thrown away.
+    #[error("authority issued a token whose {claim} is {found}, where {expected} is required; {advice}")]
+    Claim {
+        /// The claim, such as `aud` or `cnf.jkt`.
+        claim: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is, shortened and escaped.
+        found: String,
+        /// What to change at Authority, or which setting to change here.
+        advice: &'static str,
+    },
     /// The resource server keeps refusing fresh tokens.
-    #[error("the resource server refuses tokens that were just issued")]
-    Rejected,
+    #[error("the resource server refuses tokens that were just issued{}", after(": ", reason))]
+    Rejected {
+        /// The server's own words, as far as they are fit to be shown.
+        reason: Option<String>,
+    },
     /// There is no valid token, and the last request for one failed.
     #[error("no valid token for {audience:?}")]
     Unavailable {
@@ -162,7 +219,7 @@ impl Error {
     pub(crate) fn from_service(origin: String, error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => *error,
-            Err(source) => Self::Unreachable { origin, source: source.into() },
+            Err(source) => crate::transport::failure(origin, source.into()),
         }
     }
 
@@ -178,10 +235,14 @@ impl Error {
             | Self::Insecure { .. }
             | Self::Issuer { .. }
             | Self::TokenType { .. }
+            | Self::Claim { .. }
+            | Self::CertificateRefused { .. }
+            | Self::Untrusted { .. }
+            | Self::Unsupported { .. }
             | Self::TooManyAudiences { .. }
             | Self::ForeignOrigin { .. } => true,
             Self::Refused { status, .. } => {
-                status.is_client_error()
+                (status.is_client_error() || status.is_redirection())
                     && *status != StatusCode::TOO_MANY_REQUESTS
                     && *status != StatusCode::REQUEST_TIMEOUT
             }
@@ -209,4 +270,25 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// What was asked of Authority, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The URL, without its query.
+    pub url: String,
+    /// The id of the client. `None` for a document that anybody may read.
+    pub client_id: Option<String>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " at {}", self.url)?;
+        self.client_id.as_ref().map_or(Ok(()), |client_id| write!(f, " for client {client_id:?}"))
+    }
+}
+
+fn after(separator: &str, text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!("{separator}{text}")).unwrap_or_default()
 }

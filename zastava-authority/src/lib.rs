@@ -35,6 +35,35 @@
 //! `cargo run --example call_api` in the repository runs this against a real server. `RuntimeCore` does
 //! the same from the options of a Zastava program.
 //!
+//! # Call an API, with hyper
+//!
+//! hyper's client is a tower service, and the layer goes around it. The layer must be the one that sends
+//! requests again: below it, a retry would replay a proof. `cargo run --example call_with_hyper` adds TLS
+//! and follows the client certificate.
+//!
+//! ```no_run
+//! # #[cfg(feature = "client")]
+//! # async fn example(tokens: zastava_authority::Tokens) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! use bytes::Bytes;
+//! use http::{Request, Uri};
+//! use http_body_util::Full;
+//! use hyper_util::client::legacy::Client;
+//! use hyper_util::rt::TokioExecutor;
+//! use tower::{Layer as _, ServiceExt as _};
+//! use zastava_authority::AuthorizeLayer;
+//!
+//! let hyper = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
+//! let api = AuthorizeLayer::new(tokens, "orders", &Uri::from_static("http://127.0.0.1:8080")).layer(hyper);
+//!
+//! let request = Request::get("http://127.0.0.1:8080/orders").body(Full::<Bytes>::default())?;
+//! assert_eq!(api.oneshot(request).await?.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A body that cannot be cloned, such as tonic's, needs `AuthorizeStreamsLayer` (feature `streams`), which
+//! records what it sends.
+//!
 //! # Call an API, with another client
 //!
 //! [`Authorizer`] does the work of the layer for a client that is not a tower service, such as
@@ -115,10 +144,11 @@
 //! let (verifier, now) = (Verifier::new(VerifierOptions::default()), Timestamp::now());
 //! # let key = DpopKey::generate();
 //! # let bound_to = key.thumbprint().to_owned();
-//! // Whom the token is for, and which key it is bound to: the claim `cnf.jkt`.
+//! // Whom the token is for, and which key it is bound to: the claim `cnf.jkt`. A token that must be
+//! // asked about elsewhere is read by `authorize_async`.
 //! let read_token = |token: &str| {
 //!     let confirmation = Confirmation { key: Some(bound_to.clone()), certificate: None };
-//!     (token == "abc").then_some((confirmation, "a user"))
+//!     if token == "abc" { Ok((confirmation, "a user")) } else { Err(Denial::Token) }
 //! };
 //!
 //! # let (method, uri) = (Method::GET, Uri::from_static("https://api.example/orders"));
@@ -135,7 +165,7 @@
 //! // The first request has no nonce. The answer brings one.
 //! let mut answer = http::Response::builder()
 //!     .status(denial.status())
-//!     .header("www-authenticate", denial.challenge())
+//!     .header("www-authenticate", denial.challenge_for(&headers))
 //!     .body(())
 //!     .unwrap();
 //! verifier.set_nonce(answer.headers_mut(), now);
@@ -151,13 +181,16 @@
 //! | feature | adds | normal dependencies |
 //! | --- | --- | --- |
 //! | none | keys, proofs, [`AuthorizeLayer`], [`Authorizer`], [`verify`]; no async runtime | 60 |
+//! | `streams` | `AuthorizeStreamsLayer`, for bodies that cannot be cloned | 61 |
 //! | `client` | `Authority`, `https`, `RuntimeCore`, `invalidate_op_token`; signatures by the TLS library (rustls with aws-lc-rs). Needs tokio | 107 |
 //!
 //! # Errors
 //!
 //! [`Error`] is the only error type. [`Error::is_configuration`] says that an operator must change
 //! something, [`Error::retry_after`] when to ask again, [`Error::oauth_code`] what the server answered.
-//! No error holds a token, a proof or a description that a server wrote. The layer returns
+//! No error holds a token, a proof or bytes of a file. What a server wrote is shown as far as it cannot be
+//! a credential. [`Error::Claim`] says that a token contradicts what was asked for, and what to change. The
+//! layer returns
 //! [`NoToken`](zastava_core::no_token::NoToken), with an [`Error`] as its source, when a request was not
 //! sent for lack of a token; that is a fault of Authority, not of the API.
 //!
@@ -183,6 +216,8 @@ mod authorize;
 #[cfg(feature = "client")]
 mod cache_dir;
 #[cfg(feature = "client")]
+mod client_identity;
+#[cfg(feature = "client")]
 mod clock_reading;
 #[cfg(feature = "client")]
 mod control;
@@ -190,6 +225,7 @@ mod conversation;
 mod dpop;
 mod encoding;
 mod error;
+mod foreign;
 #[cfg(feature = "client")]
 mod runtime;
 mod small_file;
@@ -202,10 +238,14 @@ pub mod verify;
 #[cfg(feature = "client")]
 pub use self::authority::Authority;
 pub use self::authorize::{Attempts, Authorize, AuthorizeLayer, Authorizer, NextStep};
+#[cfg(feature = "streams")]
+pub use self::authorize::{AuthorizeStreams, AuthorizeStreamsLayer, ReplayBody};
+#[cfg(feature = "client")]
+pub use self::client_identity::{ClientIdentity, certificate_of};
 #[cfg(feature = "client")]
 pub use self::control::{Invalidation, invalidate_op_token};
 pub use self::dpop::{DpopKey, ProofRequest, ProofSigner, SignerError};
-pub use self::error::Error;
+pub use self::error::{Asked, Error};
 #[cfg(feature = "client")]
 pub use self::runtime::RuntimeCore;
 pub use self::token::{OpTok, TokenFuture, TokenSource, Tokens};

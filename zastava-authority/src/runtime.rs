@@ -17,9 +17,9 @@ use zastava_core::telemetry::Telemetry;
 
 use crate::authority::Authority;
 use crate::authorize::AuthorizeLayer;
-use crate::control;
 use crate::dpop::DpopKey;
 use crate::error::Error;
+use crate::target_uri;
 use crate::token::Tokens;
 use crate::transport::TransportOptions;
 
@@ -61,7 +61,7 @@ impl RuntimeCore {
             allow_http: backend.base_address.scheme_str() == Some("http"),
             ..TransportOptions::default()
         })?;
-        control::listen(&authority, &options.cache_dir);
+        authority.listen_for_invalidation();
         authority.start(&options.audience)?;
 
         let tokens = Tokens::new(authority.clone());
@@ -120,11 +120,12 @@ fn within(limit: Duration, tokens: Tokens, audience: &str, service: HttpService)
         let (mut service, tokens, audience) = (service.clone(), tokens.clone(), Arc::clone(&audience));
         async move {
             let deadline = Instant::now() + limit;
-            let timeout = Error::Timeout { after: limit };
+            let uri = request.uri().clone();
+            let timeout = || Error::Timeout { url: target_uri::shown(&uri), after: limit };
             let token = timeout_at(deadline, tokens.token(&audience)).await;
-            token.unwrap_or_else(|_| Err(timeout.clone())).map_err(|error| NoToken(error.into()))?;
+            token.unwrap_or_else(|_| Err(timeout())).map_err(|error| NoToken(error.into()))?;
             let exchange = async { service.ready().await?.call(request).await };
-            timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(BoxError::from(timeout)))
+            timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(BoxError::from(timeout())))
         }
     }))
 }

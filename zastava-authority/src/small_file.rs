@@ -10,16 +10,22 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 
 /// Keys and secrets have a few hundred bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Some editors begin UTF-8 text with it. It is no part of a secret.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The text of a small regular file. Never waits for a pipe, and bounds the memory it takes.
+/// The text of a small regular file, without a byte order mark. Never waits for a pipe, and bounds the
+/// memory it takes.
 ///
 /// # Errors
 /// [`Error::File`].
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let mut bytes = read_bytes(path, SECRET_BYTES_MAX)?;
     if str::from_utf8(&bytes).is_err() {
-        return Err(Error::file(path, io::Error::new(io::ErrorKind::InvalidData, "not UTF-8")));
+        return Err(Error::file(path, io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text")));
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(Zeroizing::new(String::from_utf8(mem::take(&mut *bytes)).unwrap_or_default()))
 }
@@ -33,7 +39,7 @@ pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8
         // Opening a pipe would wait for its other end.
         let metadata = path.metadata()?;
         if !metadata.is_file() || metadata.len() > bytes_max {
-            let reason = format!("not a regular file of at most {bytes_max} bytes");
+            let reason = format!("it is not a regular file of at most {bytes_max} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         // Large enough for all: a buffer that grows leaves copies behind.

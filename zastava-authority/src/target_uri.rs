@@ -1,6 +1,7 @@
-//! The target URI of a proof, in the normal form that RFC 3986 sections 6.2.2 and 6.2.3 allow.
+//! The target URI of a proof: written as the wire carries it, and compared in the normal form of RFC 3986
+//! sections 6.2.2 and 6.2.3.
 //!
-//! Nothing more is normalised: `//`, a trailing `/`, the path's case and `%2F` keep their meaning.
+//! The normal form goes no further: `//`, a trailing `/`, the path's case and `%2F` keep their meaning.
 
 /// The text's normal form without query and fragment (RFC 9449 section 4.2, `htu`). `None` if it is
 /// not an absolute `http` or `https` URI, or if it names a user.
@@ -27,44 +28,52 @@ pub(crate) fn normalise(text: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}{path}"))
 }
 
-/// The normal form of a request's URI. A URI that has none is returned as it is.
+/// The URI as a proof states it, its `htu`: scheme, host and port in normal form, and the path as the
+/// wire carries it. Some verifiers compare the path byte for byte, so nothing in it is touched.
 pub(crate) fn of(uri: &http::Uri) -> String {
     let mut text = String::new();
     push(&mut text, uri);
     text
 }
 
-/// Appends what [`of`] returns. Nearly every URI is in normal form already and is not copied twice.
+/// Appends what [`of`] returns.
 pub(crate) fn push(out: &mut String, uri: &http::Uri) {
-    match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme), Some(authority)) if is_normal(scheme, authority.as_str(), uri.path()) => {
-            for part in [scheme, "://", authority.as_str(), uri.path()] {
-                out.push_str(part);
-            }
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        // Not absolute: it is no target, and stays as it is.
+        let text = uri.to_string();
+        out.push_str(text.split(['?', '#']).next().unwrap_or_default());
+        return;
+    };
+    out.push_str(scheme);
+    out.push_str("://");
+    let at = out.len();
+    out.push_str(authority.as_str());
+    out[at..].make_ascii_lowercase();
+    let default_port = if scheme == "https" { ":443" } else { ":80" };
+    let end = out.len();
+    if out[at..].ends_with(default_port) {
+        out.truncate(end - default_port.len());
+    } else if out[at..].ends_with(':') {
+        out.truncate(end - 1);
+    }
+    out.push_str(uri.path());
+}
+
+/// The URI for logs and errors: without its query, and without a password in it.
+pub(crate) fn shown(uri: &http::Uri) -> String {
+    let text = of(uri);
+    match (text.find("://"), text.find('@')) {
+        (Some(scheme), Some(at)) if !text[scheme + 3..at].contains('/') => {
+            format!("{}…{}", &text[..scheme + 3], &text[at..])
         }
-        _ => {
-            let text = uri.to_string();
-            let given = || text.split(['?', '#']).next().unwrap_or_default().to_owned();
-            out.push_str(&normalise(&text).unwrap_or_else(given));
-        }
+        _ => text,
     }
 }
 
-/// Whether it certainly is in normal form. Returns false for a few that are.
-fn is_normal(scheme: &str, authority: &str, path: &str) -> bool {
-    let default_port = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => return false,
-    };
-    let plain = |byte: u8| !byte.is_ascii_uppercase() && !matches!(byte, b'%' | b'@');
-    authority.bytes().all(plain)
-        && !authority.is_empty()
-        && !authority.ends_with(':')
-        && !authority.ends_with(default_port)
-        && path.starts_with('/')
-        && !path.contains('%')
-        && !path.contains("/.")
+/// Whether the `htu` of a proof is this URI: as it stands, or in normal form, since other clients
+/// normalise what they sign.
+pub(crate) fn is_same(htu: &str, uri: &http::Uri) -> bool {
+    htu == of(uri) || normalise(htu).is_some_and(|normal| Some(normal) == normalise(&uri.to_string()))
 }
 
 /// Whether the URI's scheme, host and port are those of the normal form `origin`.
@@ -135,9 +144,10 @@ mod tests {
     fn check(given: &str, expected: &str) {
         assert_eq!(normalise(given).as_deref(), Some(expected), "{given}");
         assert_eq!(normalise(expected).as_deref(), Some(expected), "{expected} is stable");
-        // A fragment is no part of a request's URI; all else goes the short way to the same end.
         let uri: http::Uri = given.parse().unwrap();
-        assert_eq!(of(&uri), expected, "{given}");
+        for htu in [given, expected, &of(&uri)] {
+            assert!(is_same(htu, &uri) && is_same(htu, &expected.parse().unwrap()), "{htu} is {given}");
+        }
         let origin = origin(&uri).unwrap();
         assert!(is_within(&uri, &origin) && is_within(&expected.parse().unwrap(), &origin));
     }
@@ -173,6 +183,36 @@ mod tests {
         check("https://a/B", "https://a/B");
         check("https://a/b%2Fc", "https://a/b%2Fc");
         check("https://a/b;c=1", "https://a/b;c=1");
+    }
+
+    #[test]
+    fn a_proof_states_the_path_as_the_wire_carries_it() {
+        let rows = [
+            ("HTTPS://API.test:443/v1/./x/../events?page=1", "https://api.test/v1/./x/../events"),
+            ("https://a/%7euser/%e4%2f", "https://a/%7euser/%e4%2f"),
+            ("https://a/%2e%2E/x", "https://a/%2e%2E/x"),
+            ("https://a//b/", "https://a//b/"),
+            ("https://a/100%", "https://a/100%"),
+            ("https://a:/x", "https://a/x"),
+            ("https://a:80?x", "https://a:80/"),
+            ("http://A:80", "http://a/"),
+            ("https://[2001:DB8::1]:443/X", "https://[2001:db8::1]/X"),
+            ("/x?y", "/x"),
+        ];
+        for (given, expected) in rows {
+            let uri = given.parse().unwrap();
+            assert_eq!(of(&uri), expected);
+            assert!(is_same(expected, &uri), "{given}");
+        }
+        assert!(!is_same("https://a/b%2fc", &"https://a/b/c".parse().unwrap()));
+        assert!(!is_same("https://a/b/", &"https://a/b".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = |text: &str| shown(&text.parse().unwrap());
+        assert_eq!(shown("https://user:password@a/x?y"), "https://…@a/x");
+        assert_eq!(shown("https://a/x@y"), "https://a/x@y");
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub struct OpTok {
     expires_at: Timestamp,
     generation: u64,
     binding: Option<Binding>,
+    /// That of the connection over which it was requested. It must be sent over such a one.
     pub(crate) certificate: Option<Arc<str>>,
+    pub(crate) is_certificate_bound: bool,
     pub(crate) is_static: bool,
     authorization: HeaderValue,
 }
@@ -60,9 +62,17 @@ impl OpTok {
         }
         let authorization = sensitive(authorization)?;
         let binding = key.map(|key| Binding { key, access_token_hash: AccessTokenHash::of(token.expose()) });
-        let audience = audience.to_owned();
-        let (certificate, is_static) = (None, false);
-        Ok(Self { token, audience, expires_at, generation, binding, certificate, is_static, authorization })
+        Ok(Self {
+            token,
+            audience: audience.to_owned(),
+            expires_at,
+            generation,
+            binding,
+            certificate: None,
+            is_certificate_bound: false,
+            is_static: false,
+            authorization,
+        })
     }
 
     /// Whether it is bound to a key and needs a proof. Otherwise it is a bearer token.
@@ -89,10 +99,25 @@ impl OpTok {
         self.binding.as_ref().map(|binding| binding.key.thumbprint())
     }
 
-    /// The thumbprint of the client certificate that it was requested with (RFC 8705 section 3.1).
+    /// The thumbprint of the client certificate that it is bound to: its own claim `cnf.x5t#S256` (RFC 8705
+    /// section 3.1). `None` for an opaque token, whose binding cannot be read.
     #[must_use]
     pub fn certificate_thumbprint(&self) -> Option<&str> {
+        self.certificate.as_deref().filter(|_| self.is_certificate_bound)
+    }
+
+    /// The thumbprint of the client certificate that it was requested with. It may be bound to that one, so
+    /// it is sent over connections with that one only.
+    #[must_use]
+    pub fn requested_with(&self) -> Option<&str> {
         self.certificate.as_deref()
+    }
+
+    /// Whether it is of no use without a key or a certificate: it is of the type `DPoP`, or names our
+    /// certificate.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.is_dpop() || self.certificate_thumbprint().is_some()
     }
 
     /// The number of this token at its source. A later token has a greater number.
@@ -144,6 +169,12 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// about a token that was replaced meanwhile does nothing.
     fn reject(&self, token: &OpTok);
 
+    /// Like [`reject`](Self::reject), with the server's own words, which are fit to be logged.
+    fn reject_with_reason(&self, token: &OpTok, reason: &str) {
+        let _ = reason;
+        self.reject(token);
+    }
+
     /// Drops the cached tokens of the audience, and returns how many copies there were.
     fn invalidate(&self, audience: &str) -> usize;
 }
@@ -173,6 +204,11 @@ impl Tokens {
     /// Reports that the server refused this token; see [`TokenSource::reject`].
     pub fn reject(&self, token: &OpTok) {
         self.0.reject(token);
+    }
+
+    /// Reports that the server refused this token, and why; see [`TokenSource::reject_with_reason`].
+    pub fn reject_with_reason(&self, token: &OpTok, reason: &str) {
+        self.0.reject_with_reason(token, reason);
     }
 
     /// Drops the cached tokens of the audience; see [`TokenSource::invalidate`].

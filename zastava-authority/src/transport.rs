@@ -1,5 +1,6 @@
 //! An HTTPS client with a timeout, a bound on bodies, and a client certificate.
 
+mod failure;
 pub(crate) mod identity;
 mod roots;
 pub(crate) mod watch;
@@ -17,10 +18,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use zastava_core::http_service::{BoxError, HttpService};
+use zastava_core::pem;
 
+pub(crate) use self::failure::failure;
 use self::identity::{Certified, Identity};
 use self::roots::Roots;
 use crate::error::Error;
@@ -130,12 +132,9 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// At least one certificate.
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = small_file::read_bytes(path, PEM_BYTES_MAX)?;
-    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
-        Ok(found) if found.is_empty() => Err(Error::certificate(path, "no certificate in the file")),
-        Ok(found) => Ok(found),
-        Err(error) => Err(Error::certificate(path, error)),
-    }
+    let file = small_file::read_bytes(path, PEM_BYTES_MAX)?;
+    let found = pem::certificates(&file).map_err(|fault| Error::certificate(path, fault))?;
+    Ok(found.into_iter().map(CertificateDer::from).collect())
 }
 
 struct Transport {
@@ -169,13 +168,14 @@ impl Pool {
 
 impl Transport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
-        let origin = target_uri::origin(request.uri()).unwrap_or_default();
+        let uri = request.uri().clone();
+        let origin = target_uri::origin(&uri).unwrap_or_default();
         if !self.allow_http && request.uri().scheme() != Some(&Scheme::HTTPS) {
             return Err(Error::Insecure { origin });
         }
         match tokio::time::timeout(self.request_timeout, self.exchange(request, origin)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::Timeout { after: self.request_timeout }),
+            Err(_) => Err(Error::Timeout { url: target_uri::shown(&uri), after: self.request_timeout }),
         }
     }
 
@@ -183,15 +183,15 @@ impl Transport {
         let client = self.client_for(request.extensions().get());
         let answer = match client.request(request.map(Full::new)).await {
             Ok(answer) => answer,
-            Err(error) => return Err(Error::Unreachable { origin, source: Arc::new(error) }),
+            Err(error) => return Err(failure(origin, Arc::new(error))),
         };
         let (parts, body) = answer.into_parts();
         match Limited::new(body, self.body_bytes_max).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {
-                Err(Error::TooLong { bytes_max: self.body_bytes_max })
+                Err(Error::TooLong { origin, bytes_max: self.body_bytes_max })
             }
-            Err(error) => Err(Error::Unreachable { origin, source: error.into() }),
+            Err(error) => Err(failure(origin, error.into())),
         }
     }
 

@@ -135,7 +135,7 @@ impl Verifier {
         let proof = Proof::read(request.headers)?;
         self.check_request(&proof, request, now)?;
         check_token(&proof, request)?;
-        let issued_at = Timestamp::from_unix_seconds(proof.claims.iat);
+        let issued_at = Timestamp::from_unix_seconds(proof.claims.iat.0);
         // One second more, since `iat` has whole seconds only.
         let acceptable = self.options.proof_age_max.saturating_add(Duration::from_secs(1));
         Ok(VerifiedProof {
@@ -155,10 +155,10 @@ impl Verifier {
         if claims.htm != request.method.as_str() {
             return Err(ProofError::Method);
         }
-        if target_uri::normalise(&claims.htu).as_deref() != Some(&target_uri::of(request.uri)) {
+        if !target_uri::is_same(&claims.htu, request.uri) {
             return Err(ProofError::Uri);
         }
-        let issued_at = Timestamp::from_unix_seconds(claims.iat);
+        let issued_at = Timestamp::from_unix_seconds(claims.iat.0);
         if now.saturating_since(issued_at) > self.options.proof_age_max
             || issued_at.saturating_since(now) > self.options.future_skew
         {

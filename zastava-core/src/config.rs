@@ -2,6 +2,7 @@
 //!
 //! A later layer overrides an earlier one: defaults, the file, environment variables
 //! (`ZASTAVA__RUNTIME__TENANT`: two underscores separate levels, in any case), flags.
+//! Nothing in a value is expanded: a `${NAME}` that is left in one is a fault.
 //!
 //! Each part reads its own [`Section`] and declares there the name, the type and the default of each
 //! key. A fault does not stop the reading: [`Configuration::read`] returns either the value or all
@@ -11,6 +12,7 @@ mod configuration;
 mod fault;
 mod section;
 mod settings;
+mod shown;
 mod similar;
 mod tree;
 mod value;

@@ -87,7 +87,7 @@
 //!
 //! | feature | adds | dependencies of note |
 //! | --- | --- | --- |
-//! | none | time, secrets, the missing token | jiff, serde, zeroize |
+//! | none | time, secrets, PEM files, the missing token | base64, jiff, serde, zeroize |
 //! | `platform` (default) | everything in the table above but `program` | serde_json, saphyr-parser, tower, http, prometheus-client |
 //! | `image` (in `platform`) | digests and image references alone | sha2 |
 //! | `program` | command line, configuration file, JSON logs, signals, the health listener | clap, tokio, hyper, tracing-subscriber |
@@ -128,6 +128,7 @@ pub mod image;
 pub mod no_token;
 #[cfg(feature = "platform")]
 pub mod options;
+pub mod pem;
 #[cfg(feature = "program")]
 pub mod program;
 #[cfg(feature = "platform")]

@@ -8,7 +8,10 @@ mod backend;
 mod health;
 mod runtime;
 
-pub use authority::{AuthorityOptions, StaticTokenOptions, StaticTokenSource};
+pub use authority::{
+    AuthorityOptions, AuthorityOptionsBuilder, OptionsFault, OptionsFaults, StaticTokenOptions,
+    StaticTokenSource,
+};
 pub use backend::BackendOptions;
 pub use health::HealthOptions;
 pub use runtime::{Component, LoggingOptions, MetricsOptions, RuntimeOptions};

@@ -107,7 +107,7 @@ impl ScannerClient {
         if parts.status.is_success() {
             return Ok(body);
         }
-        Err(ScannerError::refused(parts.status, &parts.headers, &body))
+        Err(ScannerError::refused(endpoint, url, parts.status, &parts.headers, &body))
     }
 }
 
@@ -124,7 +124,8 @@ pub enum ScannerError {
     Refused {
         /// The status.
         status: StatusCode,
-        /// Scanner's explanation, shortened and escaped, after `: `. Empty without an explanation.
+        /// Scanner's explanation, shortened and escaped, after `: `. For a route that is not there, the URL
+        /// and the settings that make it come first. Otherwise empty.
         detail: String,
         /// The wait that Scanner asks for.
         retry_after: Option<Duration>,
@@ -142,8 +143,10 @@ pub enum ScannerError {
 }
 
 impl ScannerError {
+    /// The parser's own error would quote the answer, and an answer may repeat the token.
     fn malformed(error: serde_json::Error) -> Self {
-        Self::Malformed(error.into())
+        let what = if error.is_data() { "JSON of another shape" } else { "no JSON" };
+        Self::Malformed(format!("{what}, at line {} column {}", error.line(), error.column()).into())
     }
 
     /// The error of the service below.
@@ -154,11 +157,24 @@ impl ScannerError {
         }
     }
 
-    fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    fn refused(
+        endpoint: &str,
+        url: &http::Uri,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
         let problem: ProblemDetails = serde_json::from_slice(body).unwrap_or_default();
         let words = problem.detail.or(problem.title).unwrap_or_default();
         let words: String = words.chars().take(DETAIL_LENGTH_MAX).flat_map(char::escape_debug).collect();
-        let detail = if words.is_empty() { words } else { format!(": {words}") };
+        // There is another server at that address, or Scanner has the route elsewhere.
+        let place = match status {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                format!(" at {url}; check backend.baseAddress and backend.{endpoint}Path")
+            }
+            _ => String::new(),
+        };
+        let detail = if words.is_empty() { place } else { format!("{place}: {words}") };
         Self::Refused { status, detail, retry_after: retry_after(headers, Timestamp::now()) }
     }
 

@@ -11,13 +11,13 @@ use rcgen::{
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use zastava_core::http_service::BoxError;
+use zastava_core::pem;
 use zastava_core::secret::Secret;
 
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -63,7 +63,8 @@ impl CertificateAuthority {
         let provider = provider();
         let certified = identity.load(&provider)?;
         let certificate = certified.end_entity_cert()?.clone().into_owned();
-        Ok(Self::new(KeyPair::from_pem(identity.key.expose())?, certificate))
+        let key = pem::private_key(identity.key.expose().as_bytes())?;
+        Ok(Self::new(KeyPair::try_from(key.der())?, certificate))
     }
 
     fn new(key: KeyPair, certificate: CertificateDer<'static>) -> Self {
@@ -170,8 +171,9 @@ impl CertificateAndKey {
     }
 
     fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BoxError> {
-        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<_, _>>()?;
-        Ok((chain, PrivateKeyDer::from_pem_slice(self.key.expose().as_bytes())?))
+        let chain = read_bundle(&self.certificate)?;
+        let key = pem::private_key(self.key.expose().as_bytes())?;
+        Ok((chain, PrivateKeyDer::try_from(key.der().to_vec())?))
     }
 }
 
@@ -222,8 +224,7 @@ pub(crate) fn server_names(listen: IpAddr, host: Option<&str>) -> Vec<String> {
 
 /// The certificates of a PEM text: at least one.
 pub(crate) fn read_bundle(text: &str) -> Result<Vec<CertificateDer<'static>>, BoxError> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>()?;
-    if found.is_empty() { Err("it holds no certificate".into()) } else { Ok(found) }
+    Ok(pem::certificates(text.as_bytes())?.into_iter().map(CertificateDer::from).collect())
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ fn chains(ca: &Made) -> Vec<Row> {
 
 /// Files in each other's place.
 fn exchanged(ca: &Made, good: &Made) -> Vec<Row> {
-    let words = Some("and its key cannot serve");
+    let words = Some("cannot serve with");
     let reversed = format!("{}{}", ca.pem, good.pem);
     vec![
         ("the key of another", good.pem.clone(), issued(ca, &[NAME], AS_IT_IS).key(), ca.pem.clone(), words),

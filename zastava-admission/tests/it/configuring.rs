@@ -81,7 +81,7 @@ fn every_fault_is_reported_with_its_place() {
     .unwrap_err();
     for expected in [
         "zastava.yaml:6: zastava.webhook.tls.mode: CsrBundle is not built yet",
-        "zastava.yaml:6: zastava.webhook.tls.certificatePath: expected an absolute path",
+        "zastava.yaml:6: zastava.webhook.tls.certificatePath: expected an absolute path in one line",
         "zastava.yaml:7: zastava.webhook.listen: expected an address",
         "zastava.webhook.admission.failOpenNamespaces[1].until: expected an RFC 3339",
         "zastava.webhook.admission.failOpenNamespaces[2].name: missing",

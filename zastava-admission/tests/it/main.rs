@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod asking;
+mod broken_files;
 mod bypass;
 mod certificates;
 mod configuring;

@@ -259,7 +259,7 @@ async fn pair_that_cannot_serve_is_an_error_at_the_start() {
         write_pair(path, pair);
         let error = start().await.unwrap_err();
         assert!(matches!(error, Error::Certificate { .. }), "{error:?}");
-        assert!(!format!("{error:?}").contains("PRIVATE KEY"));
+        assert!(!format!("{error:?}").contains("BEGIN"));
     }
     write_pair(path, (certificate, key));
     start().await.unwrap();

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use serde::Deserialize;
 use zastava_core::telemetry::scope;
 
+use super::claims::Claims;
 use super::token_state::RequestReason;
-use crate::encoding::{base64url_decode, sha256};
+use crate::encoding::sha256;
 use crate::token::OpTok;
 
 /// This many bytes of a hash distinguish tokens and disclose nothing about them.
@@ -27,16 +27,11 @@ pub(super) fn log_issued(token: &OpTok, reason: RequestReason) {
     );
 }
 
-#[derive(Deserialize)]
-struct RawClaims {
-    jti: String,
-}
-
 /// The start of the SHA-256 of a JWT's `jti`, in hexadecimal. It finds the token in the log of a
 /// resource server that logs `jti`, and is of no use for anything else. `None` for an opaque token.
 fn token_id(token: &str) -> Option<String> {
-    let claims = base64url_decode(token.split('.').nth(1)?)?;
-    let RawClaims { jti } = serde_json::from_slice(&claims).ok()?;
+    let claims = Claims::read(token)?;
+    let jti = claims.id()?;
     let mut id = String::new();
     for byte in &sha256(&[jti.as_bytes()])[..HASH_BYTES] {
         // Writing to a string does not fail.

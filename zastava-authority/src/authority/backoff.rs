@@ -33,9 +33,12 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::error::Asked;
 
     fn refused(status: StatusCode, retry_after: Option<u64>) -> Error {
-        Error::Refused { status, code: None, retry_after: retry_after.map(Duration::from_secs) }
+        let asked = Asked { url: "https://a.test/token".to_owned(), client_id: None };
+        let retry_after = retry_after.map(Duration::from_secs);
+        Error::Refused { status, code: None, description: None, asked: asked.into(), retry_after }
     }
 
     #[test]

@@ -24,8 +24,8 @@ const ASSERTION_SECONDS: i64 = 60;
 /// A file is read for each request, so that a new secret or key counts at once. Files are small.
 #[derive(Debug)]
 pub(super) enum Authentication {
-    /// `private_key_jwt` with the key in this file.
-    Assertion(PathBuf),
+    /// `private_key_jwt` with the key in this file. `key_id` overrides the `kid` of a JWK.
+    Assertion { path: PathBuf, key_id: Option<String> },
     /// The transport presents a certificate, and the form names the client.
     MutualTls,
     /// `client_secret_basic` with the secret in this file.
@@ -37,11 +37,21 @@ pub(super) enum Authentication {
 impl Authentication {
     pub(super) fn new(options: &AuthorityOptions) -> Self {
         match (&options.client_assertion_key_path, &options.client_secret_path) {
-            (Some(path), _) => Self::Assertion(path.clone()),
+            (Some(path), _) => {
+                Self::Assertion { path: path.clone(), key_id: options.client_assertion_key_id.clone() }
+            }
             (None, _) if options.require_mutual_tls => Self::MutualTls,
             (None, Some(path)) => Self::Secret(path.clone()),
             (None, None) if options.client_certificate_path.is_some() => Self::MutualTls,
             (None, None) => Self::Public,
+        }
+    }
+
+    /// The client secret, which a server could repeat in an error.
+    pub(super) fn secret(&self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Secret(path) => small_file::read(path).ok(),
+            Self::Assertion { .. } | Self::MutualTls | Self::Public => None,
         }
     }
 
@@ -61,8 +71,10 @@ impl Authentication {
             Self::Secret(path) => {
                 headers.insert(header::AUTHORIZATION, sensitive(basic_credentials(client_id, path)?)?);
             }
-            Self::Assertion(path) => {
-                let assertion = Zeroizing::new(assertion(client_id, issuer, now, path)?);
+            Self::Assertion { path, key_id } => {
+                let key = DpopKey::from_file(path)?;
+                let key_id = key_id.as_deref().or_else(|| key.id());
+                let assertion = Zeroizing::new(assertion(client_id, issuer, now, &key, key_id)?);
                 form.push("client_assertion_type", ASSERTION_TYPE);
                 form.push("client_assertion", &assertion);
             }
@@ -106,9 +118,14 @@ struct Assertion<'a> {
 /// RFC 7523 section 3. The only audience is the issuer, as a string (FAPI 2.0, and the successor of
 /// RFC 7523, which also names the type). See
 /// docs/design/authority.md#why-does-private_key_jwt-name-the-issuer-as-its-audience.
-fn assertion(client_id: &str, issuer: &str, now: Timestamp, path: &Path) -> Result<String, Error> {
-    let key = DpopKey::from_file(path)?;
-    let header = Header { alg: "ES256", typ: "client-authentication+jwt", kid: key.id() };
+fn assertion(
+    client_id: &str,
+    issuer: &str,
+    now: Timestamp,
+    key: &DpopKey,
+    kid: Option<&str>,
+) -> Result<String, Error> {
+    let header = Header { alg: "ES256", typ: "client-authentication+jwt", kid };
     let iat = now.unix_seconds();
     let claims = Assertion {
         iss: client_id,

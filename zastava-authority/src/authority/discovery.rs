@@ -45,7 +45,7 @@ impl Metadata {
 pub(super) fn fallback(issuer: &Uri, token_path: &str) -> Result<Metadata, Error> {
     let url = format!("{}{token_path}", base(issuer));
     let token_endpoint =
-        url.parse().map_err(|_| Error::Malformed { reason: "the token path makes no URL" })?;
+        url.parse().map_err(|_| Error::Malformed { url, reason: "tokenPath makes no URL of it" })?;
     Ok(Metadata::new(token_endpoint, base(issuer)))
 }
 
@@ -86,23 +86,30 @@ struct RawAliases {
 
 /// Reads the token endpoint from a document. With a client certificate it is the alias for mutual
 /// TLS, if there is one (RFC 8705 section 5).
-pub(super) fn read(document: &[u8], issuer: &Uri, mutual_tls: bool, dpop: bool) -> Result<Metadata, Error> {
+pub(super) fn read(
+    document: &[u8],
+    url: &str,
+    issuer: &Uri,
+    mutual_tls: bool,
+    dpop: bool,
+) -> Result<Metadata, Error> {
+    let malformed = |reason| Error::Malformed { url: url.to_owned(), reason };
     let metadata: RawMetadata =
-        serde_json::from_slice(document).map_err(|_| Error::Malformed { reason: "no authority metadata" })?;
+        serde_json::from_slice(document).map_err(|_| malformed("it is no metadata of an authority"))?;
     check_issuer(&metadata.issuer, issuer)?;
     if let Some(algorithms) = metadata.dpop_signing_alg_values_supported.filter(|_| dpop)
         && !algorithms.iter().any(|algorithm| algorithm == "ES256")
     {
-        return Err(Error::Malformed { reason: "it takes no DPoP proofs with ES256" });
+        return Err(Error::Unsupported { url: url.to_owned(), reason: "it takes no DPoP proofs with ES256" });
     }
     let aliases = metadata.mtls_endpoint_aliases.filter(|_| mutual_tls);
     let alias = aliases.and_then(|aliases| aliases.token_endpoint);
     let token_endpoint: Uri = alias
         .unwrap_or(metadata.token_endpoint)
         .parse()
-        .map_err(|_| Error::Malformed { reason: "its token endpoint is no URL" })?;
+        .map_err(|_| malformed("its token endpoint is no URL"))?;
     if token_endpoint.host().is_none() || token_endpoint.scheme().is_none() {
-        return Err(Error::Malformed { reason: "its token endpoint is no absolute URL" });
+        return Err(malformed("its token endpoint is no absolute URL"));
     }
     Ok(Metadata::new(token_endpoint, metadata.issuer))
 }
@@ -150,7 +157,7 @@ mod tests {
         ];
         for (issuer, found, expected) in rows {
             let document = format!(r#"{{"issuer":"{found}","token_endpoint":"https://a/token"}}"#);
-            let outcome = read(document.as_bytes(), &issuer.parse().unwrap(), false, true);
+            let outcome = read(document.as_bytes(), "", &issuer.parse().unwrap(), false, true);
             assert_eq!(
                 outcome.ok().map(|known| known.issuer).as_deref(),
                 expected.then_some(found),
@@ -164,12 +171,12 @@ mod tests {
         let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
             "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.a/token"}}"#;
         let issuer = "https://a".parse().unwrap();
-        let endpoint = |mutual_tls| read(document, &issuer, mutual_tls, true).unwrap().token_endpoint;
+        let endpoint = |mutual_tls| read(document, "", &issuer, mutual_tls, true).unwrap().token_endpoint;
         assert_eq!(endpoint(true), "https://mtls.a/token");
         assert_eq!(endpoint(false), "https://a/token");
         let none =
             br#"{"issuer":"https://a","token_endpoint":"https://a/token","mtls_endpoint_aliases":null}"#;
-        assert_eq!(read(none, &issuer, true, true).unwrap().token_endpoint, "https://a/token");
+        assert_eq!(read(none, "", &issuer, true, true).unwrap().token_endpoint, "https://a/token");
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
         let document = br#"{"issuer":"https://a","token_endpoint":"https://a/token",
             "dpop_signing_alg_values_supported":["RS256"]}"#;
         let issuer = "https://a".parse().unwrap();
-        assert!(read(document, &issuer, false, true).is_err());
-        assert!(read(document, &issuer, false, false).is_ok());
+        assert!(read(document, "", &issuer, false, true).is_err());
+        assert!(read(document, "", &issuer, false, false).is_ok());
     }
 }

@@ -1,19 +1,21 @@
 //! Requests one token from Authority: discovery, client authentication, proof, nonce. Has no cache,
 //! and does not wait between attempts.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use tower::{Service as _, ServiceExt as _};
 use zastava_core::clock::{Clock, Timestamp};
 use zastava_core::http_service::HttpService;
 use zastava_core::options::AuthorityOptions;
 use zastava_core::secret::Secret;
-use zastava_core::telemetry::{Counter, TOKEN_REQUESTS, Telemetry};
+use zastava_core::telemetry::{Counter, TOKEN_REQUESTS, Telemetry, scope};
 
 use super::answer::{self, result_name};
+use super::claims::{Expected, Reading};
 use super::client::Authentication;
 use super::discovery::{self, Metadata};
 use super::form::Form;
@@ -22,7 +24,7 @@ use crate::clock_reading::ClockReading;
 use crate::conversation::{Attempt, Conversation, Learned, Step};
 use crate::dpop::Claims;
 use crate::encoding::header_value;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::target_uri;
 use crate::transport::Certificate;
 
@@ -38,6 +40,8 @@ pub(super) struct Endpoint {
     metadata: Mutex<Option<(Metadata, ClockReading)>>,
     learned: Arc<Learned>,
     requests: Counter,
+    /// What was doubted about the last token of each audience, so that each doubt is logged once.
+    doubts: Mutex<HashMap<String, Vec<String>>>,
 }
 
 /// A token that Authority issued.
@@ -47,6 +51,8 @@ pub(super) struct Issued {
     /// The key that it is bound to (if DPoP is required), and the certificate that it was requested
     /// with.
     pub(super) bound: Bound,
+    /// Whether it names that certificate itself.
+    pub(super) is_certificate_bound: bool,
     pub(super) requested_at: ClockReading,
     pub(super) expires_at: Timestamp,
 }
@@ -66,7 +72,13 @@ impl Endpoint {
             metadata: Mutex::default(),
             learned: Arc::default(),
             requests: telemetry.counter(TOKEN_REQUESTS),
+            doubts: Mutex::default(),
         }
+    }
+
+    /// The issuer, for errors.
+    pub(super) fn issuer(&self) -> String {
+        target_uri::shown(&self.options.issuer)
     }
 
     /// Requests one token, bound to the keys that are current at the start.
@@ -93,9 +105,9 @@ impl Endpoint {
             let requested_at = ClockReading::now(&*self.clock);
             let attempt = conversation.attempt(&metadata.origin, requested_at.wall);
             let request = self.token_request(metadata, audience, &bound, &attempt)?;
-            let (outcome, step) = match self.send(&metadata.origin, &bound, request).await {
+            let (outcome, step) = match self.send(&bound, request).await {
                 Ok(answer) => {
-                    let outcome = self.read(&answer, requested_at);
+                    let outcome = self.read(&answer, metadata, audience, &bound);
                     let reply = answer::reply(&outcome);
                     let step = conversation.observe(&attempt, reply, answer.headers(), self.clock.now());
                     (outcome, step)
@@ -104,7 +116,12 @@ impl Endpoint {
             };
             self.requests.add(&[audience, outcome.as_ref().map_or_else(result_name, |_| "issued")], 1);
             match outcome {
-                Ok((token, expires_at)) => return Ok(Issued { token, bound, requested_at, expires_at }),
+                Ok((token, reading)) => {
+                    // Counted from the start of the request: Authority's clock started somewhere within it.
+                    let expires_at = requested_at.wall.saturating_add(reading.lifetime);
+                    let is_certificate_bound = reading.is_certificate_bound;
+                    return Ok(Issued { token, bound, is_certificate_bound, requested_at, expires_at });
+                }
                 Err(error) if step == Step::Done => return Err(error),
                 Err(_) => {}
             }
@@ -127,8 +144,9 @@ impl Endpoint {
         let headers = request.headers_mut();
         self.authentication.apply(&self.options.client_id, &metadata.issuer, now, &mut form, headers)?;
         form.push("audience", audience);
-        if !self.options.scopes.is_empty() {
-            form.push("scope", &self.options.scopes.join(" "));
+        let scopes = self.options.scopes_for(audience);
+        if !scopes.is_empty() {
+            form.push("scope", &scopes.join(" "));
         }
         if target_uri::normalise(audience).is_some() {
             // RFC 8707 section 2 allows absolute URIs only.
@@ -151,20 +169,19 @@ impl Endpoint {
     }
 
     /// Sends within the time allowed, whatever the service below allows.
-    async fn send(
-        &self,
-        origin: &str,
-        bound: &Bound,
-        mut request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, Error> {
+    async fn send(&self, bound: &Bound, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let uri = request.uri().clone();
         if let Some(thumbprint) = &bound.certificate {
             request.extensions_mut().insert(Certificate(Arc::clone(thumbprint)));
         }
         let mut http = self.http.clone();
         let exchange = async { http.ready().await?.call(request).await };
         match tokio::time::timeout(self.options.request_timeout, exchange).await {
-            Ok(answer) => answer.map_err(|error| Error::from_service(origin.to_owned(), error)),
-            Err(_) => Err(Error::Timeout { after: self.options.request_timeout }),
+            Ok(answer) => answer
+                .map_err(|error| Error::from_service(target_uri::origin(&uri).unwrap_or_default(), error)),
+            Err(_) => {
+                Err(Error::Timeout { url: target_uri::shown(&uri), after: self.options.request_timeout })
+            }
         }
     }
 
@@ -185,36 +202,85 @@ impl Endpoint {
 
     async fn discover(&self, bound: &Bound) -> Result<Metadata, Error> {
         let issuer = &self.options.issuer;
-        let origin = target_uri::origin(issuer).unwrap_or_default();
         for document in discovery::documents(issuer) {
             let mut request = Request::new(Bytes::new());
-            *request.uri_mut() =
-                document.parse().map_err(|_| Error::Malformed { reason: "the issuer makes no URL" })?;
+            let Ok(uri) = document.parse::<Uri>() else {
+                return Err(Error::Malformed { url: document, reason: "the issuer makes no URL of it" });
+            };
+            *request.uri_mut() = uri;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
             let sent_at = self.clock.now();
-            let answer = self.send(&origin, bound, request).await?;
+            let answer = self.send(bound, request).await?;
             self.learned.learn_clock(answer.headers(), sent_at, self.clock.now());
             if answer.status().is_success() && !discovery::is_page(&answer) {
                 let certificate = self.options.client_certificate_path.is_some();
-                return discovery::read(answer.body(), issuer, certificate, self.options.require_dpop);
+                let dpop = self.options.require_dpop;
+                return discovery::read(answer.body(), &document, issuer, certificate, dpop);
             }
             if !answer.status().is_success() && !discovery::is_absent(answer.status()) {
-                return Err(answer::refusal(&answer, self.clock.now()));
+                let asked = Asked { url: document, client_id: None };
+                return Err(answer::refusal(&answer, asked.into(), None, self.clock.now()));
             }
         }
         discovery::fallback(issuer, &self.options.token_path)
     }
 
-    /// Reads the token and its end from an answer.
+    /// Reads the token from an answer, and what is believed of it.
     fn read(
         &self,
         answer: &Response<Bytes>,
-        requested_at: ClockReading,
-    ) -> Result<(Secret, Timestamp), Error> {
+        metadata: &Metadata,
+        audience: &str,
+        bound: &Bound,
+    ) -> Result<(Secret, Reading), Error> {
+        let url = target_uri::shown(&metadata.token_endpoint);
+        if !answer.status().is_success() {
+            let client_id = Some(self.options.client_id.clone());
+            let secret = self.authentication.secret();
+            let secret = secret.as_ref().map(|secret| secret.trim());
+            return Err(answer::refusal(answer, Asked { url, client_id }.into(), secret, self.clock.now()));
+        }
         let expected = if self.options.require_dpop { "DPoP" } else { "Bearer" };
-        let (token, lifetime) = answer::read(answer, expected, self.clock.now())?;
-        // Counted from the start of the request: Authority's clock started somewhere within it.
-        Ok((token, requested_at.wall.saturating_add(lifetime)))
+        let (token, lifetime) = answer::read(answer, expected, &url)?;
+        let reading = self.believed(audience, bound, lifetime, token.expose())?;
+        self.note_doubts(audience, &reading);
+        Ok((token, reading))
+    }
+
+    /// What is believed of a token for this audience, issued now or by an earlier request.
+    pub(super) fn believed(
+        &self,
+        audience: &str,
+        bound: &Bound,
+        lifetime: Duration,
+        token: &str,
+    ) -> Result<Reading, Error> {
+        let expected = Expected {
+            issuer: &self.options.issuer.to_string(),
+            audience,
+            scopes: self.options.scopes_for(audience),
+            jkt: self.options.require_dpop.then(|| bound.dpop.thumbprint()),
+            x5t: bound.certificate.as_deref(),
+            certificate_required: self.options.require_mutual_tls,
+            lifetime,
+        };
+        expected.check(token)
+    }
+
+    /// Logs doubts that the last token of the audience did not raise.
+    fn note_doubts(&self, audience: &str, reading: &Reading) {
+        let doubts: Vec<_> = reading.doubts.iter().map(ToString::to_string).collect();
+        let mut known = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = known.insert(audience.to_owned(), doubts.clone()).unwrap_or_default();
+        for (doubt, _) in reading.doubts.iter().zip(&doubts).filter(|(_, text)| !former.contains(text)) {
+            let error = doubt as &dyn std::error::Error;
+            tracing::warn!(
+                scope = scope::TOKEN_ISSUE,
+                audience,
+                error,
+                "OpTok differs from what was asked for"
+            );
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all handles and tasks of one [`Authority`](super::Authority) share.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(crate) struct TokenManager {
     pub(super) endpoint: Endpoint,
     pub(super) fallback: Option<Fallback>,
     pub(super) cache: Option<TokenCache>,
+    pub(super) cache_dir: PathBuf,
     pub(super) keys: Keys,
     pub(super) require_dpop: bool,
     pub(super) request_timeout: Duration,
@@ -90,11 +92,13 @@ impl TokenManager {
         token: Secret,
         expires_at: Timestamp,
         bound: Bound,
+        is_certificate_bound: bool,
     ) -> Result<OpTok, Error> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let key = self.require_dpop.then_some(bound.dpop);
         let mut token = OpTok::new(token, audience, expires_at, generation, key)?;
         token.certificate = bound.certificate;
+        token.is_certificate_bound = is_certificate_bound;
         Ok(token)
     }
 

@@ -136,23 +136,29 @@ impl Refresher {
     }
 
     fn take(&self, stored: StoredToken, lifetime: Lifetime, bound: Bound, key_revision: u64) -> bool {
-        let Ok(token) = self.manager.op_tok(&self.audience, stored.token, stored.expires_at, bound) else {
-            return false;
-        };
+        let StoredToken { token, issued_at, expires_at } = stored;
+        let (manager, length) = (&self.manager, expires_at.saturating_since(issued_at));
+        // It may have been stored by a release that did not read it, or for other settings.
+        let believed = manager.endpoint.believed(&self.audience, &bound, length, token.expose());
+        let token = believed.and_then(|reading| {
+            manager.op_tok(&self.audience, token, expires_at, bound, reading.is_certificate_bound)
+        });
+        let Ok(token) = token else { return false };
         self.put(&Arc::new(token), lifetime, None, key_revision)
     }
 
     fn install(&self, issued: Issued, reason: RequestReason, epoch: u64, key_revision: u64) {
-        let Issued { token, bound, requested_at, expires_at } = issued;
+        let Issued { token, bound, is_certificate_bound, requested_at, expires_at } = issued;
         let audience = self.audience.as_str();
-        let token = match self.manager.op_tok(audience, token, expires_at, bound) {
+        let token = match self.manager.op_tok(audience, token, expires_at, bound, is_certificate_bound) {
             Ok(token) => Arc::new(token),
             Err(error) => return self.note_failure(error, reason),
         };
         let lifetime = Lifetime::new(requested_at, expires_at, self.manager.refresh_skew);
         if self.manager.now().since(requested_at) >= lifetime.usable_for() {
             // A new request at once would come too late again, so this is a failure with a pause.
-            let error = Error::Malformed { reason: "its token had ended before it came" };
+            let url = self.manager.endpoint.issuer();
+            let error = Error::Malformed { url, reason: "its token had ended before it came" };
             return self.note_failure(error, reason);
         }
         let installed = self.put(&token, lifetime, Some(epoch), key_revision);

@@ -163,7 +163,13 @@ impl TokenState {
 
     /// The resource server refused the token of this generation. Returns false if that is not the
     /// current token: it was replaced meanwhile, and the new one was not refused.
-    pub(super) fn reject(&mut self, generation: u64, now: ClockReading, jitter: f64) -> bool {
+    pub(super) fn reject(
+        &mut self,
+        generation: u64,
+        reason: Option<&str>,
+        now: ClockReading,
+        jitter: f64,
+    ) -> bool {
         let Some(current) = self.current.take_if(|current| current.token.generation() == generation) else {
             return false;
         };
@@ -174,7 +180,7 @@ impl TokenState {
         if self.refused_young > 1 {
             // A server that refuses every token must not cause a token request for each.
             self.failures = self.failures.max(self.refused_young);
-            self.failed(Error::Rejected, now, jitter);
+            self.failed(Error::Rejected { reason: reason.map(str::to_owned) }, now, jitter);
         }
         true
     }

@@ -31,8 +31,8 @@ pub struct Attempts {
 struct Sent {
     token: Arc<OpTok>,
     attempt: Attempt,
-    /// The server refused the token: the next attempt needs another.
-    is_refused: bool,
+    /// The server refused the token, perhaps with a reason: the next attempt needs another.
+    refusal: Option<Option<String>>,
 }
 
 /// What to do after an answer.
@@ -96,7 +96,7 @@ impl Attempts {
         }
         let attempt = self.conversation.attempt(&server.origin, server.clock.now());
         set_headers(parts, &token, &attempt).map_err(NotSent::Refused)?;
-        self.last = Some(Sent { token, attempt, is_refused: false });
+        self.last = Some(Sent { token, attempt, refusal: None });
         Ok(())
     }
 
@@ -108,9 +108,14 @@ impl Attempts {
         if let Some(permit) = self.permit.take() {
             permit.answered();
         }
-        if reply == Reply::TokenRefused {
-            self.server.tokens.reject(&last.token);
-            last.is_refused = true;
+        // A token that is tried again with the other clock is not refused yet.
+        if reply == Reply::TokenRefused && step != Step::RetryWithClock {
+            let reason = challenge::reason(headers);
+            match &reason {
+                Some(reason) => self.server.tokens.reject_with_reason(&last.token, reason),
+                None => self.server.tokens.reject(&last.token),
+            }
+            last.refusal = Some(reason);
         }
         match step {
             Step::Done => NextStep::Done,
@@ -122,10 +127,10 @@ impl Attempts {
     async fn token(&self) -> Result<Arc<OpTok>, NotSent> {
         let server = &self.server;
         let token = server.tokens.token(&server.audience).await.map_err(NotSent::NoToken)?;
-        let refused = self.last.as_ref().filter(|last| last.is_refused);
-        match refused.is_some_and(|last| last.token.generation() == token.generation()) {
-            true => Err(NotSent::NoToken(Error::Rejected)),
-            false => Ok(token),
+        let refused = self.last.as_ref().filter(|last| last.token.generation() == token.generation());
+        match refused.and_then(|last| last.refusal.clone()) {
+            Some(reason) => Err(NotSent::NoToken(Error::Rejected { reason })),
+            None => Ok(token),
         }
     }
 }

@@ -131,17 +131,30 @@ impl From<String> for Scalar {
     }
 }
 
-/// Reads a private key and its `kid`. `None` if public members contradict the key.
-pub(super) fn parse_private(text: &str) -> Option<(SecretKey, Option<String>)> {
-    let raw: RawPrivateJwk = serde_json::from_str(text).ok()?;
-    let scalar = Zeroizing::new(base64url_decode(&raw.d.0)?);
-    if raw.kty != "EC" || raw.crv != "P-256" || scalar.len() != 32 {
-        return None;
+/// The text of a file that may be a JWK, after a byte order mark.
+pub(super) fn text_of(file: &[u8]) -> Option<&[u8]> {
+    let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file).trim_ascii_start();
+    text.starts_with(b"{").then_some(text)
+}
+
+/// Reads a private key and its `kid`, or says why not. The parser's own error would quote the text.
+pub(super) fn parse_private(text: &[u8]) -> Result<(SecretKey, Option<String>), &'static str> {
+    let raw: RawPrivateJwk = serde_json::from_slice(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => "its JSON is no private JWK: kty, crv or d is missing",
+        _ => "it begins like a JWK and is not JSON",
+    })?;
+    if raw.kty != "EC" || raw.crv != "P-256" {
+        return Err("its JWK is none of P-256");
     }
-    let key = SecretKey::from_slice(&scalar).ok()?;
+    let scalar = base64url_decode(&raw.d.0).map(Zeroizing::new).filter(|scalar| scalar.len() == 32);
+    let key = scalar.and_then(|scalar| SecretKey::from_slice(&scalar).ok());
+    let key = key.ok_or("d of its JWK is no private key")?;
     let PublicJwk { x, y, .. } = PublicJwk::of(&point_of(&key.public_key()));
     let agrees = |given: Option<String>, own: String| given.is_none_or(|given| given == own);
-    (agrees(raw.x, x) && agrees(raw.y, y)).then_some((key, raw.kid))
+    match agrees(raw.x, x) && agrees(raw.y, y) {
+        true => Ok((key, raw.kid)),
+        false => Err("x or y of its JWK contradicts d"),
+    }
 }
 
 /// The two coordinates of a key.

@@ -8,12 +8,13 @@ use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
+use zastava_core::pem;
+use zastava_core::secret::Secret;
 
 use super::read_certificates;
 use super::watch::FileWatch;
-use crate::encoding::{base64url, sha256};
+use crate::encoding::{base64url, pem_encode, sha256};
 use crate::error::Error;
 use crate::small_file;
 
@@ -37,6 +38,8 @@ struct Loaded {
 /// A certificate chain with its key.
 pub(crate) struct Certified {
     key: Arc<CertifiedKey>,
+    /// For clients that are not ours.
+    private: pem::PrivateKey,
     /// Base64url of the SHA-256 of the certificate (RFC 8705 section 3.1).
     pub(crate) thumbprint: Arc<str>,
 }
@@ -97,6 +100,23 @@ impl Identity {
     }
 }
 
+impl Certified {
+    /// The chain in PEM.
+    pub(crate) fn chain_pem(&self) -> String {
+        self.key.cert.iter().map(|certificate| pem_encode("CERTIFICATE", certificate)).collect()
+    }
+
+    /// The private key in PEM.
+    pub(crate) fn key_pem(&self) -> Secret {
+        let label = match PrivateKeyDer::try_from(self.private.der()) {
+            Ok(PrivateKeyDer::Pkcs1(_)) => "RSA PRIVATE KEY",
+            Ok(PrivateKeyDer::Sec1(_)) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        Secret::new(pem_encode(label, self.private.der()))
+    }
+}
+
 impl ResolvesClientCert for Certified {
     fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.key))
@@ -123,11 +143,18 @@ impl fmt::Debug for Certified {
 fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified, Error> {
     let certificates = read_certificates(chain)?;
     let thumbprint = base64url(sha256(&[&certificates[0]])).into();
-    let text = small_file::read(key)?;
-    let private =
-        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| Error::certificate(key, error))?;
-    let key = CertifiedKey::from_der(certificates, private, provider)
-        .map(Arc::new)
-        .map_err(|error| Error::certificate(key, error))?;
-    Ok(Certified { key, thumbprint })
+    let file = small_file::read_bytes(key, small_file::SECRET_BYTES_MAX)?;
+    let private = pem::private_key(&file).map_err(|fault| Error::certificate(key, fault))?;
+    let der = PrivateKeyDer::try_from(private.der().to_vec())
+        .map_err(|_| Error::certificate(key, "its private key is none that TLS knows"))?;
+    let certified = CertifiedKey::from_der(certificates, der, provider);
+    let key = certified.map(Arc::new).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            Error::certificate(key, format!("it does not belong to the certificate in {}", chain.display()))
+        }
+        // Of the chain, only the first certificate is parsed here.
+        rustls::Error::InvalidCertificate(_) => Error::certificate(chain, error),
+        error => Error::certificate(key, error),
+    })?;
+    Ok(Certified { key, private, thumbprint })
 }

@@ -55,9 +55,19 @@ pub enum Denial {
     /// The token is unknown, has expired, or is for another audience.
     #[error("the token is not valid here")]
     Token,
-    /// The token is bound to a key and was sent as `Bearer`, or the other way round.
+    /// The token is good, and is not for what the request asks.
+    #[error("the token lacks the scope {required}")]
+    InsufficientScope {
+        /// The scope that the request needs.
+        required: &'static str,
+    },
+    /// The token is bound to a key and was sent as `Bearer`.
     #[error("the token's binding needs another scheme")]
     Scheme,
+    /// The token was sent as `DPoP`, and nothing in it names a key. It may be bound to a certificate: a
+    /// server that binds tokens to the certificate alone calls them `DPoP` if the request had a proof.
+    #[error("the token is sent as DPoP and is bound to no key")]
+    NotKeyBound,
     /// The token is bound to another certificate than the client's.
     #[error("the token is bound to another certificate")]
     Certificate,
@@ -67,37 +77,60 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// 401; 400 for a malformed request; 503 if too many proofs are in use.
+    /// 401; 400 for a malformed request; 403 for a missing scope; 503 if too many proofs are in use.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Self::Proof(error) => error.status(),
             _ => StatusCode::UNAUTHORIZED,
         }
     }
 
-    /// The value of `WWW-Authenticate`. It has no error code for a request without credentials (RFC 6750
-    /// section 3.1).
+    /// The value of `WWW-Authenticate` for clients with a key. It has no error code for a request without
+    /// credentials (RFC 6750 section 3.1).
     #[must_use]
     pub fn challenge(self) -> String {
-        let code = match self {
-            Self::NoCredentials => return r#"DPoP algs="ES256""#.to_owned(),
-            Self::Proof(error) => return error.challenge(),
-            Self::Malformed => "invalid_request",
-            Self::Token | Self::Scheme | Self::Certificate => "invalid_token",
+        match self {
+            Self::NoCredentials => r#"DPoP algs="ES256""#.to_owned(),
+            Self::Proof(error) => error.challenge(),
+            _ => format!(r#"DPoP {}, algs="ES256""#, self.parameters()),
+        }
+    }
+
+    /// The value of `WWW-Authenticate` for the client that sent these headers: in the scheme `Bearer` if its
+    /// token is right to come so, as one that is bound to a certificate is.
+    #[must_use]
+    pub fn challenge_for(self, headers: &HeaderMap) -> String {
+        let is_bearer = matches!(credentials(headers), Ok((Scheme::Bearer, _)));
+        match self {
+            Self::Token | Self::Certificate | Self::InsufficientScope { .. } if is_bearer => {
+                format!("Bearer {}", self.parameters())
+            }
+            _ => self.challenge(),
+        }
+    }
+
+    /// RFC 6750 section 3. Neither the descriptions above nor scopes need escapes.
+    fn parameters(self) -> String {
+        let (code, scope) = match self {
+            Self::Malformed => ("invalid_request", String::new()),
+            Self::InsufficientScope { required } => {
+                ("insufficient_scope", format!(r#", scope="{required}""#))
+            }
+            _ => ("invalid_token", String::new()),
         };
-        // The descriptions above need no escapes.
-        format!(r#"DPoP error="{code}", error_description="{self}", algs="ES256""#)
+        format!(r#"error="{code}", error_description="{self}"{scope}"#)
     }
 }
 
 impl Verifier {
     /// Checks the credentials of a request for a protected resource.
     ///
-    /// `read_token` checks the token itself (signature or introspection, issuer, audience, expiry). It
-    /// returns what the token is bound to, and a value for the caller. The proof is used up only if
-    /// all other checks pass.
+    /// `read_token` checks the token itself (signature or introspection, issuer, audience, expiry, scope).
+    /// It returns what the token is bound to and a value for the caller, or [`Denial::Token`] or
+    /// [`Denial::InsufficientScope`]. The proof is used up only if all other checks pass.
     ///
     /// # Errors
     /// Why the request is not served.
@@ -105,14 +138,45 @@ impl Verifier {
         &self,
         request: &ReceivedRequest<'_>,
         now: Timestamp,
-        read_token: impl FnOnce(&str) -> Option<(Confirmation, T)>,
+        read_token: impl FnOnce(&str) -> Result<(Confirmation, T), Denial>,
     ) -> Result<T, Denial> {
         let (scheme, token) = credentials(request.headers)?;
-        let (bound, read) = read_token(token).ok_or(Denial::Token)?;
-        // RFC 9449 section 7.2: a bound token must not pass as a bearer token.
-        let expected = if bound.key.is_some() { Scheme::Dpop } else { Scheme::Bearer };
-        if scheme != expected {
-            return Err(Denial::Scheme);
+        let (bound, read) = read_token(token)?;
+        self.check_binding(request, now, scheme, token, &bound).map(|()| read)
+    }
+
+    /// Like [`Verifier::authorize`], for a token that is read asynchronously, as by an introspection.
+    ///
+    /// # Errors
+    /// Why the request is not served.
+    pub async fn authorize_async<'r, T, F>(
+        &self,
+        request: &ReceivedRequest<'r>,
+        now: Timestamp,
+        read_token: impl FnOnce(&'r str) -> F,
+    ) -> Result<T, Denial>
+    where
+        F: Future<Output = Result<(Confirmation, T), Denial>>,
+    {
+        let (scheme, token) = credentials(request.headers)?;
+        let (bound, read) = read_token(token).await?;
+        self.check_binding(request, now, scheme, token, &bound).map(|()| read)
+    }
+
+    fn check_binding(
+        &self,
+        request: &ReceivedRequest<'_>,
+        now: Timestamp,
+        scheme: Scheme,
+        token: &str,
+        bound: &Confirmation,
+    ) -> Result<(), Denial> {
+        match (scheme, &bound.key) {
+            // RFC 9449 section 7.2: a bound token must not pass as a bearer token.
+            (Scheme::Bearer, Some(_)) => return Err(Denial::Scheme),
+            // Section 7.1: a proof shows nothing about a token that names no key.
+            (Scheme::Dpop, None) => return Err(Denial::NotKeyBound),
+            _ => {}
         }
         if let Some(expected) = &bound.certificate
             && request.client_certificate.map(certificate_thumbprint).as_ref() != Some(expected)
@@ -129,7 +193,7 @@ impl Verifier {
             };
             self.verify(&received, now).map_err(Denial::Proof)?;
         }
-        Ok(read)
+        Ok(())
     }
 
     /// Puts the current nonce into an answer, and forbids to store the answer (RFC 9449 section 8.2).

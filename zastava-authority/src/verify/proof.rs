@@ -21,11 +21,25 @@ pub(super) struct Claims {
     pub(super) jti: String,
     pub(super) htm: String,
     pub(super) htu: String,
-    pub(super) iat: i64,
+    pub(super) iat: NumericDate,
     #[serde(default)]
     pub(super) ath: Option<String>,
     #[serde(default)]
     pub(super) nonce: Option<String>,
+}
+
+/// Seconds since the epoch, as a JSON number of any form (RFC 7519 section 2). Fractions are cut off.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+pub(super) struct NumericDate(pub(super) i64);
+
+impl TryFrom<serde_json::Number> for NumericDate {
+    type Error = &'static str;
+
+    fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
+        let whole = number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds.floor() as i64));
+        whole.map(Self).ok_or("no number")
+    }
 }
 
 #[derive(Deserialize)]

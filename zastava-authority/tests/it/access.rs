@@ -1,5 +1,7 @@
 //! Requests for a protected resource: RFC 9449 section 7, RFC 8705 section 3.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -50,6 +52,16 @@ impl Case {
     }
 
     fn outcome_with(&self, verifier: &Verifier) -> Result<&'static str, Denial> {
+        let (method, uri, headers) = (&Method::GET, &uri(), self.headers());
+        let client_certificate = self.certificate;
+        let request = ReceivedRequest { method, uri, headers: &headers, client_certificate };
+        verifier.authorize(&request, now(), |token| {
+            assert_eq!(token, TOKEN);
+            self.bound.clone().map(|bound| (bound, "read")).ok_or(Denial::Token)
+        })
+    }
+
+    fn headers(&self) -> HeaderMap {
         let (method, uri) = (&Method::GET, &uri());
         let mut headers = HeaderMap::new();
         for value in &self.authorization {
@@ -60,12 +72,7 @@ impl Case {
                 ProofRequest { method, uri, access_token: Some(TOKEN), nonce: None, issued_at: now() };
             headers.insert("dpop", self.key.proof(&request).unwrap().parse().unwrap());
         }
-        let client_certificate = self.certificate;
-        let request = ReceivedRequest { method, uri, headers: &headers, client_certificate };
-        verifier.authorize(&request, now(), |token| {
-            assert_eq!(token, TOKEN);
-            self.bound.clone().map(|bound| (bound, "read"))
-        })
+        headers
     }
 }
 
@@ -129,12 +136,89 @@ fn a_bound_token_does_not_pass_as_a_bearer_token() {
         check(&case, Denial::Scheme, 401, r#"DPoP error="invalid_token""#);
     }
     let authorization = vec![format!("DPoP {TOKEN}")];
-    check(
-        &Case { authorization, ..Case::certificate() },
-        Denial::Scheme,
-        401,
-        r#"DPoP error="invalid_token""#,
-    );
+    // Some servers call a token DPoP that they bound to the certificate alone, or to nothing.
+    for bound in [Case::certificate().bound, Some(Confirmation::default())] {
+        let case = Case { authorization: authorization.clone(), bound, proof: true, ..Case::certificate() };
+        check(&case, Denial::NotKeyBound, 401, r#"DPoP error="invalid_token""#);
+    }
+}
+
+#[test]
+fn the_challenge_fits_the_clients_binding() {
+    let required = "orders.write";
+    let headers = |authorization: &str| {
+        HeaderMap::from_iter([(http::header::AUTHORIZATION, authorization.parse().unwrap())])
+    };
+    let rows = [
+        (
+            Denial::Token,
+            "Bearer x",
+            401,
+            r#"Bearer error="invalid_token", error_description="the token is not valid here""#,
+        ),
+        (
+            Denial::Token,
+            "DPoP x",
+            401,
+            r#"DPoP error="invalid_token", error_description="the token is not valid here", algs="ES256""#,
+        ),
+        (
+            Denial::Certificate,
+            "Bearer x",
+            401,
+            r#"Bearer error="invalid_token", error_description="the token is bound to another certificate""#,
+        ),
+        (
+            Denial::Scheme,
+            "Bearer x",
+            401,
+            r#"DPoP error="invalid_token", error_description="the token's binding needs another scheme", algs="ES256""#,
+        ),
+        (
+            Denial::InsufficientScope { required },
+            "Bearer x",
+            403,
+            r#"Bearer error="insufficient_scope", error_description="the token lacks the scope orders.write", scope="orders.write""#,
+        ),
+        (
+            Denial::InsufficientScope { required },
+            "DPoP x",
+            403,
+            r#"DPoP error="insufficient_scope", error_description="the token lacks the scope orders.write", scope="orders.write", algs="ES256""#,
+        ),
+        (Denial::NoCredentials, "Basic x", 401, r#"DPoP algs="ES256""#),
+    ];
+    for (denial, authorization, status, expected) in rows {
+        assert_eq!(denial.challenge_for(&headers(authorization)), expected);
+        assert_eq!(denial.status(), StatusCode::from_u16(status).unwrap());
+    }
+}
+
+#[test]
+fn a_token_may_be_read_by_asking_another_server() {
+    let verifier = Verifier::new(VerifierOptions { require_nonce: false, ..VerifierOptions::default() });
+    let (method, uri, case) = (&Method::GET, &uri(), Case::dpop());
+    for answer in [Ok(()), Err(Denial::InsufficientScope { required: "write" }), Err(Denial::Token)] {
+        let headers = case.headers();
+        let request = ReceivedRequest { method, uri, headers: &headers, client_certificate: None };
+        let introspect = |token: &str| {
+            assert_eq!(token, TOKEN);
+            let bound = case.bound.clone().unwrap();
+            // Answers at the second poll, as a server would.
+            let mut asked = false;
+            std::future::poll_fn(move |cx| {
+                if !std::mem::replace(&mut asked, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(answer.map(|()| (bound.clone(), "read")))
+            })
+        };
+        let mut outcome = pin!(verifier.authorize_async(&request, now(), introspect));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outcome.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(outcome.as_mut().poll(&mut cx), Poll::Ready(answer.map(|()| "read")));
+    }
 }
 
 #[test]

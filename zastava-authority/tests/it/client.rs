@@ -1,6 +1,8 @@
 //! Tests of what the feature `client` adds.
 
 mod audit;
+mod bindings;
+mod broken_files;
 mod cache;
 mod fallback;
 mod layer;

@@ -1,6 +1,7 @@
 //! The layers of a configuration, merged into one tree.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -12,7 +13,7 @@ use super::settings::Settings;
 use super::tree::{Node, Value};
 use super::yaml;
 
-/// Prefix of the environment variables that are settings.
+/// Prefix of the environment variables that are settings, in any case.
 const ENVIRONMENT_PREFIX: &str = "ZASTAVA__";
 
 /// All settings of a program, before any part has read its own.
@@ -60,14 +61,23 @@ impl Configuration {
 
     /// Overrides settings by `ZASTAVA__…` variables. Other variables are ignored.
     pub fn overlay_environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
-        let ours = |name: &OsString| name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes());
+        let ours = |name: &OsString| {
+            let start = name.as_encoded_bytes().get(..ENVIRONMENT_PREFIX.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(ENVIRONMENT_PREFIX.as_bytes()))
+        };
         let mut settings: Vec<_> = variables.into_iter().filter(|(name, _)| ours(name)).collect();
         settings.sort();
+        let mut known: HashMap<String, String> = HashMap::new();
         for (name, value) in settings {
             let origin = Origin::Environment(name.to_string_lossy().into_owned());
             match (name.to_str(), value.to_str()) {
                 (Some(name), Some(value)) => {
-                    self.set(&name.to_ascii_lowercase().replace("__", "."), value, &origin);
+                    let path = name.to_ascii_lowercase().replace("__", ".");
+                    if let Some(other) = known.insert(path.clone(), name.to_owned()) {
+                        let problem = Problem::Conflict(format!("{other} sets the same key; one must go"));
+                        self.faults.push(Fault { origin: origin.clone(), key: path.clone(), problem });
+                    }
+                    self.set(&path, value, &origin);
                 }
                 _ => {
                     let problem = Problem::Unreadable("is not UTF-8".to_owned());

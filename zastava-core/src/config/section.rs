@@ -7,12 +7,10 @@ use std::rc::Rc;
 
 use super::fault::{Fault, Origin, Problem};
 use super::settings::Setting;
+use super::shown;
 use super::similar::nearest;
 use super::tree::{Node, Value};
 use super::value::SettingValue;
-
-/// How much of a faulty value is shown.
-const FOUND_LENGTH_MAX: usize = 60;
 
 /// The settings below one key.
 ///
@@ -119,7 +117,7 @@ impl<'c> Section<'c> {
     /// Reports that the key's value contradicts another setting.
     pub fn conflict(&self, key: &'static str, text: impl Into<String>) {
         let origin = self.child(key).map_or_else(|| self.place.clone(), |node| node.origin.clone());
-        self.report(&origin, key, Problem::Conflict(text.into()));
+        self.report(&origin, key, Problem::Conflict(shown::text_of(&text.into())));
     }
 
     /// Notes something about the key's value that is no fault. `config check` prints it.
@@ -137,7 +135,8 @@ impl<'c> Section<'c> {
             let matches = |key: &&str| *key == name || (node.is_overlaid() && key.eq_ignore_ascii_case(name));
             if !known.iter().any(matches) {
                 let similar = nearest(name, &known);
-                let key = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+                let name = shown::text_of(name);
+                let key = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
                 let fault =
                     Fault { origin: node.deepest_origin(), key, problem: Problem::Unknown { similar } };
                 self.findings.borrow_mut().faults.push(fault);
@@ -168,6 +167,9 @@ impl<'c> Section<'c> {
     }
 
     fn parse_text<T: SettingValue>(&self, key: &'static str, origin: &Origin, text: &str) -> Option<T> {
+        if self.report_placeholder(key, origin, text) {
+            return None;
+        }
         let value = T::parse(text);
         if value.is_none() {
             self.report_invalid(key, origin, T::FORM, if T::SECRET { "" } else { text });
@@ -180,11 +182,17 @@ impl<'c> Section<'c> {
     }
 
     fn report_invalid(&self, key: &'static str, origin: &Origin, expected: &'static str, found: &str) {
-        let mut found: String = found.chars().take(FOUND_LENGTH_MAX).flat_map(char::escape_debug).collect();
-        if !found.is_empty() {
-            found = format!("\"{found}\"");
+        self.report(origin, key, Problem::Invalid { expected, found: shown::value(key, found) });
+    }
+
+    /// Reports a value that somebody else should have filled in, and returns whether it is one.
+    fn report_placeholder(&self, key: &'static str, origin: &Origin, text: &str) -> bool {
+        let placeholder = shown::placeholder(text);
+        if let Some(placeholder) = placeholder {
+            let text = format!("holds {placeholder}, which nothing replaces here; write the value itself");
+            self.report(origin, key, Problem::Conflict(text));
         }
-        self.report(origin, key, Problem::Invalid { expected, found });
+        placeholder.is_some()
     }
 
     fn report(&self, origin: &Origin, key: &'static str, problem: Problem) {

@@ -66,10 +66,11 @@ impl SettingValue for bool {
 macro_rules! whole_number {
     ($($number:ty),*) => {$(
         impl SettingValue for $number {
-            const FORM: &'static str = "a whole number";
+            const FORM: &'static str = "a whole number without leading zeros";
 
             fn parse(text: &str) -> Option<Self> {
-                text.parse().ok()
+                // YAML 1.1, which Helm reads, takes `010` for eight.
+                is_decimal(text).then(|| text.parse().ok())?
             }
 
             fn show(&self) -> String {
@@ -81,10 +82,12 @@ macro_rules! whole_number {
 whole_number!(u16, u32, u64, usize);
 
 impl SettingValue for PathBuf {
-    const FORM: &'static str = "an absolute path";
+    const FORM: &'static str = "an absolute path in one line";
 
     fn parse(text: &str) -> Option<Self> {
-        Some(Self::from(text)).filter(|path| path.is_absolute())
+        // A block of YAML ends with a line feed, which a path may hold and none is meant to.
+        let is_line = !text.contains(char::is_control);
+        Some(Self::from(text)).filter(|path| path.is_absolute() && is_line)
     }
 
     fn show(&self) -> String {
@@ -210,6 +213,13 @@ impl SettingValue for ByteSize {
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number = text[..digits].parse().ok()?;
+    let number = is_decimal(&text[..digits]).then(|| text[..digits].parse().ok())??;
     Some((number, text[digits..].trim_start()))
+}
+
+/// Digits without a sign and without leading zeros.
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'))
 }

@@ -9,14 +9,16 @@ use std::path::Path;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::fault::{Fault, Origin, Problem};
+use super::shown;
 use super::tree::{Node, Value};
 
 /// No setting is nested this deeply.
 const DEPTH_MAX: usize = 16;
+const TAB: &str = "a tab indents this line; YAML takes spaces only";
 
 /// The root section, or the fault that ended the parsing. Faults that do not end it go to `faults`.
 pub(super) fn parse(text: &str, path: &Path, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
-    let mut reader = Reader { events: Parser::new_from_str(text), path, faults };
+    let mut reader = Reader { events: Parser::new_from_str(text), text, path, faults };
     let mut root = reader.origin_node(Value::Null, 0);
     loop {
         match reader.next()? {
@@ -42,8 +44,17 @@ fn section(root: Node, path: &Path) -> Result<Node, Fault> {
     Err(Fault::of_file(path, 0, problem))
 }
 
+/// The first line that a tab indents, up to the one after `line`: the parser may stop before it. Counted from 1.
+fn tabbed_line(text: &str, line: usize) -> Option<usize> {
+    let is_tabbed =
+        |line: &str| line.trim_start_matches([' ', '\t']).len() < line.trim_start_matches(' ').len();
+    let mut lines = text.lines().enumerate().take(line + 1);
+    lines.find(|(_, line)| is_tabbed(line)).map(|(index, _)| index + 1)
+}
+
 struct Reader<'a> {
     events: Parser<'a, saphyr_parser::StrInput<'a>>,
+    text: &'a str,
     path: &'a Path,
     faults: &'a mut Vec<Fault>,
 }
@@ -54,7 +65,10 @@ impl<'a> Reader<'a> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let marker = *error.marker();
-                Err(self.fault(Span::empty(marker), error.info()))
+                // The parser finds a tab in the indentation long after it, or calls it something else.
+                let fault = |line| Fault::of_file(self.path, line, Problem::Unreadable(TAB.to_owned()));
+                Err(tabbed_line(self.text, marker.line())
+                    .map_or_else(|| self.fault(Span::empty(marker), error.info()), fault))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -101,7 +115,7 @@ impl<'a> Reader<'a> {
                 // The key's line and not the value's: a block's content starts below its key.
                 members.push((key, self.origin_node(value, span.start.line())));
             } else {
-                let fault = self.fault(span, &format!("the key {key} is given twice"));
+                let fault = self.fault(span, &format!("the key {} is given twice", shown::text_of(&key)));
                 self.faults.push(fault);
             }
         }

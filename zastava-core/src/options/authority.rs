@@ -1,10 +1,15 @@
 //! `zastava.runtime.authority`: how tokens are requested and what they must be.
 
+mod builder;
+mod static_token;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::builder::{AuthorityOptionsBuilder, OptionsFault, OptionsFaults};
+pub use self::static_token::{StaticTokenOptions, StaticTokenSource};
 use crate::config::Section;
-use crate::secret::Secret;
 
 /// The OAuth 2.0 client that gets OpToks from Authority.
 #[derive(Clone, Debug)]
@@ -18,8 +23,10 @@ pub struct AuthorityOptions {
     pub client_id: String,
     /// The default audience. A token has one audience.
     pub audience: String,
-    /// The requested scopes.
+    /// The requested scopes, for every audience that `audience_scopes` does not name.
     pub scopes: Vec<String>,
+    /// The requested scopes of single audiences.
+    pub audience_scopes: BTreeMap<String, Vec<String>>,
     /// Whether tokens must have the type `DPoP` (RFC 9449).
     pub require_dpop: bool,
     /// Whether the token endpoint requires a client certificate (RFC 8705).
@@ -42,6 +49,8 @@ pub struct AuthorityOptions {
     pub client_secret_path: Option<PathBuf>,
     /// PEM or JWK file of the P-256 key that signs client assertions (`private_key_jwt`).
     pub client_assertion_key_path: Option<PathBuf>,
+    /// The `kid` in the header of client assertions. `None`: that of the JWK, or none.
+    pub client_assertion_key_id: Option<String>,
     /// PEM file of the certificate authorities that are trusted. `None`: those of the system.
     pub ca_bundle_path: Option<PathBuf>,
     /// How long one request to Authority may take.
@@ -49,107 +58,126 @@ pub struct AuthorityOptions {
 }
 
 impl AuthorityOptions {
+    /// Options in code, with the defaults of the settings. [`build`](AuthorityOptionsBuilder::build) checks
+    /// them as reading does.
+    pub fn builder(issuer: http::Uri) -> AuthorityOptionsBuilder {
+        AuthorityOptionsBuilder::new(Self::new(issuer))
+    }
+
+    fn new(issuer: http::Uri) -> Self {
+        Self {
+            issuer,
+            token_path: "/token".to_owned(),
+            client_id: "zastava-runtime".to_owned(),
+            audience: "scanner".to_owned(),
+            scopes: vec!["aud:scanner".to_owned(), "api:scanner.runtime.write".to_owned()],
+            audience_scopes: BTreeMap::new(),
+            require_dpop: true,
+            require_mutual_tls: true,
+            allow_insecure_http: false,
+            static_token: None,
+            refresh_skew: Duration::from_secs(120),
+            cache_dir: PathBuf::from("/var/run/zastava/optok"),
+            dpop_key_path: None,
+            client_certificate_path: None,
+            client_key_path: None,
+            client_secret_path: None,
+            client_assertion_key_path: None,
+            client_assertion_key_id: None,
+            ca_bundle_path: None,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+
     /// Reads the section `zastava.runtime.authority`.
     #[must_use]
     pub fn read(section: &Section<'_>) -> Option<Self> {
         let issuer: Option<http::Uri> = section.required("issuer");
-        let allow_insecure_http = section.value("allowInsecureHttp", false);
-        let require_mutual_tls = section.value("requireMutualTls", true);
-        let scopes = vec!["aud:scanner".to_owned(), "api:scanner.runtime.write".to_owned()];
+        let defaults = Self::new(issuer.clone().unwrap_or_default());
+        let allow_insecure_http = section.value("allowInsecureHttp", defaults.allow_insecure_http);
         let options = Self {
-            issuer: issuer.clone().unwrap_or_default(),
             token_path: section.checked(
                 "tokenPath",
-                "/token".to_owned(),
+                defaults.token_path,
                 "a path that starts with /",
                 |path| path.starts_with('/'),
             ),
-            client_id: section.value("clientId", "zastava-runtime".to_owned()),
-            audience: section.value("audience", "scanner".to_owned()),
-            scopes: section.list("scopes", scopes),
-            require_dpop: section.value("requireDpop", true),
-            require_mutual_tls,
+            client_id: section.value("clientId", defaults.client_id),
+            audience: section.value("audience", defaults.audience),
+            scopes: section.list("scopes", defaults.scopes),
+            audience_scopes: read_audience_scopes(section),
+            require_dpop: section.value("requireDpop", defaults.require_dpop),
+            require_mutual_tls: section.value("requireMutualTls", defaults.require_mutual_tls),
             allow_insecure_http,
             static_token: StaticTokenOptions::read(section),
-            refresh_skew: section.value("refreshSkewSeconds", Duration::from_secs(120)),
-            cache_dir: section.value("cacheDir", PathBuf::from("/var/run/zastava/optok")),
+            refresh_skew: section.value("refreshSkewSeconds", defaults.refresh_skew),
+            cache_dir: section.value("cacheDir", defaults.cache_dir),
             dpop_key_path: section.optional("dpopKeyPath"),
             client_certificate_path: section.optional("clientCertificatePath"),
             client_key_path: section.optional("clientKeyPath"),
             client_secret_path: section.optional("clientSecretPath"),
             client_assertion_key_path: section.optional("clientAssertionKeyPath"),
+            client_assertion_key_id: section.optional("clientAssertionKeyId"),
             ca_bundle_path: section.optional("caBundlePath"),
             request_timeout: section.checked(
                 "requestTimeoutSeconds",
-                Duration::from_secs(10),
+                defaults.request_timeout,
                 "more than nothing",
                 |timeout| !timeout.is_zero(),
             ),
+            issuer: defaults.issuer,
         };
-        options.check(section);
+        options.conflicts().into_iter().for_each(|(key, text)| section.conflict(key, text));
         section.finish();
         issuer.map(|_| options)
     }
 
-    fn check(&self, section: &Section<'_>) {
+    /// The scopes that a token for this audience is requested with.
+    #[must_use]
+    pub fn scopes_for(&self, audience: &str) -> &[String] {
+        self.audience_scopes.get(audience).unwrap_or(&self.scopes)
+    }
+
+    /// What contradicts what, each under the key that must change.
+    fn conflicts(&self) -> Vec<(&'static str, String)> {
+        let mut conflicts = Vec::new();
+        let mut report = |key, text: &str| conflicts.push((key, text.to_owned()));
         if self.issuer.scheme_str() == Some("http") && !self.allow_insecure_http {
-            section.conflict("issuer", "must be https; allowInsecureHttp takes http in a lab");
+            report("issuer", "must be https; allowInsecureHttp takes http in a lab");
         }
-        // RFC 6749, section 3.3: a blank separates scopes.
-        let is_scope =
-            |scope: &str| scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
-        for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
-            section.conflict("scopes", format!("{scope:?} is not one scope; each is an item of its own"));
+        let listed = [("scopes", &self.scopes)].into_iter();
+        for (key, scopes) in listed.chain(self.audience_scopes.values().map(|own| ("audienceScopes", own))) {
+            for scope in scopes.iter().filter(|scope| !is_scope(scope)) {
+                report(key, &format!("{scope:?} is not one scope; each is an item of its own"));
+            }
         }
         if self.client_secret_path.is_some() && self.client_assertion_key_path.is_some() {
-            section.conflict("clientSecretPath", "clientAssertionKeyPath is set too; one of them must go");
+            report("clientSecretPath", "clientAssertionKeyPath is set too; one of them must go");
+        }
+        if self.client_assertion_key_id.is_some() && self.client_assertion_key_path.is_none() {
+            report("clientAssertionKeyId", "names the key of clientAssertionKeyPath, which is not set");
         }
         let certificate = self.client_certificate_path.is_some();
         if certificate != self.client_key_path.is_some() {
             let missing = if certificate { "clientKeyPath" } else { "clientCertificatePath" };
-            section.conflict(missing, "clientCertificatePath and clientKeyPath go together");
+            report(missing, "clientCertificatePath and clientKeyPath go together");
         } else if self.require_mutual_tls && !certificate {
-            section.conflict(
+            report(
                 "requireMutualTls",
                 "needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
             );
         }
+        conflicts
     }
 }
 
-/// A token from a file or the configuration, for bootstrap only. Every use is audited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StaticTokenOptions {
-    /// The token, or the file that contains it.
-    pub source: StaticTokenSource,
-    /// The maximum age. A file's age counts from its modification, a configured value's from program start.
-    pub age_max: Duration,
+/// RFC 6749, section 3.3: a blank separates scopes.
+fn is_scope(scope: &str) -> bool {
+    scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
 }
 
-/// The origin of the static token.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the two settings that the contract names")]
-pub enum StaticTokenSource {
-    /// In a file.
-    Path(PathBuf),
-    /// In the configuration.
-    Value(Secret),
-}
-
-impl StaticTokenOptions {
-    fn read(section: &Section<'_>) -> Option<Self> {
-        let allowed = section.value("allowStaticTokenFallback", false);
-        let path = section.optional("staticTokenPath").map(StaticTokenSource::Path);
-        let value = section.optional("staticTokenValue").map(StaticTokenSource::Value);
-        let age_max = section.value("staticTokenMaxAge", Duration::from_secs(24 * 3600));
-        if allowed && path.is_none() && value.is_none() {
-            section.conflict("allowStaticTokenFallback", "needs staticTokenPath or staticTokenValue");
-        }
-        if path.is_some() && value.is_some() {
-            section.conflict("staticTokenValue", "staticTokenPath is set too; one of them must go");
-        }
-        let source = path.or(value)?;
-        allowed.then_some(Self { source, age_max })
-    }
+/// Scopes by audience, with blanks between them as on the wire.
+fn read_audience_scopes(section: &Section<'_>) -> BTreeMap<String, Vec<String>> {
+    let words = |text: String| text.split_ascii_whitespace().map(str::to_owned).collect();
+    section.words("audienceScopes").into_iter().map(|(audience, text)| (audience, words(text))).collect()
 }

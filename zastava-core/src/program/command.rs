@@ -135,7 +135,10 @@ impl Program {
         configuration.overlay_environment(environment);
         for setting in &arguments.set {
             let Some((key, value)) = setting.split_once('=') else {
-                print_error(format_args!("{}: --set takes KEY=VALUE, found {setting:?}", self.name));
+                // What is not a key may be a value, and that a secret.
+                let key = setting.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).next();
+                let key = key.unwrap_or_default();
+                print_error(format_args!("{}: --set takes KEY=VALUE, found {key:?} without =", self.name));
                 return Err(ExitStatus::Usage);
             };
             configuration.set(key, value, &Origin::Flag("--set".to_owned()));

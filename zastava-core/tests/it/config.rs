@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use zastava_core::config::{Configuration, Origin, SettingValue};
-use zastava_core::options::{BackendOptions, RuntimeOptions};
+use zastava_core::options::{AuthorityOptions, BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::METRICS;
 
 const MINIMAL: &str = "\
@@ -57,7 +57,7 @@ zastava:
         &[
             "zastava.yaml:2: zastava.runtime.tenant: missing",
             "zastava.yaml:6: zastava.runtime.authority.refreshSkewSeconds: expected a time such as 500ms, 2s, 5m or 24h, a year at most; a bare number is seconds, found \"soon\"",
-            "zastava.yaml:5: zastava.runtime.authority.clientCertificatePath: expected an absolute path, found \"tls.crt\"",
+            "zastava.yaml:5: zastava.runtime.authority.clientCertificatePath: expected an absolute path in one line, found \"tls.crt\"",
             "zastava.yaml:4: zastava.runtime.authority.issuer: must be https; allowInsecureHttp takes http in a lab",
             "zastava.yaml:3: zastava.runtime.authority.requireMutualTls: needs clientCertificatePath and clientKeyPath; false turns mutual TLS off in a lab",
             "zastava.yaml:7: zastava.runtime.authority.requireDPoP: unknown key; did you mean requireDpop?",
@@ -277,4 +277,32 @@ fn durations_and_sizes_have_units() {
     assert_eq!(size("64MiB"), Some(64 << 20));
     assert_eq!(size("64 MB"), Some(64_000_000));
     assert_eq!(size("17179869184GiB"), None);
+}
+
+/// Options that are made in code obey the same rules as those that are read.
+#[test]
+fn built_options_have_the_defaults_and_the_checks_of_read_ones() {
+    let issuer = || http::Uri::from_static("https://authority.internal");
+    let built =
+        AuthorityOptions::builder(issuer()).client_certificate("/tls/tls.crt", "/tls/tls.key").build();
+    let (built, read) = (built.expect("is valid"), read(&parse(MINIMAL)).expect("is valid").authority);
+    assert_eq!(format!("{built:?}"), format!("{read:?}"));
+
+    let scopes = ["attestor read"];
+    let faulty = AuthorityOptions::builder(http::Uri::from_static("http://authority.internal"))
+        .audience_scopes("attestor", scopes)
+        .client_secret("/s")
+        .client_assertion_key("/k", None)
+        .request_timeout(Duration::ZERO);
+    let faults = faulty.build().expect_err("has faults");
+    let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+    assert_eq!(
+        keys,
+        ["issuer", "audienceScopes", "clientSecretPath", "requireMutualTls", "requestTimeoutSeconds"]
+    );
+    assert!(faults.to_string().starts_with("issuer: must be https; allowInsecureHttp"), "{faults}");
+    let relative =
+        AuthorityOptions::builder(http::Uri::from_static("/x")).require_mutual_tls(false).token_path("t");
+    let keys: Vec<_> = relative.build().expect_err("has faults").iter().map(|fault| fault.key).collect();
+    assert_eq!(keys, ["issuer", "tokenPath"]);
 }

@@ -8,6 +8,8 @@ mod engine_references;
 #[cfg(feature = "program")]
 mod health;
 mod image;
+mod pem;
+mod places;
 mod scanner;
 mod telemetry;
 mod vocabulary;

@@ -5,7 +5,7 @@ use http::{StatusCode, Uri};
 use zastava_authority::verify::{Confirmation, Denial, ReceivedRequest};
 use zastava_core::clock::Timestamp;
 
-use crate::access_token::TokenFault;
+use crate::access_token::{SCANNER_SCOPE, TokenFault};
 use crate::answer::{Answer, problem, set_header};
 use crate::platform::Platform;
 
@@ -30,10 +30,16 @@ pub(super) fn authorize(platform: &Platform, parts: &Parts, now: Timestamp) -> R
     let read_token = |token: &str| {
         if platform.options.static_token.as_ref().is_some_and(|known| known.expose() == token) {
             // The bearer token for the bootstrap is bound to nothing.
-            return Some((Confirmation::default(), ()));
+            return Ok((Confirmation::default(), ()));
         }
         let checked = platform.tokens.check_for_scanner(token, now);
-        checked.map_err(|fault| token_fault = Some(fault)).ok().map(|confirmation| (confirmation, ()))
+        checked.map(|confirmation| (confirmation, ())).map_err(|fault| {
+            token_fault = Some(fault);
+            match fault {
+                TokenFault::Scope => Denial::InsufficientScope { required: SCANNER_SCOPE },
+                _ => Denial::Token,
+            }
+        })
     };
     let outcome = platform.scanner_verifier.authorize(&request, now, read_token);
     outcome.map_err(|denial| {
@@ -47,16 +53,16 @@ impl AccessDenied {
     fn count(&self, platform: &Platform) {
         match self.denial {
             Denial::Proof(error) => platform.count_refused_proof(error),
-            Denial::Token | Denial::Scheme | Denial::Certificate => {
+            Denial::Token
+            | Denial::InsufficientScope { .. }
+            | Denial::Scheme
+            | Denial::NotKeyBound
+            | Denial::Certificate => {
                 tracing::debug!(reason = self.reason(), "token refused");
                 platform.activity.count(|counts| counts.tokens_refused += 1);
             }
             _ => tracing::debug!(reason = self.reason(), "no usable credentials"),
         }
-    }
-
-    fn lacks_scope(&self) -> bool {
-        self.token_fault == Some(TokenFault::Scope)
     }
 
     fn reason(&self) -> String {
@@ -68,7 +74,7 @@ impl AccessDenied {
     }
 
     pub(super) fn answer(&self) -> Answer {
-        let status = if self.lacks_scope() { StatusCode::FORBIDDEN } else { self.denial.status() };
+        let status = self.denial.status();
         let kind = match status {
             StatusCode::UNAUTHORIZED => "unauthorized",
             StatusCode::FORBIDDEN => "forbidden",
@@ -79,11 +85,10 @@ impl AccessDenied {
         let mut answer = problem(status, kind, &reason);
         let challenge = match self.token_fault {
             // The reasons need no escapes.
-            Some(_) => {
-                let code = if self.lacks_scope() { "insufficient_scope" } else { "invalid_token" };
-                format!(r#"DPoP error="{code}", error_description="{reason}", algs="ES256""#)
+            Some(_) if self.denial == Denial::Token => {
+                format!(r#"DPoP error="invalid_token", error_description="{reason}", algs="ES256""#)
             }
-            None => self.denial.challenge(),
+            _ => self.denial.challenge(),
         };
         if status != StatusCode::BAD_REQUEST {
             set_header(&mut answer, "www-authenticate", &challenge);

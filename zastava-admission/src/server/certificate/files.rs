@@ -9,10 +9,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zastava_core::secret::Secret;
+use zeroize::Zeroizing;
 
 use super::acceptance::Expectation;
-use super::pair::PemPair;
+use super::pair::{PemFile, PemPair};
 use crate::error::Error;
 use crate::options::TlsOptions;
 
@@ -39,21 +39,21 @@ impl PairFiles {
     /// What the files hold now.
     pub(super) fn read(&self) -> Result<PemPair, Error> {
         Ok(PemPair {
-            path: self.options.certificate_path.clone(),
             chain: read_file(&self.options.certificate_path)?,
-            key: Secret::new(read_file(&self.options.private_key_path)?),
+            key: read_file(&self.options.private_key_path)?,
         })
     }
 
     /// What API servers check the chain against, as far as it is known here. A bundle that cannot be read
     /// now, such as in the middle of a swap, refutes nothing.
     pub(super) fn expectation(&self) -> Expectation<'_> {
-        Expectation { names: &self.options.server_names, ca_bundle: read_file(self.ca_bundle_path()).ok() }
+        let ca_bundle = read_file(self.ca_bundle_path()).ok().map(|file| file.text());
+        Expectation { names: &self.options.server_names, ca_bundle }
     }
 
     /// The same for a caller who asks for the whole check.
     pub(super) fn required_expectation(&self) -> Result<Expectation<'_>, Error> {
-        let ca_bundle = Some(read_file(self.ca_bundle_path())?);
+        let ca_bundle = Some(read_file(self.ca_bundle_path())?.text());
         Ok(Expectation { names: &self.options.server_names, ca_bundle })
     }
 
@@ -66,10 +66,10 @@ impl PairFiles {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Error> {
+fn read_file(path: &Path) -> Result<PemFile, Error> {
     // The capacity fits every usual file. A key that outgrew its buffer would leave a copy behind.
-    let mut text = String::with_capacity(16 << 10);
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     read.map_err(|source| Error::CertificateFile { path: path.to_owned(), source })?;
-    Ok(text)
+    Ok(PemFile { path: path.to_owned(), bytes })
 }

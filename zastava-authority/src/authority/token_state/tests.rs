@@ -30,6 +30,10 @@ fn issue(state: &mut TokenState, generation: u64, second: i64, life: i64, skew: 
     state.issued(Arc::new(token), lifetime, state.key_revision, jitter);
 }
 
+fn timeout() -> Error {
+    Error::Timeout { url: "https://a.test/token".to_owned(), after: seconds(1) }
+}
+
 fn serves(state: &TokenState, second: i64) -> char {
     match state.serve(at(second)) {
         Serve::Token(_) => 'u',
@@ -72,7 +76,7 @@ fn a_token_serves_until_five_seconds_before_its_end() {
 #[test]
 fn failures_keep_a_valid_token_and_answer_for_an_expired_one() {
     let mut state = state(120, 60, 0.0);
-    state.failed(Error::Timeout { after: seconds(1) }, at(60), 1.0);
+    state.failed(timeout(), at(60), 1.0);
     assert_eq!([61, 114, 115].map(|second| serves(&state, second)), ['u', 'u', 'r']);
     assert!(matches!(state.next(at(60)), Next::Sleep(_)));
     assert_eq!(state.next(at(61)), Next::Request(RequestReason::Refresh));
@@ -84,7 +88,7 @@ fn failures_keep_a_valid_token_and_answer_for_an_expired_one() {
 fn a_cold_state_waits_then_refuses_until_it_succeeds() {
     let mut state = TokenState::new("scanner");
     assert_eq!((serves(&state, 0), state.next(at(0))), ('w', Next::Request(RequestReason::Cold)));
-    state.failed(Error::Timeout { after: seconds(1) }, at(0), 1.0);
+    state.failed(timeout(), at(0), 1.0);
     let Serve::Refuse(error) = state.serve(at(0)) else { panic!("serves nothing") };
     assert_eq!(error.retry_after(), Some(Duration::from_millis(500)));
     // A retry on its way does not make callers wait.
@@ -95,36 +99,36 @@ fn a_cold_state_waits_then_refuses_until_it_succeeds() {
 fn only_the_current_generation_can_be_rejected() {
     let mut state = state(120, 60, 0.0);
     issue(&mut state, 2, 60, 120, 60, 0.5);
-    assert!(!state.reject(1, at(61), 0.5));
+    assert!(!state.reject(1, None, at(61), 0.5));
     assert_eq!(serves(&state, 61), 'u');
-    assert!(state.reject(2, at(100), 0.5));
-    assert!(!state.reject(2, at(100), 0.5));
+    assert!(state.reject(2, None, at(100), 0.5));
+    assert!(!state.reject(2, None, at(100), 0.5));
     assert_eq!((serves(&state, 100), state.next(at(100))), ('w', Next::Request(RequestReason::Rejected)));
 }
 
 #[test]
 fn rejections_in_a_row_are_slowed_down() {
     let mut state = state(120, 60, 0.0);
-    assert!(state.reject(1, at(1), 0.5));
+    assert!(state.reject(1, None, at(1), 0.5));
     issue(&mut state, 2, 1, 120, 60, 0.5);
-    assert!(state.reject(2, at(2), 0.5));
+    assert!(state.reject(2, None, at(2), 0.5));
     assert_eq!(serves(&state, 2), 'r');
     assert!(matches!(state.next(at(2)), Next::Sleep(_)));
     // A token that did its work first is another matter.
     issue(&mut state, 3, 10, 120, 60, 0.5);
-    assert!(state.reject(3, at(50), 0.5));
+    assert!(state.reject(3, None, at(50), 0.5));
     assert_eq!(state.next(at(50)), Next::Request(RequestReason::Rejected));
     // And so is one whose predecessor did.
     issue(&mut state, 4, 50, 120, 60, 0.5);
     issue(&mut state, 5, 110, 120, 60, 0.5);
-    assert!(state.reject(5, at(111), 0.5));
+    assert!(state.reject(5, None, at(111), 0.5));
     assert_eq!(state.next(at(111)), Next::Request(RequestReason::Rejected));
 }
 
 #[test]
 fn invalidation_requests_at_once_even_after_failures() {
     let mut state = state(120, 60, 0.0);
-    state.failed(Error::Timeout { after: seconds(1) }, at(60), 1.0);
+    state.failed(timeout(), at(60), 1.0);
     assert!(state.invalidate(wall(60), wall(60)));
     assert!(!state.invalidate(wall(60), wall(60)));
     assert_eq!((serves(&state, 60), state.next(at(60))), ('w', Next::Request(RequestReason::Invalidated)));
@@ -148,7 +152,7 @@ fn an_invalidation_counts_when_the_clock_was_set_back() {
 #[test]
 fn a_new_key_replaces_the_token_and_lets_it_serve_meanwhile() {
     let mut state = state(120, 60, 0.0);
-    state.failed(Error::Timeout { after: seconds(1) }, at(60), 1.0);
+    state.failed(timeout(), at(60), 1.0);
     state.key_changed();
     assert_eq!((serves(&state, 60), state.next(at(60))), ('u', Next::Request(RequestReason::Key)));
     // A second key came while a token for the first was on its way.

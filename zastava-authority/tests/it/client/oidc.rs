@@ -87,12 +87,12 @@ async fn faults_of_authority_are_told_apart_and_pass() {
     let authority = provider.authority("bearer", &[("requestTimeoutSeconds", "1")]);
     let tokens = Tokens::new(authority.clone());
     let rows = [
-        (json!({"status": 503}), "authority answered 503 Service Unavailable"),
+        (json!({"status": 503}), "authority answered 503 Service Unavailable at TOKEN for client \"bearer\""),
         (
             json!({"status": 200, "body": "<html>", "headers": {"content-type": "text/html"}}),
-            "authority's answer is malformed: no token in its answer",
+            "the answer of TOKEN is malformed: it holds no token",
         ),
-        (json!({"delayMs": 3000}), "no answer within 1s"),
+        (json!({"delayMs": 3000}), "TOKEN did not answer within 1s"),
         (
             json!({"replace": {"token_type": "DPoP"}}),
             "authority issued a token of type \"DPoP\" where Bearer is required",
@@ -102,7 +102,8 @@ async fn faults_of_authority_are_told_apart_and_pass() {
         provider.faults(json!([fault]));
         // Asks at once, whatever failed before.
         tokens.invalidate(&provider.resource);
-        assert_eq!(provider.failure(&authority).await.to_string(), expected);
+        let shown = provider.failure(&authority).await.to_string();
+        assert_eq!(shown.replace(&format!("{}/token", provider.issuer), "TOKEN"), expected);
     }
     provider.faults(json!([{"status": 429, "headers": {"retry-after": "40"}}]));
     tokens.invalidate(&provider.resource);

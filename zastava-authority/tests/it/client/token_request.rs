@@ -147,6 +147,46 @@ async fn an_assertion_names_client_and_issuer_and_is_new_for_each_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_audience_may_have_scopes_of_its_own() {
+    let server = Server::issuing(120);
+    let tokens = tokens(&server, &[("audienceScopes.attestor", "aud:attestor  api:attestor.write")]);
+    for (audience, expected) in [
+        ("scanner", "aud%3Ascanner+api%3Ascanner.runtime.write"),
+        ("attestor", "aud%3Aattestor+api%3Aattestor.write"),
+    ] {
+        tokens.token(audience).await.unwrap();
+        let form = form_of(server.requests().last().unwrap());
+        assert!(form.ends_with(&format!("&audience={audience}&scope={expected}")), "{form}");
+    }
+}
+
+/// While a key is replaced, Authority knows two and chooses by `kid`.
+#[tokio::test(start_paused = true)]
+async fn an_assertion_names_the_key_that_the_settings_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pem, jwk) = (dir.path().join("pem"), dir.path().join("jwk"));
+    std::fs::write(&pem, zastava_authority::DpopKey::generate_pem().expose()).unwrap();
+    std::fs::write(&jwk, crate::key::JWK).unwrap();
+    let rows = [
+        (&pem, None, serde_json::Value::Null),
+        (&pem, Some("key-2"), "key-2".into()),
+        (&jwk, None, "1".into()),
+        (&jwk, Some("key-2"), "key-2".into()),
+    ];
+    for (path, key_id, expected) in rows {
+        let server = Server::issuing(120);
+        let mut settings = vec![("clientAssertionKeyPath", path.to_str().unwrap())];
+        settings.extend(key_id.map(|id| ("clientAssertionKeyId", id)));
+        tokens(&server, &settings).token("scanner").await.unwrap();
+        let form = form_of(&server.requests()[0]);
+        let assertion = form.split("client_assertion=").nth(1).unwrap();
+        let header = URL_SAFE_NO_PAD.decode(assertion.split('.').next().unwrap()).unwrap();
+        let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+        assert_eq!(header["kid"], expected, "{key_id:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn metadata_names_the_endpoint() {
     let document = r#"{"issuer":"https://authority.test","token_endpoint":"https://elsewhere.test/t"}"#;
     for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {

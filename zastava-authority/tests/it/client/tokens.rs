@@ -219,6 +219,9 @@ async fn metrics_and_status_tell_the_state() {
     authority.token("scanner").await.unwrap_err();
     let status = authority.status();
     assert_eq!(status[0]["state"], "unavailable");
-    assert_eq!(status[0]["lastError"], "authority answered 401 Unauthorized invalid_client");
+    assert_eq!(
+        status[0]["lastError"],
+        "authority answered 401 Unauthorized invalid_client at https://authority.test/token for client \"zastava-runtime\": the server's own words"
+    );
     assert_eq!(requests.get(&["scanner", "refused"]), 1);
 }

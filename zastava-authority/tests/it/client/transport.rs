@@ -43,11 +43,13 @@ async fn both_sides_show_certificates() {
     assert_eq!(post(&http, &tls.url("/echo")).await.unwrap().body(), "hello");
 
     let anonymous = https(&TransportOptions { client_identity: None, ..options(&pki) }).unwrap();
-    assert!(matches!(post(&anonymous, &tls.url("/echo")).await, Err(Error::Unreachable { .. })));
+    let refused = post(&anonymous, &tls.url("/echo")).await.unwrap_err();
+    assert!(matches!(refused, Error::CertificateRefused { .. }) && refused.is_configuration(), "{refused:?}");
     let other = Pki::new();
     let stranger =
         https(&TransportOptions { ca_bundle_path: Some(other.bundle()), ..options(&pki) }).unwrap();
     let error = post(&stranger, &tls.url("/echo")).await.unwrap_err();
+    assert!(matches!(error, Error::Untrusted { .. }) && error.is_configuration(), "{error:?}");
     let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
     let last = causes.last().unwrap().to_string();
     assert!(last.starts_with("invalid peer certificate"), "{last}");
@@ -59,7 +61,7 @@ async fn bounds_hold_and_redirects_come_back() {
     let server = server();
     let tls = pki.serve(server.service()).await;
     let http = https(&options(&pki)).unwrap();
-    assert!(matches!(post(&http, &tls.url("/long")).await, Err(Error::TooLong { bytes_max: 1024 })));
+    assert!(matches!(post(&http, &tls.url("/long")).await, Err(Error::TooLong { bytes_max: 1024, .. })));
     assert_eq!(post(&http, &tls.url("/elsewhere")).await.unwrap().status(), 307);
     assert_eq!(server.count(), 2, "nothing was sent twice or elsewhere");
 }
@@ -81,7 +83,7 @@ async fn a_silent_server_costs_the_time_allowed() {
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     let limit = Duration::from_millis(50);
     let http = https(&TransportOptions { request_timeout: limit, ..options(&pki) }).unwrap();
-    assert!(matches!(post(&http, &url).await, Err(Error::Timeout { after }) if after == limit));
+    assert!(matches!(post(&http, &url).await, Err(Error::Timeout { after, .. }) if after == limit));
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn authorities_that_are_added_or_withdrawn_count_without_a_restart() {
     let of_old = with_both[0].clone();
     // The connection of before is still open, and is not gone on with.
     std::fs::write(old.bundle(), &with_both[1]).unwrap();
-    until(&http, &url, |answer| matches!(answer, Err(Error::Unreachable { .. }))).await;
+    until(&http, &url, |answer| matches!(answer, Err(Error::Untrusted { .. }))).await;
     std::fs::write(old.bundle(), with_both.concat()).unwrap();
     until(&http, &url, |answer| answer.is_ok()).await;
 

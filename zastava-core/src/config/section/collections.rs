@@ -71,7 +71,7 @@ impl Section<'_> {
                 .filter_map(|(index, item)| match &item.value {
                     Value::Scalar(text) => {
                         shown.push(text.as_str());
-                        read(Ok(text))
+                        if self.report_placeholder(key, &item.origin, text) { None } else { read(Ok(text)) }
                     }
                     _ => {
                         // The section's keys are recorded one by one.

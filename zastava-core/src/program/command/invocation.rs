@@ -69,12 +69,18 @@ pub(super) fn load(path: Option<&Path>) -> Configuration {
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > CONFIG_BYTES_MAX {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
         return Err(std::io::Error::other(format!("larger than {CONFIG_BYTES_MAX} bytes")));
     }
-    Ok(text)
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        std::io::Error::other(format!("line {line} is not UTF-8 text"))
+    })?;
+    // A byte order mark, which some editors write, is no part of the YAML.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn report(faults: &Faults) -> ExitStatus {
