@@ -123,19 +123,23 @@ async fn no_file_is_quoted_when_it_is_swapped() {
         if pem::certificates(text.as_bytes()).is_ok() {
             continue;
         }
+        // Each state of the source is logged once, so a good one comes between.
+        let (chain, key_of_it) = sandbox.issue_server_certificate(&["localhost"]);
+        volume.swap(&chain, key_of_it.expose());
+        webhook.said("serving certificate taken").await;
         volume.swap(&text, &key);
         let refused = webhook.said("serving certificate not taken; the old one stays").await.to_string();
         assert!(!shows(&refused, &key) && refused.contains("tls.crt"), "{kind}: {refused}");
     }
+    let good = std::fs::read(&bundle).unwrap();
     for (kind, bytes) in broken(&chain, &key) {
-        let Ok(text) = String::from_utf8(bytes) else { continue };
-        std::fs::write(&bundle, &text).unwrap();
-        let (chain, key_of_it) = sandbox.issue_server_certificate(&["localhost"]);
-        volume.swap(&chain, key_of_it.expose());
-        webhook.said("serving certificate taken").await;
-        let message = "serving certificate does not hold against the CA bundle; API servers may refuse it";
-        let doubted = webhook.said(message).await.to_string();
-        assert!(!shows(&doubted, &key), "{kind}: {doubted}");
+        std::fs::write(&bundle, &bytes).unwrap();
+        let message =
+            "API servers refuse the serving certificate; the webhook is not ready until it is replaced";
+        let refused = webhook.said(message).await.to_string();
+        assert!(!shows(&refused, &key), "{kind}: {refused}");
+        std::fs::write(&bundle, &good).unwrap();
+        webhook.said("API servers accept the serving certificate again").await;
     }
 }
 
