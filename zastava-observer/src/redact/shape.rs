@@ -1,43 +1,23 @@
 //! Secrets that their own form gives away.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::place::lines;
 
 /// How the tokens of well-known services start, and the least length of what follows.
-const STARTS: [(&str, usize); 27] = [
-    ("ghp_", 16),
-    ("gho_", 16),
-    ("ghu_", 16),
-    ("ghs_", 16),
-    ("ghr_", 16),
-    ("github_pat_", 16),
-    ("glpat-", 12),
-    ("gldt-", 12),
-    ("glrt-", 12),
-    ("xoxb-", 10),
-    ("xoxp-", 10),
-    ("xoxa-", 10),
-    ("xapp-", 10),
-    ("sk-", 20),
-    ("sk_live_", 10),
-    ("rk_live_", 10),
-    ("sk_test_", 10),
-    ("hvs.", 16),
-    ("hvb.", 16),
-    ("dckr_pat_", 16),
-    ("npm_", 20),
-    ("pypi-", 20),
-    ("AIza", 30),
-    ("SG.", 20),
-    ("shpat_", 16),
-    ("dop_v1_", 16),
-    ("sha256~", 20),
-];
+static STARTS: LazyLock<Vec<(&str, usize)>> = LazyLock::new(|| {
+    let start = |line: &'static str| {
+        let (start, least) = line.split_once(' ')?;
+        Some((start, least.parse().ok()?))
+    };
+    lines(include_str!("tokens.txt")).filter_map(start).collect()
+});
 
 /// Adds what looks like a token of a known service, a JSON Web Token or a private key.
-pub(super) fn scan(text: &str, at: usize, secrets: &mut Vec<Range<usize>>) {
-    if let Some(start) = text.find("-----BEGIN ").filter(|start| text[*start..].contains("PRIVATE KEY-----"))
-    {
-        secrets.push(at + start..at + text.len());
+pub(super) fn scan(text: &str, secrets: &mut Vec<Range<usize>>) {
+    if let Some(start) = text.find("-----BEGIN ").filter(|start| text[*start..].contains("PRIVATE KEY")) {
+        secrets.push(start..text.len());
     }
     let mut end = 0;
     while let Some(start) = text[end..].find(is_of_token).map(|start| end + start) {
@@ -45,7 +25,7 @@ pub(super) fn scan(text: &str, at: usize, secrets: &mut Vec<Range<usize>>) {
         end = start + rest.find(|letter| !is_of_token(letter)).unwrap_or(rest.len());
         let run = &text[start..end];
         if is_known(run) || is_web_token(run) {
-            secrets.push(at + start..at + end);
+            secrets.push(start..end);
         }
     }
 }
@@ -55,7 +35,7 @@ fn is_of_token(letter: char) -> bool {
 }
 
 fn is_known(run: &str) -> bool {
-    let mut known = STARTS.iter().filter_map(|(start, least)| Some((run.strip_prefix(start)?, *least)));
+    let mut known = STARTS.iter().filter_map(|(start, least)| Some((run.strip_prefix(*start)?, *least)));
     known.any(|(rest, least)| rest.len() >= least && rest.bytes().any(|byte| byte.is_ascii_digit()))
 }
 
