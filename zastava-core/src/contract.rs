@@ -9,7 +9,7 @@ mod event;
 mod policy;
 mod version;
 
-pub use canonical::{CanonicalError, canonical_digest, declared_hash};
+pub use canonical::{CanonicalError, canonical_digest, canonical_json_digest, declared_hash};
 pub use decision::{
     AdmissionDecision, AdmissionDecisionEnvelope, Decision, ImageDecision, PolicyVerdict, Rekor,
 };

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "platform")]
 
+mod canonical;
 mod config;
 mod contract;
 mod engine_references;
