@@ -1,7 +1,8 @@
 //! Reading a review: the envelope, the images, the spec's digest. And deciding an update that keeps its images, from bytes to answer and
 //! decision, which asks no policy source.
 //!
-//! The reference reads the same images with derived `serde_json` types and checks nothing.
+//! The reference reads the same images with derived `serde_json` types and checks nothing. That of the digest builds a tree of
+//! the spec and writes the tree's canonical form.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -13,8 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use zastava_admission::{AdmissionOptions, PolicySource, Review, ReviewObject, Reviewer, async_trait};
 use zastava_benches::{ProcessorTime, criterion};
-use zastava_core::contract::{PolicyRequest, PolicyResponse};
+use zastava_core::contract::{PolicyRequest, PolicyResponse, canonical_json_digest};
 use zastava_core::http_service::BoxError;
+use zastava_core::image::Digest;
 use zastava_core::telemetry::Telemetry;
 
 /// A policy source that is never asked.
@@ -106,6 +108,39 @@ fn review(bytes: usize) -> Vec<u8> {
     review.to_string().into_bytes()
 }
 
+/// A container as an API server writes it: the fields in the order of their declaration.
+const CONTAINER: &str = r#"{"name":"web","image":"registry.example.com/shop/web:1.27","args":["--listen","0.0.0.0:8080"],
+    "ports":[{"name":"http","containerPort":8080,"protocol":"TCP"}],"env":[{"name":"MODE","value":"production"},
+    {"name":"REGION","value":"eu-central-1"}],"resources":{"limits":{"cpu":"500m","memory":"128Mi"},"requests":{"cpu":"50m"}},
+    "volumeMounts":[{"name":"token","readOnly":true,"mountPath":"/var/run/secrets"}],"terminationMessagePath":
+    "/dev/termination-log","terminationMessagePolicy":"File","imagePullPolicy":"IfNotPresent"}"#;
+
+fn spec(bytes: usize) -> String {
+    let containers = vec![CONTAINER; bytes / CONTAINER.len() + 1];
+    format!("{{\"containers\":[{}],\"restartPolicy\":\"Always\"}}", containers.join(","))
+}
+
+fn digest_by_tree(spec: &str) -> Digest {
+    let tree: Value = serde_json::from_str(spec).expect("JSON");
+    Digest::of(&serde_json_canonicalizer::to_vec(&tree).expect("a canonical form"))
+}
+
+fn digests(criterion: &mut Criterion<ProcessorTime>) {
+    let mut group = criterion.benchmark_group("digest");
+    for kilobytes in [3, 200, 7000] {
+        let spec = spec(kilobytes * 1000);
+        assert_eq!(canonical_json_digest(&spec).expect("a canonical form"), digest_by_tree(&spec));
+        group.throughput(Throughput::Bytes(spec.len() as u64));
+        group.bench_with_input(BenchmarkId::new("stream", kilobytes), &spec, |bencher, spec| {
+            bencher.iter(|| canonical_json_digest(black_box(spec)));
+        });
+        group.bench_with_input(BenchmarkId::new("reference: tree", kilobytes), &spec, |bencher, spec| {
+            bencher.iter(|| digest_by_tree(black_box(spec)));
+        });
+    }
+    group.finish();
+}
+
 fn extract(body: &[u8]) -> usize {
     match Review::parse(body).map(|review| review.object()) {
         Ok(ReviewObject::Pod(pod)) => pod.images().len(),
@@ -157,5 +192,5 @@ fn reviews(criterion: &mut Criterion<ProcessorTime>) {
     group.finish();
 }
 
-criterion_group!(name = benches; config = criterion(); targets = reviews);
+criterion_group!(name = benches; config = criterion(); targets = reviews, digests);
 criterion_main!(benches);

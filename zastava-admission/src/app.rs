@@ -71,7 +71,7 @@ impl App {
         log_exceptions(&options.admission, Timestamp::now());
         let reviewer = Reviewer::new(options.admission, source, telemetry).with_replica(options.replica);
         health.status("admission", reviewer.status());
-        let endpoint = Endpoint::new(reviewer, options.limits.body_bytes_max, Box::new(decisions));
+        let endpoint = Endpoint::new(reviewer, options.limits, telemetry, Box::new(decisions));
         Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })
     }
 

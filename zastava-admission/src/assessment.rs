@@ -22,7 +22,10 @@ pub(crate) enum AssessedObject<'r> {
     /// A pod or template, with what is known about each image.
     Images(Vec<Candidate<'r>>),
     /// An update that leaves every image as it was.
-    Unchanged,
+    Unchanged {
+        /// Whether labels that a policy source is sent have changed.
+        relabelled: bool,
+    },
     /// Nothing that could run an image; why.
     NoImages(&'static str),
     /// Refused as a whole.
@@ -74,6 +77,11 @@ impl Assessment<'_> {
         }
     }
 
+    /// Whether a Pod got other labels, while its images stay as they were.
+    pub(crate) fn is_relabelled(&self) -> bool {
+        matches!(self.object, AssessedObject::Unchanged { relabelled: true })
+    }
+
     /// How long the verdicts hold: as long as the one that ends first.
     pub(crate) fn ttl(&self) -> Duration {
         self.candidates().iter().map(Candidate::ttl).min().unwrap_or_default()
@@ -83,11 +91,11 @@ impl Assessment<'_> {
     pub(crate) fn decided_by(&self, judgement: Judgement) -> DecidedBy {
         let origin = self.candidates().iter().map(Candidate::origin).max().unwrap_or(Origin::Rule);
         match judgement.grounds {
-            Grounds::NoVerdict(_) if origin == Origin::Overload => DecidedBy::Overload,
+            Grounds::NoVerdict(_) if origin == Origin::Overload || self.is_shed() => DecidedBy::Overload,
             Grounds::NoVerdict(FailureMode::Open) => DecidedBy::FailOpen,
             Grounds::NoVerdict(FailureMode::Closed) => DecidedBy::FailClosed,
             Grounds::Failed if !self.fails_by_policy() => DecidedBy::Rule,
-            _ if matches!(self.object, AssessedObject::Unchanged) => DecidedBy::Unchanged,
+            _ if matches!(self.object, AssessedObject::Unchanged { .. }) => DecidedBy::Unchanged,
             _ => match origin {
                 Origin::Rule => DecidedBy::Rule,
                 Origin::Cache => DecidedBy::Cache,
@@ -95,6 +103,11 @@ impl Assessment<'_> {
                 Origin::Overload => DecidedBy::Overload,
             },
         }
+    }
+
+    /// Whether the review was not read for want of room.
+    fn is_shed(&self) -> bool {
+        matches!(&self.object, AssessedObject::Refused(verdict) if verdict.rule == Rule::Overload)
     }
 
     fn fails_by_policy(&self) -> bool {

@@ -9,8 +9,8 @@ use zastava_core::image::ImageReference;
 
 use crate::policy::{Answer, AskedImage, Origin};
 use crate::resolve::{Query, resolve};
-use crate::review::{ImageUse, PodSpec};
-use crate::text::printable;
+use crate::review::{ImageUse, Pod};
+use crate::text;
 use crate::verdict::{Level, Rule, Verdict};
 
 /// No reference can be longer: a name of 255, a tag of 128, a digest of 71 and the separators.
@@ -19,8 +19,10 @@ const NAME_LENGTH_MAX: usize = 512;
 /// One image of a review: where it stands, how it is asked, and what is known about it.
 #[derive(Debug)]
 pub(crate) struct Candidate<'r> {
-    /// The first place that names the image, with the reference as written.
-    image: &'r ImageUse<'r>,
+    /// The reference as written.
+    reference: &'r str,
+    /// Whether the image ran in the same places before the update.
+    kept: bool,
     /// `None` when the text alone settled the verdict.
     query: Option<Query>,
     /// Unknown until the query is answered.
@@ -31,23 +33,27 @@ impl<'r> Candidate<'r> {
     /// The images of a pod, each reference once, in the order of the spec.
     ///
     /// A template may leave an image blank for a later hand to fill in. The Pod is judged then.
-    pub(crate) fn all(pod: &'r PodSpec<'r>, resolve_tags: bool) -> Vec<Self> {
+    pub(crate) fn all(pod: &'r Pod, resolve_tags: bool) -> Vec<Self> {
+        let is_blank = |image: &&ImageUse<'_>| pod.is_template && image.reference.trim().is_empty();
+        let new: HashSet<_> =
+            pod.images.iter().filter(|image| !image.kept).map(|image| &*image.reference).collect();
         let mut seen = HashSet::new();
-        pod.images()
+        pod.images
             .iter()
-            .filter(|image| !(pod.is_template() && image.reference.trim().is_empty()))
-            .filter(|image| seen.insert(&*image.reference))
-            .map(|image| Self::new(image, resolve_tags))
+            .filter(|image| !is_blank(image))
+            .map(|image| &*image.reference)
+            .filter(|reference| seen.insert(*reference))
+            .map(|reference| Self::new(reference, !new.contains(reference), resolve_tags))
             .collect()
     }
 
-    fn new(image: &'r ImageUse<'r>, resolve_tags: bool) -> Self {
-        let (query, verdict) = match resolve(&image.reference, resolve_tags) {
+    fn new(reference: &'r str, kept: bool, resolve_tags: bool) -> Self {
+        let (query, verdict) = match resolve(reference, resolve_tags) {
             Ok(query) => (Some(query), Arc::new(Verdict::unknown(Rule::NoVerdict, "not asked"))),
             Err(verdict) => (None, verdict),
         };
         let answer = Answer { verdict, ttl: Duration::ZERO, origin: Origin::Rule };
-        Self { image, query, answer }
+        Self { reference, kept, query, answer }
     }
 
     /// What the policy source is asked about the image, if anything.
@@ -60,8 +66,18 @@ impl<'r> Candidate<'r> {
         self.answer = answer;
     }
 
+    /// What the image weighs in the judgement. A denial would not stop what runs already, but would keep it from being
+    /// looked into or repaired.
+    ///
+    /// docs/design/admission.md#what-does-an-update-of-a-pod-judge
     pub(crate) fn level(&self) -> Level {
-        self.answer.verdict.level
+        let level = self.answer.verdict.level;
+        if self.kept { level.min(Level::Warn) } else { level }
+    }
+
+    /// Whether only its having been there keeps the image from a denial.
+    pub(crate) fn is_excused(&self) -> bool {
+        self.level() < self.answer.verdict.level
     }
 
     pub(crate) fn rule(&self) -> Rule {
@@ -79,24 +95,27 @@ impl<'r> Candidate<'r> {
     /// The image, what is wrong with it, and by which rule.
     pub(crate) fn complaint(&self) -> String {
         let complaint = self.answer.verdict.complaint();
+        let kept = if self.kept { "runs already: " } else { "" };
         match self.name().as_str() {
             "" => complaint,
             // Scanner may know the image by its digest alone.
-            name if self.is_tag() => format!("image {name} has {} digest: {complaint}", self.tag_and_no()),
-            name => format!("image {name}: {complaint}"),
+            name if self.is_tag() => {
+                format!("image {name} has {} digest: {kept}{complaint}", self.tag_and_no())
+            }
+            name => format!("image {name}: {kept}{complaint}"),
         }
     }
 
     /// What the user can do when the image is the reason of a denial.
     pub(crate) fn advice(&self) -> &'static str {
         match self.rule() {
-            Rule::NoVerdict if self.is_tag() => Rule::UnpinnedTag.advice(),
+            Rule::NoVerdict | Rule::NoImageVerdict if self.is_tag() => Rule::UnpinnedTag.advice(),
             rule => rule.advice(),
         }
     }
 
     fn tag_and_no(&self) -> &'static str {
-        let reference = self.image.reference.parse::<ImageReference>();
+        let reference = self.reference.parse::<ImageReference>();
         let has_tag = reference.is_ok_and(|reference| reference.tag().is_some());
         if has_tag { "a tag and no" } else { "neither tag nor" }
     }
@@ -121,6 +140,6 @@ impl<'r> Candidate<'r> {
     }
 
     fn name(&self) -> String {
-        printable(&self.image.reference, NAME_LENGTH_MAX)
+        text::name(self.reference, NAME_LENGTH_MAX)
     }
 }

@@ -16,8 +16,8 @@ use crate::assessment::{Assessment, DecidedBy};
 use crate::candidate::Candidate;
 use crate::judgement::{Effect, Judgement};
 use crate::options::NamespaceOptions;
-use crate::review::Review;
-use crate::text::printable;
+use crate::review::Head;
+use crate::text::name;
 use words::Words;
 
 /// The longest name that Kubernetes gives.
@@ -26,7 +26,7 @@ const NAME_LENGTH_MAX: usize = 253;
 /// What is decided of one review.
 #[derive(Debug)]
 pub(crate) struct Decision<'r> {
-    review: &'r Review<'r>,
+    head: &'r Head,
     assessment: Assessment<'r>,
     judgement: Judgement,
     circumstances: Circumstances<'r>,
@@ -45,13 +45,13 @@ pub(crate) struct Circumstances<'r> {
 
 impl<'r> Decision<'r> {
     pub(crate) fn new(
-        review: &'r Review<'r>,
+        head: &'r Head,
         assessment: Assessment<'r>,
         judgement: Judgement,
         circumstances: Circumstances<'r>,
     ) -> Self {
-        let words = Words::new(&assessment, judgement, review);
-        Self { review, assessment, judgement, circumstances, words }
+        let words = Words::new(&assessment, judgement, head);
+        Self { head, assessment, judgement, circumstances, words }
     }
 
     pub(crate) fn decision(&self) -> contract::Decision {
@@ -64,15 +64,14 @@ impl<'r> Decision<'r> {
 
     /// The body of the answer: an AdmissionReview with the review's uid.
     pub(crate) fn answer(&self) -> Bytes {
-        answer::body(self.review.uid(), self.judgement.is_allowed(), &self.words)
+        answer::body(&self.head.uid, self.judgement.is_allowed(), &self.words)
     }
 
     /// The decision for logs and embedders.
     pub(crate) fn record(&self) -> AdmissionDecision {
-        let review = self.review;
         AdmissionDecision {
-            admission_id: review.uid().to_owned(),
-            namespace: printable(review.namespace(), NAME_LENGTH_MAX),
+            admission_id: self.head.uid.clone(),
+            namespace: name(&self.head.namespace, NAME_LENGTH_MAX),
             pod_spec_digest: self.assessment.pod_spec_digest,
             images: self.assessment.candidates().iter().map(Candidate::decision).collect(),
             decision: self.decision(),
@@ -82,25 +81,25 @@ impl<'r> Decision<'r> {
     }
 
     fn annotations(&self) -> BTreeMap<String, String> {
-        let review = self.review;
-        let audit = self.words.annotations.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+        let head = self.head;
+        let audit = self.words.annotations.iter().map(|(key, text)| ((*key).to_owned(), text.clone()));
         let ours = [
             ("source", self.decided_by().name()),
-            ("operation", review.operation()),
-            ("kind", review.kind()),
-            ("subResource", review.sub_resource()),
-            ("name", &review.object_name()),
-            ("generateName", &review.generate_name()),
-            ("uid", &review.object_uid()),
-            ("user", review.user()),
+            ("operation", head.operation.as_str()),
+            ("kind", &head.kind),
+            ("subResource", &head.sub_resource),
+            ("name", &head.name),
+            ("generateName", &head.generate_name),
+            ("uid", &head.object_uid),
+            ("user", &head.user),
             ("time", &self.circumstances.time.to_string()),
             ("replica", self.circumstances.replica),
             ("exception", &self.exception()),
-            ("dryRun", if review.is_dry_run() { "true" } else { "" }),
+            ("dryRun", if head.dry_run { "true" } else { "" }),
             ("reason", self.assessment.reason().unwrap_or_default()),
         ];
         let ours = ours.into_iter().filter(|(_, text)| !text.is_empty());
-        audit.chain(ours.map(|(name, text)| (name.to_owned(), printable(text, NAME_LENGTH_MAX)))).collect()
+        audit.chain(ours.map(|(key, text)| (key.to_owned(), name(text, NAME_LENGTH_MAX)))).collect()
     }
 
     /// The exception by which a denial is not enforced.

@@ -30,7 +30,7 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A certificate or key file cannot be read.
+    /// A certificate or key file cannot be read, or the file of client authorities.
     #[error("cannot read {}", path.display())]
     CertificateFile {
         /// The file.
@@ -52,6 +52,14 @@ pub enum Error {
         /// The certificate's file.
         path: PathBuf,
         /// Every reason.
+        source: BoxError,
+    },
+    /// The file of client authorities holds none.
+    #[error("{} holds no authorities of client certificates", path.display())]
+    ClientAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
         source: BoxError,
     },
     /// Authority or Scanner cannot be set up as configured.

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | `pass` | allow | allow |
 //! | `warn` | allow, with a warning | allow, with a warning |
-//! | unknown | **deny** | allow, with a warning |
+//! | none: nobody answered | **deny** | allow, with a warning |
+//! | none on this image in an answer | **deny** | **deny** |
 //! | `fail` | **deny** | **deny** |
 //!
 //! | enforcement | what a denial does |
@@ -53,6 +54,7 @@ pub(crate) enum Grounds {
     Passed,
     Warned,
     NoVerdict(FailureMode),
+    Unjudged,
     Failed,
 }
 
@@ -77,6 +79,7 @@ impl Judgement {
             Level::Pass => Grounds::Passed,
             Level::Warn => Grounds::Warned,
             Level::Unknown => Grounds::NoVerdict(failure_mode),
+            Level::Unjudged => Grounds::Unjudged,
             Level::Fail => Grounds::Failed,
         };
         let effect = match (grounds, enforcement) {
@@ -98,64 +101,44 @@ mod tests {
     use super::*;
 
     const ENFORCEMENTS: [Enforcement; 3] = [Enforcement::Enforce, Enforcement::Warn, Enforcement::DryRun];
-    /// Verdicts, failure mode, grounds, effect under each enforcement.
-    const TABLE: [(&[Level], FailureMode, Grounds, [Effect; 3]); 32] = {
+    const LEVELS: [Level; 5] = [Level::Pass, Level::Warn, Level::Unknown, Level::Unjudged, Level::Fail];
+    /// The heaviest level, failure mode, grounds, effect under each enforcement.
+    const TABLE: [(Level, FailureMode, Grounds, [Effect; 3]); 10] = {
         use FailureMode::{Closed, Open};
-        use Grounds::{Failed, NoVerdict, Passed, Warned};
-        use Level::{Fail, Pass, Unknown, Warn};
+        use Grounds::{Failed, NoVerdict, Passed, Unjudged, Warned};
         const ALLOW: [Effect; 3] = [Effect::Allow; 3];
         const DENY: [Effect; 3] =
             [Effect::Deny, Effect::WouldDeny { warn: true }, Effect::WouldDeny { warn: false }];
         [
-            (&[], Closed, Passed, ALLOW),
-            (&[Pass], Closed, Passed, ALLOW),
-            (&[Warn], Closed, Warned, ALLOW),
-            (&[Unknown], Closed, NoVerdict(Closed), DENY),
-            (&[Fail], Closed, Failed, DENY),
-            (&[Pass, Warn], Closed, Warned, ALLOW),
-            (&[Pass, Unknown], Closed, NoVerdict(Closed), DENY),
-            (&[Pass, Fail], Closed, Failed, DENY),
-            (&[Warn, Unknown], Closed, NoVerdict(Closed), DENY),
-            (&[Warn, Fail], Closed, Failed, DENY),
-            (&[Unknown, Fail], Closed, Failed, DENY),
-            (&[Pass, Warn, Unknown], Closed, NoVerdict(Closed), DENY),
-            (&[Pass, Warn, Fail], Closed, Failed, DENY),
-            (&[Pass, Unknown, Fail], Closed, Failed, DENY),
-            (&[Warn, Unknown, Fail], Closed, Failed, DENY),
-            (&[Pass, Warn, Unknown, Fail], Closed, Failed, DENY),
-            (&[], Open, Passed, ALLOW),
-            (&[Pass], Open, Passed, ALLOW),
-            (&[Warn], Open, Warned, ALLOW),
-            (&[Unknown], Open, NoVerdict(Open), ALLOW),
-            (&[Fail], Open, Failed, DENY),
-            (&[Pass, Warn], Open, Warned, ALLOW),
-            (&[Pass, Unknown], Open, NoVerdict(Open), ALLOW),
-            (&[Pass, Fail], Open, Failed, DENY),
-            (&[Warn, Unknown], Open, NoVerdict(Open), ALLOW),
-            (&[Warn, Fail], Open, Failed, DENY),
-            (&[Unknown, Fail], Open, Failed, DENY),
-            (&[Pass, Warn, Unknown], Open, NoVerdict(Open), ALLOW),
-            (&[Pass, Warn, Fail], Open, Failed, DENY),
-            (&[Pass, Unknown, Fail], Open, Failed, DENY),
-            (&[Warn, Unknown, Fail], Open, Failed, DENY),
-            (&[Pass, Warn, Unknown, Fail], Open, Failed, DENY),
+            (Level::Pass, Closed, Passed, ALLOW),
+            (Level::Warn, Closed, Warned, ALLOW),
+            (Level::Unknown, Closed, NoVerdict(Closed), DENY),
+            (Level::Unjudged, Closed, Unjudged, DENY),
+            (Level::Fail, Closed, Failed, DENY),
+            (Level::Pass, Open, Passed, ALLOW),
+            (Level::Warn, Open, Warned, ALLOW),
+            (Level::Unknown, Open, NoVerdict(Open), ALLOW),
+            (Level::Unjudged, Open, Unjudged, DENY),
+            (Level::Fail, Open, Failed, DENY),
         ]
     };
 
+    /// Every set of levels, in both directions: the last one of `LEVELS` that is in it decides.
     #[test]
     fn every_cell_of_the_table_is_as_written() {
-        for (levels, failure_mode, grounds, effects) in TABLE {
-            for (enforcement, effect) in ENFORCEMENTS.into_iter().zip(effects) {
-                let row = format!("{levels:?} {failure_mode:?} {enforcement:?}");
-                let expected = Judgement { grounds, effect };
-                assert_eq!(
-                    Judgement::of(levels.iter().copied(), failure_mode, enforcement),
-                    expected,
-                    "{row}"
-                );
-                let reversed = levels.iter().rev().copied();
-                assert_eq!(Judgement::of(reversed, failure_mode, enforcement), expected, "{row}, reversed");
-                assert_eq!(expected.is_allowed(), effect != Effect::Deny);
+        for set in 0..1_usize << LEVELS.len() {
+            let levels: Vec<_> =
+                (0..LEVELS.len()).filter(|bit| set & (1 << bit) != 0).map(|bit| LEVELS[bit]).collect();
+            let heaviest = levels.last().copied().unwrap_or(Level::Pass);
+            for (_, failure_mode, grounds, effects) in TABLE.iter().filter(|row| row.0 == heaviest) {
+                for (enforcement, effect) in ENFORCEMENTS.into_iter().zip(*effects) {
+                    let row = format!("{levels:?} {failure_mode:?} {enforcement:?}");
+                    let expected = Judgement { grounds: *grounds, effect };
+                    let judged = |levels: Vec<Level>| Judgement::of(levels, *failure_mode, enforcement);
+                    assert_eq!(judged(levels.clone()), expected, "{row}");
+                    assert_eq!(judged(levels.iter().rev().copied().collect()), expected, "{row}, reversed");
+                    assert_eq!(expected.is_allowed(), effect != Effect::Deny);
+                }
             }
         }
     }

@@ -53,6 +53,6 @@ pub(crate) fn layers(
     options: &AdmissionOptions,
     telemetry: &Telemetry,
 ) -> Policy {
-    let backend = Backend::new(Arc::new(source));
+    let backend = Backend::new(Arc::new(source), options.fail_open_on_errors);
     Cache::new(Limit::new(backend, options.max_in_flight), options.cache_ttl, telemetry)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zastava_core::image::{Digest, ImageReference};
 
 use crate::policy::AskedImage;
-use crate::text::printable;
+use crate::text::name;
 use crate::verdict::{Rule, Verdict};
 
 /// How an image is asked.
@@ -53,7 +53,7 @@ pub(crate) fn resolve(reference: &str, resolve_tags: bool) -> Result<Query, Arc<
         None if resolve_tags => Ok(Query::Tag(image.to_string())),
         None => {
             let reason = format!("the tag {} can move to another image", image.tag().unwrap_or("latest"));
-            Err(Arc::new(Verdict::unknown(Rule::UnpinnedTag, printable(&reason, 200))))
+            Err(Arc::new(Verdict::unknown(Rule::UnpinnedTag, name(&reason, 200))))
         }
     }
 }

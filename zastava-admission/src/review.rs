@@ -10,20 +10,32 @@
 //! | CronJob | `spec.jobTemplate.spec.template.spec` |
 //! | PodTemplate | `template.spec` |
 
+mod head;
+mod images;
+mod labels;
 mod pod;
 mod shape;
+mod subject;
 
+use images::SumKeys;
+pub use images::{ImageField, ImageUse};
+pub use pod::PodSpec;
 use pod::unreadable;
-pub use pod::{ImageField, ImageUse, PodSpec};
 use serde_json::value::RawValue;
 
+pub(crate) use head::Head;
+pub(crate) use pod::Pod;
+pub(crate) use subject::{Object, Subject};
+
 use crate::error::Error;
-use crate::text::printable;
+use crate::text::name;
 use crate::verdict::Rule;
 use shape::{RawMetadata, RawObject, RawRequest, RawReview, Shape, Text};
 
 /// A uid is a UUID of 36 characters. The bound leaves room and keeps answers small.
 const UID_LENGTH_MAX: usize = 128;
+/// No namespace has a longer name.
+const NAMESPACE_LENGTH_MAX: usize = 253;
 
 /// A review that can be answered: it has a request with a uid. [`Review::object`] reads its object.
 #[derive(Debug)]
@@ -70,7 +82,7 @@ impl<'a> Review<'a> {
                 ("", "") => "neither kind nor apiVersion".to_owned(),
                 (kind, version) => format!("{kind} of {version}"),
             };
-            return Err(Error::UnknownReview { found: printable(&found, 120) });
+            return Err(Error::UnknownReview { found: name(&found, 120) });
         }
         let mut request = raw.request.ok_or(Error::MissingUid)?;
         let uid = request.uid.take().unwrap_or_default();
@@ -164,43 +176,66 @@ impl<'a> Review<'a> {
     /// Reads the object under review.
     #[must_use]
     pub fn object(&self) -> ReviewObject<'a> {
+        if let Some(reason) = no_images(self.operation(), self.sub_resource(), self.kind()) {
+            return ReviewObject::NoImages(reason);
+        }
+        self.pod().unwrap_or_else(|(rule, reason)| ReviewObject::Refused { rule, reason })
+    }
+
+    /// What the update leaves alone comes first: no bound may keep a Pod from losing a finalizer.
+    fn pod(&self) -> Result<ReviewObject<'a>, (Rule, String)> {
         let update = match self.operation() {
             "CREATE" => false,
             "UPDATE" => true,
-            "DELETE" | "CONNECT" => return ReviewObject::NoImages("the operation starts no image"),
             other => {
-                let reason = format!("the operation {:?} is unknown", printable(other, 40));
-                return ReviewObject::Refused { rule: Rule::UnknownKind, reason };
+                let reason = format!("the operation {:?} is unknown", name(other, 40));
+                return Err((Rule::UnknownKind, reason));
             }
         };
-        if let ("scale", "Scale") | ("binding", "Binding") | ("eviction", "Eviction") =
-            (self.sub_resource(), self.kind())
-        {
-            return ReviewObject::NoImages("the subresource holds no image");
-        }
         let Some(shape) = Shape::of(self.group(), self.kind()) else {
             let kind = match self.group() {
-                "" => printable(self.kind(), 120),
-                group => printable(&format!("{}.{group}", self.kind()), 120),
+                "" => name(self.kind(), 120),
+                group => name(&format!("{}.{group}", self.kind()), 120),
             };
-            let reason = format!("{kind} is no kind whose images are known");
-            return ReviewObject::Refused { rule: Rule::UnknownKind, reason };
+            return Err((Rule::UnknownKind, format!("{kind} is no kind whose images are known")));
         };
-        match read_object(shape, self.request.object.as_ref()) {
-            Ok(pod) if update && self.images_unchanged(shape, &pod) => ReviewObject::Unchanged(pod),
-            Ok(pod) => ReviewObject::Pod(pod),
-            Err((rule, reason)) => ReviewObject::Refused { rule, reason },
+        let keys = SumKeys::default();
+        let mut pod = read_object(shape, self.request.object.as_ref(), &keys)?;
+        // The images count as changed when the old object is missing or cannot be read.
+        if update && let Ok(old) = read_object(shape, self.request.old_object.as_ref(), &keys) {
+            pod.updates(&old);
+            if pod.has_images_of(&old) {
+                return Ok(ReviewObject::Unchanged(pod));
+            }
         }
-    }
-
-    /// The images count as changed when the old object is missing or cannot be read.
-    fn images_unchanged(&self, shape: Shape, pod: &PodSpec<'_>) -> bool {
-        read_object(shape, self.request.old_object.as_ref()).is_ok_and(|old| old.has_images_of(pod))
+        pod.check_size()?;
+        if self.namespace().len() > NAMESPACE_LENGTH_MAX {
+            return Err((
+                Rule::TooLarge,
+                format!("the namespace has more than {NAMESPACE_LENGTH_MAX} bytes"),
+            ));
+        }
+        Ok(ReviewObject::Pod(pod))
     }
 }
 
-fn read_object<'a>(shape: Shape, object: Option<&RawObject<'a>>) -> Result<PodSpec<'a>, (Rule, String)> {
+/// Why a request starts no image, if it is one of those.
+fn no_images(operation: &str, sub_resource: &str, kind: &str) -> Option<&'static str> {
+    match (operation, sub_resource, kind) {
+        ("DELETE" | "CONNECT", ..) => Some("the operation starts no image"),
+        ("CREATE" | "UPDATE", "scale", "Scale")
+        | ("CREATE" | "UPDATE", "binding", "Binding")
+        | ("CREATE" | "UPDATE", "eviction", "Eviction") => Some("the subresource holds no image"),
+        _ => None,
+    }
+}
+
+fn read_object<'a>(
+    shape: Shape,
+    object: Option<&RawObject<'a>>,
+    keys: &SumKeys,
+) -> Result<PodSpec<'a>, (Rule, String)> {
     let object = object.ok_or_else(|| unreadable("there is none"))?;
     let template = shape.template(object).map_err(unreadable)?;
-    PodSpec::read(template.ok_or_else(|| unreadable("it has no pod template"))?, shape)
+    PodSpec::read(template.ok_or_else(|| unreadable("it has no pod template"))?, shape, keys)
 }

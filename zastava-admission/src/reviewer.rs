@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_core::clock::{Clock, SystemClock};
-use zastava_core::contract::{AdmissionDecisionEnvelope, canonical_digest};
-use zastava_core::image::Digest;
+use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::telemetry::Telemetry;
 
 use crate::assessment::{AssessedObject, Assessment};
@@ -20,16 +19,13 @@ use crate::error::Error;
 use crate::judgement::Judgement;
 use crate::options::AdmissionOptions;
 use crate::policy::{Policy, PolicyLayer as _, PolicySource, Question, layers, policy_labels};
-use crate::review::{PodSpec, Review, ReviewObject};
-use crate::verdict::Verdict;
+use crate::review::{Object, Pod, Review, Subject};
 use metrics::Metrics;
 use namespaces::Namespaces;
 
+pub(crate) use metrics::Watch;
 pub(crate) use namespaces::log_exceptions;
 pub use reviewed::Reviewed;
-
-/// Hashing a spec of up to this size takes less time than handing it to another thread.
-const DIGEST_INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// Decides reviews. Share it by reference; reviews run independently of each other.
 #[derive(Debug)]
@@ -88,50 +84,46 @@ impl Reviewer {
     /// Only when the body is not an AdmissionReview of v1 with a uid. Everything else has an answer.
     pub async fn review(&self, body: &[u8], budget: Duration) -> Result<Reviewed, Error> {
         let watch = self.metrics.start();
-        let review = Review::parse(body)?;
-        let now = self.clock.now();
-        let object = review.object();
-        let assessment = self.assess(review.namespace(), &object, budget).await;
-        let failure_mode = self.options.failure_mode(review.namespace(), now);
-        let exception = self.options.exception(review.namespace(), now);
-        let enforcement = exception.map_or(self.options.enforcement, |exception| exception.enforcement);
-        let judgement = Judgement::of(assessment.levels(), failure_mode, enforcement);
-        self.namespaces.count(review.namespace(), exception, judgement);
-        let circumstances = Circumstances { time: now, replica: &self.replica, exception };
-        let decision = Decision::new(&review, assessment, judgement, circumstances);
-        watch.stop(decision.decided_by(), decision.decision());
-        let envelope = AdmissionDecisionEnvelope::new(decision.record());
-        Ok(Reviewed { response: decision.answer(), envelope })
+        let subject = Subject::of(&Review::parse(body)?);
+        Ok(self.decide(&subject, budget, watch).await)
     }
 
-    async fn assess<'r>(
-        &self,
-        namespace: &str,
-        object: &'r ReviewObject<'r>,
-        budget: Duration,
-    ) -> Assessment<'r> {
-        let pod_spec_digest = match object {
-            ReviewObject::Pod(pod) | ReviewObject::Unchanged(pod) => digest(pod).await,
-            _ => None,
-        };
-        let object = match object {
-            ReviewObject::Pod(pod) => AssessedObject::Images(self.candidates(namespace, pod, budget).await),
-            ReviewObject::Unchanged(_) => AssessedObject::Unchanged,
-            ReviewObject::NoImages(reason) => AssessedObject::NoImages(reason),
-            ReviewObject::Refused { rule, reason } => {
-                AssessedObject::Refused(Verdict::refused(*rule, reason))
+    /// Decides a review whose body is gone.
+    pub(crate) async fn decide(&self, subject: &Subject, budget: Duration, watch: Watch<'_>) -> Reviewed {
+        let now = self.clock.now();
+        let namespace = &subject.head.namespace;
+        let assessment = self.assess(subject, budget).await;
+        let failure_mode = self.options.failure_mode(namespace, now);
+        let exception = self.options.exception(namespace, now);
+        let enforcement = exception.map_or(self.options.enforcement, |exception| exception.enforcement);
+        let judgement = Judgement::of(assessment.levels(), failure_mode, enforcement);
+        self.namespaces.count(namespace, exception, judgement);
+        let circumstances = Circumstances { time: now, replica: &self.replica, exception };
+        let decision = Decision::new(&subject.head, assessment, judgement, circumstances);
+        watch.stop(decision.decided_by(), decision.decision());
+        let envelope = AdmissionDecisionEnvelope::new(decision.record());
+        Reviewed { response: decision.answer(), envelope }
+    }
+
+    /// Begins to count and time a review.
+    pub(crate) fn start(&self) -> Watch<'_> {
+        self.metrics.start()
+    }
+
+    async fn assess<'r>(&self, subject: &'r Subject, budget: Duration) -> Assessment<'r> {
+        let object = match &subject.object {
+            Object::Pod(pod) => {
+                AssessedObject::Images(self.candidates(&subject.head.namespace, pod, budget).await)
             }
+            Object::Unchanged { relabelled } => AssessedObject::Unchanged { relabelled: *relabelled },
+            Object::NoImages(reason) => AssessedObject::NoImages(reason),
+            Object::Refused(verdict) => AssessedObject::Refused(verdict.clone()),
         };
-        Assessment { object, pod_spec_digest }
+        Assessment { object, pod_spec_digest: subject.pod_spec_digest }
     }
 
     /// The pod's images with their verdicts. One question asks for all that their text does not settle.
-    async fn candidates<'r>(
-        &self,
-        namespace: &str,
-        pod: &'r PodSpec<'r>,
-        budget: Duration,
-    ) -> Vec<Candidate<'r>> {
+    async fn candidates<'r>(&self, namespace: &str, pod: &'r Pod, budget: Duration) -> Vec<Candidate<'r>> {
         let mut candidates = Candidate::all(pod, self.options.resolve_tags);
         // Two candidates may ask for the same image: one names its tag beside the digest.
         let mut seen = HashSet::new();
@@ -140,7 +132,7 @@ impl Reviewer {
         if images.is_empty() {
             return candidates;
         }
-        let labels = policy_labels(pod.labels());
+        let labels = policy_labels(&pod.labels);
         let question = Question { namespace, labels: &labels, images, budget, clock: &*self.clock };
         let answers = self.policy.answers(&question).await;
         let answers: Vec<_> =
@@ -152,16 +144,4 @@ impl Reviewer {
         }
         candidates
     }
-}
-
-/// The spec's digest. A large spec is hashed where blocking is allowed, so that other reviews go on.
-async fn digest(pod: &PodSpec<'_>) -> Option<Digest> {
-    let spec = pod.spec();
-    if spec.get().len() <= DIGEST_INLINE_BYTES_MAX {
-        return pod.digest();
-    }
-    let spec = spec.to_owned();
-    let digest = tokio::task::spawn_blocking(move || canonical_digest(&spec).ok());
-    // A panic has been reported by then; the decision does without the digest.
-    digest.await.ok().flatten()
 }

@@ -9,20 +9,28 @@ mod body;
 mod certificate;
 mod connection;
 mod deadline;
+mod peer;
+mod refusal;
 mod request;
+mod room;
+mod slots;
+mod watched;
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use zastava_core::program::{Check, Shutdown};
 
 use crate::error::Error;
 use crate::options::{LimitOptions, WebhookOptions};
 use connection::Connection;
+use peer::Peer;
+use refusal::Reason;
+use slots::Slots;
 
 pub(crate) use certificate::Certificates;
 pub use certificate::check_certificate;
@@ -66,10 +74,16 @@ impl Server {
         warm: impl Future<Output = ()>,
         shutdown: Shutdown,
     ) {
-        let connections = self.limits.connections_max;
-        let permits = Arc::new(Semaphore::new(connections));
-        let closing = Shutdown::new();
-        let connection = Connection::new(self.certificates, endpoint, shutdown.clone(), closing.clone());
+        let slots = Slots::new(self.limits.connections_max);
+        let (closing, refusals) = (Shutdown::new(), endpoint.refusals());
+        let connection = Connection {
+            certificates: self.certificates,
+            endpoint: Arc::new(endpoint),
+            refusals: Arc::clone(&refusals),
+            draining: shutdown.clone(),
+            closing: closing.clone(),
+        };
+        let mut connections = JoinSet::new();
         let mut drained = pin!(async {
             shutdown.begun().await;
             ready.fails("shutting down");
@@ -78,12 +92,9 @@ impl Server {
         let mut warm = pin!(warm);
         let mut is_warm = false;
         loop {
-            let next = async {
-                let permit = Arc::clone(&permits).acquire_owned().await;
-                (permit, self.listener.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
-                next = next => next,
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
                 () = &mut warm, if !is_warm => {
                     is_warm = true;
                     if !shutdown.has_begun() {
@@ -93,21 +104,25 @@ impl Server {
                 }
                 () = &mut drained => break,
             };
-            let Ok((stream, _)) = accepted else {
-                // Out of descriptors. Waits for connections to end instead of spinning.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let connection = connection.clone();
-            tokio::spawn(async move {
-                let _permit = permit;
-                connection.serve(stream).await;
-            });
+            match accepted {
+                Ok((stream, address)) => match slots.take(Peer::of(address), Instant::now()) {
+                    Some(slot) => {
+                        let connection = connection.clone();
+                        connections.spawn(async move { connection.serve(stream, slot).await });
+                    }
+                    None => refusals.add(Reason::Connections, Some(address.ip()), &"none gives way"),
+                },
+                Err(error) => {
+                    refusals.add(Reason::Accept, None, &error);
+                    // Out of descriptors. Waits for connections to end instead of spinning.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
         }
         drop(self.listener);
         closing.begin();
-        let all = u32::try_from(connections).unwrap_or(u32::MAX);
-        if tokio::time::timeout(IN_FLIGHT_TIMEOUT, permits.acquire_many(all)).await.is_err() {
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(IN_FLIGHT_TIMEOUT, all).await.is_err() {
             tracing::warn!("stopped while reviews were in flight");
         }
     }

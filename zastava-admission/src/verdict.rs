@@ -32,8 +32,10 @@ pub(crate) struct Verdict {
 pub(crate) enum Level {
     Pass,
     Warn,
-    /// There is no verdict. The wire calls this `error`.
+    /// Nobody gave a verdict. The wire calls this `error`.
     Unknown,
+    /// There was an answer without a verdict on this image, which the wire calls `error` too.
+    Unjudged,
     Fail,
 }
 
@@ -48,16 +50,20 @@ pub(crate) struct ImageFacts {
 }
 
 impl Verdict {
-    /// The verdict in a policy source's result; unknown when the result has none.
+    /// The verdict in a policy source's result; none when the result has none.
     pub(crate) fn from_result(result: &ImageResult) -> Self {
-        let level = result.policy_verdict.map_or(Level::Unknown, Level::from);
-        if level == Level::Unknown {
-            let reason = match result.reasons.first() {
-                Some(reason) => format!("scanner has no verdict: {}", printable(reason, REASON_LENGTH_MAX)),
-                None => "scanner has no verdict".to_owned(),
-            };
-            return Self::unknown(Rule::NoVerdict, reason);
-        }
+        let level = match result.policy_verdict {
+            Some(PolicyVerdict::Pass) => Level::Pass,
+            Some(PolicyVerdict::Warn) => Level::Warn,
+            Some(PolicyVerdict::Fail) => Level::Fail,
+            Some(PolicyVerdict::Error) | None => {
+                let reason = result.reasons.first().map(|reason| printable(reason, REASON_LENGTH_MAX));
+                return Self::unjudged(reason.map_or_else(
+                    || "the policy source has no verdict on the image".to_owned(),
+                    |reason| format!("the policy source has no verdict on the image: {reason}"),
+                ));
+            }
+        };
         let reasons = result.reasons.iter().take(REASONS_MAX);
         Self {
             level,
@@ -70,6 +76,14 @@ impl Verdict {
     /// No verdict: the namespace's failure mode decides.
     pub(crate) fn unknown(rule: Rule, reason: impl Into<String>) -> Self {
         Self { level: Level::Unknown, rule, reasons: vec![reason.into()], facts: ImageFacts::default() }
+    }
+
+    /// No verdict on the image, although there was an answer. An image that is not there yet gets one like it, so that the
+    /// namespace's failure mode does not matter.
+    ///
+    /// docs/design/admission.md#is-an-error-for-one-image-silence
+    pub(crate) fn unjudged(reason: impl Into<String>) -> Self {
+        Self { level: Level::Unjudged, ..Self::unknown(Rule::NoImageVerdict, reason) }
     }
 
     /// Refused by a rule of the webhook itself. The namespace's failure mode does not matter.
@@ -115,24 +129,13 @@ impl ImageFacts {
     }
 }
 
-impl From<PolicyVerdict> for Level {
-    fn from(verdict: PolicyVerdict) -> Self {
-        match verdict {
-            PolicyVerdict::Pass => Self::Pass,
-            PolicyVerdict::Warn => Self::Warn,
-            PolicyVerdict::Fail => Self::Fail,
-            PolicyVerdict::Error => Self::Unknown,
-        }
-    }
-}
-
 impl From<Level> for PolicyVerdict {
     fn from(level: Level) -> Self {
         match level {
             Level::Pass => Self::Pass,
             Level::Warn => Self::Warn,
             Level::Fail => Self::Fail,
-            Level::Unknown => Self::Error,
+            Level::Unknown | Level::Unjudged => Self::Error,
         }
     }
 }

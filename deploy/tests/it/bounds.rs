@@ -48,6 +48,11 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!("1KiB"), json!("64MiB")],
             vec![json!(0), json!("1KB"), json!(67_108_865)],
         ),
+        (
+            "webhook.limits.maxBodiesBytes",
+            vec![json!("64MiB"), json!("1GiB")],
+            vec![json!(0), json!("1KB"), json!(1_073_741_825)],
+        ),
     ]
 }
 

@@ -49,6 +49,12 @@ struct Arguments {
     /// [default: /var/run/secrets/zastava-webhook/ca.crt if it exists, otherwise the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// PEM file of a client certificate, for a webhook that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// PEM file of the client certificate's key
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
     /// How long the webhook may take; sent along as API servers send it
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=30))]
     timeout: u64,
@@ -126,6 +132,7 @@ async fn send(arguments: &Arguments) -> Result<Response, AnyError> {
     let mounted = || Some(PathBuf::from(CA_PATH)).filter(|path| Path::exists(path));
     let mut http = https(&TransportOptions {
         ca_bundle_path: arguments.ca.clone().or_else(mounted),
+        client_identity: arguments.client_certificate.clone().zip(arguments.client_key.clone()),
         request_timeout: timeout,
         ..TransportOptions::default()
     })?;

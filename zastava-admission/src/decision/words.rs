@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use crate::assessment::{AssessedObject, Assessment};
 use crate::candidate::Candidate;
 use crate::judgement::{Effect, Grounds, Judgement};
-use crate::review::Review;
-use crate::text::printable;
+use crate::review::Head;
+use crate::text::{name, printable};
 use crate::verdict::{Level, Rule};
 
 /// The API server cuts a longer warning.
@@ -34,17 +34,24 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn new(assessment: &Assessment<'_>, judgement: Judgement, review: &Review<'_>) -> Self {
+    pub(super) fn new(assessment: &Assessment<'_>, judgement: Judgement, head: &Head) -> Self {
         let mut words = Self::default();
         let warned = at_level(assessment, Level::Warn);
         if !warned.is_empty() {
             words.warn(&format!("zastava: {}", list(&warned)));
         }
+        let excused: Vec<_> = warned.into_iter().filter(|image| image.is_excused()).collect();
+        if !excused.is_empty() {
+            words.annotate("kept", &list(&excused));
+        }
+        if assessment.is_relabelled() {
+            words.annotate("relabelled", "no verdict was asked for the new labels");
+        }
         let Some(Complaint { rule, text: complaint, advice }) = complaint(assessment, judgement.grounds)
         else {
             return words;
         };
-        let namespace = printable(review.namespace(), NAMESPACE_LENGTH_MAX);
+        let namespace = name(&head.namespace, NAMESPACE_LENGTH_MAX);
         words.annotations.insert("rule", rule.to_string());
         match judgement.effect {
             Effect::Deny => {
@@ -53,7 +60,7 @@ impl Words {
                     _ => String::new(),
                 };
                 // The decision line has the same id, wherever logs are kept.
-                let id = printable(review.uid(), ID_LENGTH_MAX);
+                let id = name(&head.uid, ID_LENGTH_MAX);
                 let end = format!("{advice} Decision {id}.");
                 words.message = Some(message(&format!("zastava: {complaint}{closed}."), &end));
             }
@@ -99,6 +106,7 @@ fn complaint(assessment: &Assessment<'_>, grounds: Grounds) -> Option<Complaint>
     let blocking = match grounds {
         Grounds::Passed | Grounds::Warned => return None,
         Grounds::NoVerdict(_) => at_level(assessment, Level::Unknown),
+        Grounds::Unjudged => at_level(assessment, Level::Unjudged),
         Grounds::Failed => at_level(assessment, Level::Fail),
     };
     let first = blocking.first()?;

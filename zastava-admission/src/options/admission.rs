@@ -22,6 +22,9 @@ pub struct AdmissionOptions {
     pub fail_closed_namespaces: Vec<String>,
     /// Whether the namespaces in neither list fail open.
     pub fail_open_by_default: bool,
+    /// Whether a namespace that fails open does so for an image on which an answer has no verdict, too. If not,
+    /// only the policy source's silence counts.
+    pub fail_open_on_errors: bool,
     /// Whether Scanner is asked about a tag without a digest. If not, the tag has no verdict.
     pub resolve_tags: bool,
     /// The longest that a verdict is remembered.
@@ -38,6 +41,7 @@ impl Default for AdmissionOptions {
             fail_open_namespaces: Vec::new(),
             fail_closed_namespaces: Vec::new(),
             fail_open_by_default: false,
+            fail_open_on_errors: false,
             resolve_tags: true,
             cache_ttl: Duration::from_secs(300),
             max_in_flight: 256,
@@ -57,6 +61,7 @@ impl AdmissionOptions {
             fail_open_namespaces: section.items("failOpenNamespaces", FailOpen::read),
             fail_closed_namespaces: section.list("failClosedNamespaces", defaults.fail_closed_namespaces),
             fail_open_by_default: section.value("failOpenByDefault", defaults.fail_open_by_default),
+            fail_open_on_errors: section.value("failOpenOnErrors", defaults.fail_open_on_errors),
             resolve_tags: section.value("resolveTags", defaults.resolve_tags),
             cache_ttl: section.value("cacheTtlSeconds", defaults.cache_ttl),
             max_in_flight: section.checked(

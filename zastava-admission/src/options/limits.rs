@@ -6,27 +6,38 @@ use zastava_core::config::{ByteSize, Section};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LimitOptions {
-    /// The largest review in bytes. Two objects of up to 3 MB and the envelope must fit.
+    /// The largest review in bytes. A larger one is denied, by what its beginning says.
+    // docs/design/admission.md#how-long-can-a-review-be
     pub body_bytes_max: usize,
-    /// Connections served at once. Further ones wait in the kernel's queue.
+    /// The memory for all bodies together, in bytes, without the first 64 KiB of each.
+    pub all_bodies_bytes_max: usize,
+    /// Connections served at once. Idle ones give way to new ones.
     pub connections_max: usize,
 }
 
 impl Default for LimitOptions {
     fn default() -> Self {
-        Self { body_bytes_max: 8 << 20, connections_max: 512 }
+        Self { body_bytes_max: 40 << 20, all_bodies_bytes_max: 64 << 20, connections_max: 512 }
     }
 }
 
 impl LimitOptions {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let defaults = Self::default();
-        let body = section.checked(
-            "maxBodyBytes",
-            ByteSize(defaults.body_bytes_max as u64),
-            "a size from 1KiB to 64MiB",
-            |size| (ByteSize(1 << 10)..=ByteSize::mebibytes(64)).contains(size),
-        );
+        let bytes = |key, default: usize, largest: u64, form| {
+            let range = ByteSize(1 << 10)..=ByteSize::mebibytes(largest);
+            let size = section.checked(key, ByteSize(default as u64), form, |size| range.contains(size));
+            usize::try_from(size.0).unwrap_or(default)
+        };
+        let body_bytes_max = bytes("maxBodyBytes", defaults.body_bytes_max, 64, "a size from 1KiB to 64MiB");
+        let all_bodies_bytes_max =
+            bytes("maxBodiesBytes", defaults.all_bodies_bytes_max, 1024, "a size from 1KiB to 1GiB");
+        if all_bodies_bytes_max < body_bytes_max {
+            section.conflict(
+                "maxBodiesBytes",
+                "is smaller than maxBodyBytes: the largest body would find no room",
+            );
+        }
         let connections_max = section.checked(
             "maxConnections",
             defaults.connections_max,
@@ -34,6 +45,6 @@ impl LimitOptions {
             |number| (1..=65536).contains(number),
         );
         section.finish();
-        Self { body_bytes_max: usize::try_from(body.0).unwrap_or(defaults.body_bytes_max), connections_max }
+        Self { body_bytes_max, all_bodies_bytes_max, connections_max }
     }
 }

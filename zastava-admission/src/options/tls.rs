@@ -19,6 +19,9 @@ pub struct TlsOptions {
     pub ca_bundle_path: PathBuf,
     /// The names by which API servers call the webhook. It is not ready while its certificate lacks one.
     pub server_names: Vec<String>,
+    /// PEM file of the authorities that client certificates are checked against. With it, nobody without
+    /// such a certificate is served.
+    pub client_ca_bundle_path: Option<PathBuf>,
     /// How often the files are read.
     pub poll_interval: Duration,
 }
@@ -31,6 +34,7 @@ impl Default for TlsOptions {
             private_key_path: file("tls.key"),
             ca_bundle_path: file("ca.crt"),
             server_names: Vec::new(),
+            client_ca_bundle_path: None,
             poll_interval: Duration::from_secs(3),
         }
     }
@@ -50,6 +54,7 @@ impl TlsOptions {
             private_key_path: section.value("privateKeyPath", defaults.private_key_path),
             ca_bundle_path: section.value("caBundlePath", defaults.ca_bundle_path),
             server_names: section.list("serverNames", defaults.server_names),
+            client_ca_bundle_path: section.optional("clientCaBundlePath"),
             poll_interval: section.checked(
                 "pollInterval",
                 defaults.poll_interval,

@@ -11,7 +11,7 @@ use zastava_core::scanner::ScannerError;
 use super::PolicySource;
 use super::layer::{Answer, Answers, Origin, PolicyLayer, Question};
 use crate::text::printable;
-use crate::verdict::{Rule, Verdict};
+use crate::verdict::{Level, Rule, Verdict};
 
 /// Log scope of questions without an answer.
 const SCOPE: &str = "admission.review";
@@ -21,11 +21,13 @@ const REASON_LENGTH_MAX: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Backend {
     source: Arc<dyn PolicySource>,
+    /// Whether an image without a verdict in an answer counts as one that nobody answered for.
+    errors_are_silence: bool,
 }
 
 impl Backend {
-    pub(super) fn new(source: Arc<dyn PolicySource>) -> Self {
-        Self { source }
+    pub(super) fn new(source: Arc<dyn PolicySource>, errors_are_silence: bool) -> Self {
+        Self { source, errors_are_silence }
     }
 
     /// The source's response, or the verdict that all images have without one.
@@ -62,10 +64,15 @@ impl PolicyLayer for Backend {
         };
         // A time to live counts from the response's arrival.
         let ttl = time_to_live(&response, question.clock.now());
-        let answer = |verdict| Answer { verdict: Arc::new(verdict), ttl, origin: Origin::Backend };
+        let answer = |mut verdict: Verdict| {
+            if verdict.level == Level::Unjudged && self.errors_are_silence {
+                verdict.level = Level::Unknown;
+            }
+            Answer { verdict: Arc::new(verdict), ttl, origin: Origin::Backend }
+        };
         let verdict = |reference, digest| match response.result(reference, digest) {
             Some(result) => Verdict::from_result(result),
-            None => Verdict::unknown(Rule::NoVerdict, "scanner's answer leaves the image out"),
+            None => Verdict::unjudged("the policy source's answer leaves the image out"),
         };
         let images = question.images.iter();
         images.map(|image| (image.reference, answer(verdict(image.reference, image.digest)))).collect()

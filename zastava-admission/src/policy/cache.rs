@@ -53,7 +53,7 @@ impl<L> Cache<L> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         for AskedImage { reference, digest } in &question.images {
             let Some(answer) = answers.get_mut(reference) else { continue };
-            if answer.verdict.level == Level::Unknown {
+            if matches!(answer.verdict.level, Level::Unknown | Level::Unjudged) {
                 // It says nothing against a verdict that another review has stored meanwhile.
                 answer.ttl = Duration::ZERO;
                 continue;
@@ -87,7 +87,7 @@ fn ttl_max(level: Level, ttl_max: Duration) -> Duration {
     match level {
         Level::Pass | Level::Warn => ttl_max,
         Level::Fail => ttl_max.min(FAIL_TTL_MAX),
-        Level::Unknown => Duration::ZERO,
+        Level::Unknown | Level::Unjudged => Duration::ZERO,
     }
 }
 

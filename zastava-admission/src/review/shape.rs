@@ -1,8 +1,10 @@
 //! The JSON shapes that are read. Everything else is skipped.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -147,11 +149,19 @@ fn read<'a, T: Deserialize<'a>>(text: Option<&'a RawValue>) -> Result<Option<T>,
 }
 
 /// Reads an object and nothing else. Derived code would read a list as the fields in their order.
-pub(super) fn read_object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Result<T, serde_json::Error> {
+fn read_object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Result<T, serde_json::Error> {
+    read_object_by(PhantomData, text)
+}
+
+/// The same by a reader of its own.
+pub(super) fn read_object_by<'a, S: DeserializeSeed<'a>>(
+    seed: S,
+    text: &'a RawValue,
+) -> Result<S::Value, serde_json::Error> {
     if !text.get().starts_with('{') {
         return Err(serde::de::Error::custom("expected an object"));
     }
-    serde_json::from_str(text.get())
+    seed.deserialize(&mut serde_json::Deserializer::from_str(text.get()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,20 +189,6 @@ struct RawCronJobSpec<'a> {
 struct RawJobTemplate<'a> {
     #[serde(borrow, default)]
     spec: Option<RawWorkloadSpec<'a>>,
-}
-
-/// Every field of a pod spec that names an image (Kubernetes 1.36, `core/v1` `PodSpec`).
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawPodSpec<'a> {
-    #[serde(borrow, default)]
-    pub(super) init_containers: Option<Vec<RawContainer<'a>>>,
-    #[serde(borrow, default)]
-    pub(super) containers: Option<Vec<RawContainer<'a>>>,
-    #[serde(borrow, default)]
-    pub(super) ephemeral_containers: Option<Vec<RawContainer<'a>>>,
-    #[serde(borrow, default)]
-    pub(super) volumes: Option<Vec<RawVolume<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -38,7 +38,7 @@ impl Metrics {
 
 /// One review in progress; dropped when it is answered, refused or abandoned.
 #[derive(Debug)]
-pub(super) struct Watch<'m> {
+pub(crate) struct Watch<'m> {
     metrics: &'m Metrics,
     started: Instant,
 }

@@ -1,72 +1,150 @@
-//! Reads bodies. Each is bounded, and so are all of them together.
+//! Reads bodies: bounded each and together, with a deadline that every byte moves.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many bodies of the largest size may be in memory at once.
-const BODIES_MAX: usize = 8;
+use super::refusal::Reason;
+use super::room::{FREE_BYTES, Room, Share};
+use super::slots::{Phase, Slot};
+
+/// What a body gets for its first bytes.
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// It gets a second more for so many bytes. A peer that sends drop by drop gains nothing.
+const BYTES_A_SECOND: u64 = 256 << 10;
 
 /// Reads bodies.
 #[derive(Clone, Debug)]
 pub(super) struct BodyReader {
     bytes_max: usize,
-    memory: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
-/// A complete body. Gives its share of the memory back when it is dropped.
+/// What has come of a body.
+#[derive(Debug)]
+pub(super) enum ReadBody {
+    Complete(CompleteBody),
+    /// The body was read to its end, and only its beginning was kept.
+    Beginning {
+        bytes: Vec<u8>,
+        why: Reason,
+    },
+}
+
+/// A complete body. Gives its room back when it is dropped.
 #[derive(Debug)]
 pub(super) struct CompleteBody {
     pub(super) bytes: Vec<u8>,
-    memory: Option<OwnedSemaphorePermit>,
+    _share: Share,
+}
+
+/// The state of one body.
+struct Arrival<'s> {
+    body: Incoming,
+    slot: &'s Slot,
+    received: u64,
+    began: Instant,
+    /// The caller waits no longer.
+    end: Instant,
 }
 
 impl BodyReader {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, memory: Arc::new(Semaphore::new(bytes_max.saturating_mul(BODIES_MAX))) }
+    pub(super) fn new(bytes_max: usize, all_bytes_max: usize) -> Self {
+        Self { bytes_max, room: Room::new(all_bytes_max) }
     }
 
-    /// The complete body, or the status to answer with.
-    pub(super) async fn read(&self, body: Incoming) -> Result<CompleteBody, StatusCode> {
-        if body.size_hint().lower() > self.bytes_max as u64 {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        let read = tokio::time::timeout(BODY_TIMEOUT, self.collect(body));
-        read.await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
-    async fn collect(&self, mut body: Incoming) -> Result<CompleteBody, StatusCode> {
-        let mut complete = CompleteBody { bytes: Vec::new(), memory: None };
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-            if complete.bytes.len() + data.len() > self.bytes_max {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    /// Reads a body for a caller that waits until `end`.
+    pub(super) async fn read(&self, body: Incoming, slot: &Slot, end: Instant) -> Result<ReadBody, Reason> {
+        slot.enter(Phase::Body);
+        let declared = body.size_hint().exact();
+        let mut arrival = Arrival { body, slot, received: 0, began: Instant::now(), end };
+        let read = self.collect(&mut arrival, declared).await;
+        slot.enter(Phase::Answering);
+        read
+    }
+
+    async fn collect(&self, arrival: &mut Arrival<'_>, declared: Option<u64>) -> Result<ReadBody, Reason> {
+        let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let share = self.room.share(arrival.slot.peer());
+        let mut bytes = Vec::with_capacity(declared.unwrap_or_default().min(FREE_BYTES));
+        let mut why = declared.filter(|declared| *declared > self.bytes_max).map(|_| Reason::TooLarge);
+        while why.is_none() {
+            let data = tokio::select! {
+                data = arrival.next() => data?,
+                () = share.gives_way() => {
+                    why = Some(Reason::NoRoom);
+                    break;
+                }
+            };
+            let Some(data) = data else {
+                share.is_complete();
+                return Ok(ReadBody::Complete(CompleteBody { bytes, _share: share }));
+            };
+            share.has_progressed();
+            let paid = (bytes.len() + data.len()).saturating_sub(FREE_BYTES.max(bytes.len()));
+            if bytes.len() + data.len() > self.bytes_max {
+                why = Some(Reason::TooLarge);
+            } else if paid > 0 && !arrival.waits_for(share.take(paid)).await? {
+                why = Some(Reason::NoRoom);
+            } else {
+                grow(&mut bytes, data.len(), declared);
             }
-            complete.add(&data, self.reserve(data.len())?);
+            if why.is_none() || bytes.len() < FREE_BYTES {
+                bytes.extend_from_slice(&data);
+            }
         }
-        Ok(complete)
-    }
-
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StatusCode> {
-        let permits = u32::try_from(bytes).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-        let permit = Arc::clone(&self.memory).try_acquire_many_owned(permits);
-        permit.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+        // What is answered before it has been read to its end is answered to nobody: the peer is still writing.
+        bytes.truncate(FREE_BYTES);
+        bytes.shrink_to_fit();
+        drop(share);
+        while let Some(data) = arrival.next().await? {
+            let missing = FREE_BYTES - bytes.len();
+            bytes.extend_from_slice(&data[..data.len().min(missing)]);
+        }
+        Ok(ReadBody::Beginning { bytes, why: why.unwrap_or(Reason::NoRoom) })
     }
 }
 
-impl CompleteBody {
-    fn add(&mut self, data: &Bytes, memory: OwnedSemaphorePermit) {
-        self.bytes.extend_from_slice(data);
-        match &mut self.memory {
-            Some(held) => held.merge(memory),
-            None => self.memory = Some(memory),
+impl Arrival<'_> {
+    /// The next bytes, `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Reason> {
+        loop {
+            let frame = tokio::time::timeout_at(self.deadline(), self.body.frame()).await;
+            let Some(frame) = frame.map_err(|_| Reason::BodyTimeout)? else { return Ok(None) };
+            let Ok(data) = frame.map_err(|_| Reason::BodyCut)?.into_data() else { continue };
+            self.slot.enter(Phase::Body);
+            self.received += data.len() as u64;
+            return Ok(Some(data));
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let earned = Duration::from_millis(self.received.saturating_mul(1000) / BYTES_A_SECOND);
+        (self.began + FIRST_BYTES_TIMEOUT + earned).min(self.end)
+    }
+
+    /// Waits for something else for as long as the caller waits.
+    async fn waits_for<T>(&self, other: impl Future<Output = T>) -> Result<T, Reason> {
+        tokio::time::timeout_at(self.end, other).await.map_err(|_| Reason::NoRoom)
+    }
+}
+
+/// Makes place for that many bytes more: for all that the peer has declared, at once. Growing would copy, and leave the old
+/// memory behind. Memory to which nothing is written takes none.
+fn grow(bytes: &mut Vec<u8>, more: usize, declared: Option<usize>) {
+    let needed = bytes.len() + more;
+    if needed > bytes.capacity() {
+        match declared {
+            Some(declared) => bytes.reserve_exact(needed.max(declared) - bytes.len()),
+            None => bytes.reserve(more),
         }
     }
 }

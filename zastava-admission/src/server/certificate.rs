@@ -1,7 +1,9 @@
-//! The serving certificate: the newest pair that can serve, for every TLS handshake.
+//! The serving certificate: the newest pair that can serve, for every TLS handshake, with the authorities
+//! of client certificates, if the webhook asks for those.
 //!
 //! The source is read every few seconds. A pair that cannot serve, such as one that was read in the
-//! middle of a swap, is left aside and the old one stays. So is a pair that API servers would refuse,
+//! middle of a swap, is left aside and the old one stays; so is one with client authorities that cannot be
+//! read. So is a pair that API servers would refuse,
 //! as long as they accept the old one. When they refuse the pair that is served, the webhook is not
 //! ready: a roll-out then stops, and the reason stands where operators look.
 
@@ -12,7 +14,7 @@ mod x509;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use zastava_core::clock::Timestamp;
 use zastava_core::image::Digest;
@@ -22,6 +24,7 @@ use zastava_core::telemetry::{CERTIFICATE_ACCEPTED, CERTIFICATE_EXPIRY, Gauge, T
 use crate::error::Error;
 use crate::options::TlsOptions;
 use files::PairFiles;
+use pair::{PemPair, Served};
 use x509::Fields;
 
 /// Log scope of the serving certificate.
@@ -47,7 +50,7 @@ pub fn check_certificate(options: &TlsOptions) -> Result<Timestamp, Error> {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     source: PairFiles,
-    current: RwLock<Arc<CertifiedKey>>,
+    current: RwLock<Arc<Served>>,
     reported: Mutex<Reported>,
     expiry: Gauge,
     accepted: Gauge,
@@ -67,18 +70,23 @@ impl Certificates {
     /// Loads the first pair, which must be able to serve. `ready` holds while API servers accept it.
     pub(crate) fn load(options: &TlsOptions, telemetry: &Telemetry, ready: Check) -> Result<Self, Error> {
         let source = PairFiles::new(options.clone());
-        let pair = Arc::new(source.read()?.certified_key()?);
+        let served = Arc::new(source.read()?.served()?);
         let certificates = Self {
             source,
-            current: RwLock::new(Arc::clone(&pair)),
+            current: RwLock::new(Arc::clone(&served)),
             reported: Mutex::default(),
             expiry: telemetry.gauge(CERTIFICATE_EXPIRY),
             accepted: telemetry.gauge(CERTIFICATE_ACCEPTED),
             ready,
         };
-        certificates.show(&pair);
+        certificates.show(&served.pair);
         certificates.refresh(Timestamp::now());
         Ok(certificates)
+    }
+
+    /// What handshakes use from now on.
+    pub(super) fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().config)
     }
 
     /// Follows the source for ever.
@@ -96,14 +104,14 @@ impl Certificates {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let expectation = self.source.expectation();
         let served = self.current();
-        let refused = expectation.check(&served.cert, now).err();
-        let left_aside = match self.source.read().and_then(|pem| pem.certified_key()) {
-            Ok(pair) if pair.cert == served.cert => None,
-            Ok(pair) => match expectation.check(&pair.cert, now) {
+        let refused = expectation.check(&served.pair.cert, now).err();
+        let left_aside = match self.source.read().and_then(PemPair::served) {
+            Ok(new) if new.is_like(&served) => None,
+            Ok(new) => match expectation.check(&new.pair.cert, now) {
                 // The old pair is good, and API servers may not know the new one's CA yet.
                 Err(refusals) if refused.is_none() => Some(refusals.to_string()),
                 _ => {
-                    self.take(pair);
+                    self.take(new);
                     None
                 }
             },
@@ -114,18 +122,18 @@ impl Certificates {
             tracing::warn!(scope = SCOPE, error, "serving certificate not taken; the old one stays");
         }
         reported.left_aside = left_aside;
-        let refused = expectation.check(&self.current().cert, now).err();
+        let refused = expectation.check(&self.current().pair.cert, now).err();
         self.report(&mut reported, refused.map(|refusals| refusals.to_string()));
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
+    fn current(&self) -> Arc<Served> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn take(&self, pair: CertifiedKey) {
-        let pair = Arc::new(pair);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pair);
-        self.show(&pair);
+    fn take(&self, new: Served) {
+        let new = Arc::new(new);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        self.show(&new.pair);
     }
 
     /// Shows the pair that is served from now on, in metrics and log.
@@ -171,10 +179,4 @@ fn not_after(pair: &CertifiedKey) -> Option<Timestamp> {
 fn with_causes(error: &Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
-    }
 }

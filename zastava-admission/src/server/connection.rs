@@ -7,96 +7,121 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use zastava_core::program::Shutdown;
 
 use super::certificate::Certificates;
+use super::refusal::{Reason, Refusals};
 use super::request::Endpoint;
+use super::slots::{HEAD_TIMEOUT, Phase, Slot};
+use super::watched::Watched;
 
-/// How long a client may take for its TLS handshake, and again for its first request's header.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may be idle. API servers close theirs after 90 s; with a longer time here, no
-/// request meets a connection that is just being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
-/// The largest request header.
+/// How often a connection's deadlines are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// A client that dials for a request sends it within this time. Others dial ahead.
+const DIALLED_FOR_REQUEST: Duration = Duration::from_millis(500);
+/// The largest request header, and the most that is read at once.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// What serves a connection; cloned for each.
 #[derive(Clone)]
 pub(super) struct Connection {
-    acceptor: TlsAcceptor,
-    endpoint: Arc<Endpoint>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) refusals: Arc<Refusals>,
     /// Begun when answers close their connections.
-    draining: Shutdown,
+    pub(super) draining: Shutdown,
     /// Begun when connections without a request in flight end.
-    closing: Shutdown,
+    pub(super) closing: Shutdown,
 }
 
 impl Connection {
-    pub(super) fn new(
-        certificates: Arc<Certificates>,
-        endpoint: Endpoint,
-        draining: Shutdown,
-        closing: Shutdown,
-    ) -> Self {
-        let acceptor = TlsAcceptor::from(tls_config(certificates));
-        Self { acceptor, endpoint: Arc::new(endpoint), draining, closing }
-    }
-
-    pub(super) async fn serve(&self, stream: TcpStream) {
+    pub(super) async fn serve(&self, stream: TcpStream, slot: Slot) {
         // The caller's time runs during the handshake too, which takes a while on a busy machine.
         let accepted = Instant::now();
         // Answers are one small write each.
         let _ = stream.set_nodelay(true);
-        let handshake = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, self.acceptor.accept(stream));
-        let tls = match handshake.await {
-            Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "TLS handshake failed");
-                return;
+        let handshake = tokio::select! {
+            tls = tokio::time::timeout(HEAD_TIMEOUT, self.handshake(stream)) => {
+                tls.unwrap_or_else(|_| Err((Reason::HandshakeTimeout, "the peer did not finish it".to_owned())))
             }
-            Err(_) => return,
+            () = slot.gives_way() => Err((Reason::GaveWay, "during the handshake".to_owned())),
         };
-        let (first_request, has_begun) = (Notify::new(), AtomicBool::new(false));
+        match handshake {
+            Ok(tls) => self.serve_requests(tls, Arc::new(slot), accepted).await,
+            Err((reason, detail)) => self.refuse(reason, &slot, &detail),
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, (Reason, String)> {
+        let acceptor = TlsAcceptor::from(self.certificates.server_config());
+        acceptor.accept(stream).await.map_err(|error| {
+            use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+            let is_clients = matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented));
+            let reason = if is_clients { Reason::ClientCertificate } else { Reason::TlsHandshake };
+            (reason, error.to_string())
+        })
+    }
+
+    async fn serve_requests(&self, tls: TlsStream<TcpStream>, slot: Arc<Slot>, accepted: Instant) {
+        slot.enter(Phase::Idle);
+        let (greeted, is_first) = (Instant::now(), AtomicBool::new(true));
         let service = service_fn(|request| {
-            first_request.notify_one();
-            let began = if has_begun.swap(true, Ordering::Relaxed) { Instant::now() } else { accepted };
-            let last = || self.draining.has_begun();
-            async move { Ok::<_, Infallible>(self.endpoint.respond(request, began, last).await) }
+            let began = match slot.phase() {
+                (Phase::Head, since) => since,
+                _ => Instant::now(),
+            };
+            let dialled_for_it = began.saturating_duration_since(greeted) < DIALLED_FOR_REQUEST;
+            let is_first = is_first.swap(false, Ordering::Relaxed);
+            let began = if is_first && dialled_for_it { accepted } else { began };
+            let (slot, last) = (Arc::clone(&slot), || self.draining.has_begun());
+            async move {
+                let response = self.endpoint.respond(request, began, &slot, last).await;
+                slot.enter(Phase::Idle);
+                Ok::<_, Infallible>(response)
+            }
         });
         let mut connection = pin!(
             hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_TIMEOUT)
+                // The phases have deadlines of their own.
+                .header_read_timeout(None)
                 .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(tls), service)
+                .serve_connection(TokioIo::new(Watched::new(tls, Arc::clone(&slot))), service)
         );
-        // A connection that the client ends early is not an error of the server.
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = first_request.notified() => {}
-            () = tokio::time::sleep(FIRST_REQUEST_TIMEOUT) => return,
-            () = self.closing.begun() => {}
+        let (mut ticks, mut closes) = (tokio::time::interval(TICK), false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    // A connection that the client ends early is not an error of the server.
+                    if let Err(error) = ended && error.is_parse() {
+                        self.refuse(Reason::Head, &slot, &error.to_string());
+                    }
+                    return;
+                }
+                () = slot.gives_way() => match slot.phase() {
+                    // A request that is on its way is still answered.
+                    (Phase::Idle, _) => connection.as_mut().graceful_shutdown(),
+                    _ => return self.refuse(Reason::GaveWay, &slot, "in the middle of a request"),
+                },
+                _ = ticks.tick() => if slot.is_overdue(Instant::now()) {
+                    if slot.phase().0 == Phase::Head {
+                        self.refuse(Reason::HeadTimeout, &slot, "the peer did not finish the head of its request");
+                    }
+                    return;
+                },
+                () = self.closing.begun(), if !closes => {
+                    closes = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
         }
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = self.closing.begun() => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
     }
-}
 
-fn tls_config(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider serves TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+    fn refuse(&self, reason: Reason, slot: &Slot, detail: &str) {
+        self.refusals.add(reason, Some(slot.peer().address()), &detail);
+    }
 }

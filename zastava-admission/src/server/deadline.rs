@@ -13,11 +13,15 @@ const MARGIN_PART: u32 = 10;
 /// The least that a question to the policy source gets.
 const BUDGET_MIN: Duration = Duration::from_millis(100);
 
-/// The time left for a review that began `elapsed` ago, from its URL's query.
-pub(super) fn budget(query: Option<&str>, elapsed: Duration) -> Duration {
+/// How long the caller waits, from its URL's query.
+pub(super) fn timeout(query: Option<&str>) -> Duration {
     let parameters = query.unwrap_or_default().split('&');
     let timeout = parameters.filter_map(|parameter| parameter.strip_prefix("timeout=")).find_map(parse);
-    let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT_DEFAULT).min(TIMEOUT_MAX);
+    timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT_DEFAULT).min(TIMEOUT_MAX)
+}
+
+/// The time left for a review that began `elapsed` ago.
+pub(super) fn budget(timeout: Duration, elapsed: Duration) -> Duration {
     let margin = (timeout / MARGIN_PART).max(MARGIN_MIN);
     timeout.saturating_sub(margin).saturating_sub(elapsed).max(BUDGET_MIN)
 }
@@ -68,7 +72,7 @@ mod tests {
             (Some("timeout=10\u{b5}s"), 0, 9_000),
             (Some("nothing"), 0, 9_000),
         ] {
-            let found = budget(query, Duration::from_millis(elapsed_ms));
+            let found = budget(timeout(query), Duration::from_millis(elapsed_ms));
             assert_eq!(found, Duration::from_millis(expected_ms), "{query:?}");
         }
     }

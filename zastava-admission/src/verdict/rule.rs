@@ -8,11 +8,13 @@ use std::fmt;
 pub enum Rule {
     /// `policy`: the policy source gave the verdict.
     Policy,
-    /// `no-verdict`: the policy source gave none.
+    /// `no-verdict`: the policy source did not answer.
     NoVerdict,
-    /// `unanswerable`: Scanner answers that it will not take the question.
+    /// `no-image-verdict`: the policy source answered, and has no verdict on the image.
+    NoImageVerdict,
+    /// `unanswerable`: the policy source answers that it will not take the question.
     Unanswerable,
-    /// `overload`: too many reviews wait for the policy source.
+    /// `overload`: too many reviews wait for the policy source, or there is no memory for the review.
     Overload,
     /// `unpinned-tag`: the reference has no digest, and tags are not resolved.
     UnpinnedTag,
@@ -24,7 +26,7 @@ pub enum Rule {
     UnknownKind,
     /// `unreadable-object`: the object does not have its kind's shape.
     UnreadableObject,
-    /// `too-large`: the object has more images or labels than a review may have.
+    /// `too-large`: the object has more images or labels than a review may have, or the review is too long.
     TooLarge,
 }
 
@@ -33,6 +35,7 @@ impl Rule {
         match self {
             Self::Policy => "policy",
             Self::NoVerdict => "no-verdict",
+            Self::NoImageVerdict => "no-image-verdict",
             Self::Unanswerable => "unanswerable",
             Self::Overload => "overload",
             Self::UnpinnedTag => "unpinned-tag",
@@ -47,9 +50,10 @@ impl Rule {
     /// What the user can do about a denial by this rule.
     pub(crate) fn advice(self) -> &'static str {
         match self {
-            Self::Policy => "Sign the image or have its policy changed in Scanner, then try again.",
-            Self::NoVerdict => {
-                "Try again; if it stays, ask the operators whether Scanner and Authority answer."
+            Self::Policy => "Sign the image or have its policy changed, then try again.",
+            Self::NoVerdict => "Try again; if it stays, ask the operators whether the policy source answers.",
+            Self::NoImageVerdict => {
+                "See that the image is there and has been scanned, then try again; if it stays, ask the operators."
             }
             Self::Unanswerable => "Correct the image references and labels, or split the object.",
             Self::Overload => "Try again in a moment.",

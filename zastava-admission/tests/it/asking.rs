@@ -1,9 +1,12 @@
 //! The operator's command `zastava-webhook review`, against the running webhook.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use super::installation::Installation;
+use zastava_sandbox::{Sandbox, SandboxOptions};
+
+use super::installation::{Installation, Process};
 use super::scanner::{SIGNED, UNSIGNED, WARNED, pinned};
 
 fn command(arguments: &[&str]) -> Command {
@@ -93,6 +96,46 @@ async fn without_an_answer_it_fails_and_says_why() {
         assert_eq!((status, out.as_str()), (Some(1), ""), "{err}");
         assert!(err.contains("gave no decision") && err.contains(why), "{why}: {err}");
     }
+}
+
+/// A webhook that asks for client certificates answers only a command that has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_is_shown_where_one_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
+    let (certificate, key) = sandbox.issue_client_certificate("operator");
+    let file = |name: &str| directory.path().join(name);
+    std::fs::write(file("tls.crt"), certificate).unwrap();
+    std::fs::write(file("tls.key"), key.expose()).unwrap();
+    let client_ca = sandbox.files().ca_bundle.clone();
+    let setting = format!("--set=zastava.webhook.tls.clientCaBundlePath={}", client_ca.display());
+    let settings = [
+        setting.as_str(),
+        "--set=zastava.webhook.listen=127.0.0.1:0",
+        "--set=zastava.webhook.health.listen=127.0.0.1:0",
+    ];
+    let mut webhook = Process::start(&sandbox.write_configuration("acme").unwrap(), &settings);
+    let address = webhook.said("listening for reviews").await["listen"].as_str().unwrap().to_owned();
+    let url = format!("https://localhost:{}/validate", address.rsplit_once(':').unwrap().1);
+    let ask = async |identity: &[PathBuf]| {
+        let mut command = command(&["--image", UNSIGNED, "--url", &url, "--expect", "deny"]);
+        command.arg("--ca").arg(&client_ca);
+        if let [certificate, key] = identity {
+            command.arg("--client-certificate").arg(certificate).arg("--client-key").arg(key);
+        }
+        parts(&tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap())
+    };
+    let (status, out, err) = ask(&[file("tls.crt"), file("tls.key")]).await;
+    assert_eq!(status, Some(0), "{out}{err}");
+    let (status, _, err) = ask(&[]).await;
+    assert_eq!(status, Some(1));
+    assert!(err.contains("gave no decision"), "{err}");
+    let refused = webhook.said("refused before the review was read").await;
+    assert_eq!(
+        (&refused["reason"], &refused["scope"]),
+        (&"client-certificate".into(), &"admission.refusal".into())
+    );
+    assert_eq!(refused["peer"], "127.0.0.1");
 }
 
 #[test]

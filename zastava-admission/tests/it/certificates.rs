@@ -1,5 +1,8 @@
 //! The serving certificate of the running program.
 
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use zastava_core::image::Digest;
 use zastava_sandbox::{Sandbox, SandboxOptions};
@@ -7,7 +10,8 @@ use zastava_sandbox::{Sandbox, SandboxOptions};
 use super::acceptance::{NAME, authority, issued, write};
 use super::installation::Process;
 use super::scanner::{SIGNED, pod_review};
-use super::web::{Connection, SecretVolume};
+use super::web::{Client, Connection, SecretVolume};
+use super::webhook::Webhook;
 
 #[tokio::test]
 async fn swapped_certificate_is_served_without_a_restart() {
@@ -114,7 +118,7 @@ impl Serving {
             if page.contains(words) {
                 return page;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
@@ -176,4 +180,59 @@ async fn a_webhook_that_is_not_ready_still_answers_who_asks() {
     let mut connection = Connection::open(serving.address, &trusted).await.unwrap();
     let answer = connection.review("/validate", &pod_review(&[SIGNED])).await.unwrap();
     assert_eq!(answer.response()["allowed"], true);
+}
+
+/// An authority of client certificates.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn client(&self) -> Client {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["api-server".to_owned()]).unwrap();
+        params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Client { identity: Some((certificate.pem(), key.serialize_pem())), ..Client::default() }
+    }
+}
+
+/// Whether the client gets an answer. With TLS 1.3 a client learns at its first read that it was refused.
+async fn is_served(webhook: &Webhook, client: &Client) -> bool {
+    let Ok(mut connection) = client.open(webhook.address, &webhook.certificate).await else { return false };
+    let answer = connection.review("/validate", &pod_review(&[SIGNED])).await;
+    answer.is_ok_and(|answer| answer.response()["allowed"] == true)
+}
+
+#[tokio::test]
+async fn only_clients_of_the_configured_authorities_are_served() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("client-ca.crt");
+    std::fs::write(&file, old.0.pem()).unwrap();
+    let webhook = Webhook::start_in(directory, "").await;
+    let (old_client, new_client, nobody) = (old.client(), new.client(), Client::default());
+    assert!(is_served(&webhook, &old_client).await);
+    assert!(!is_served(&webhook, &nobody).await && !is_served(&webhook, &new_client).await);
+    assert_eq!(webhook.refused("client-certificate"), 2);
+    // A bundle that cannot be read changes nothing; one with both authorities serves both; then the old one is over.
+    let until = async |client: &Client, served: bool| {
+        while is_served(&webhook, client).await != served {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    std::fs::write(&file, "nonsense").unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(is_served(&webhook, &old_client).await && !is_served(&webhook, &nobody).await);
+    std::fs::write(&file, old.0.pem() + &new.0.pem()).unwrap();
+    until(&new_client, true).await;
+    assert!(is_served(&webhook, &old_client).await && !is_served(&webhook, &nobody).await);
+    std::fs::write(&file, new.0.pem()).unwrap();
+    until(&old_client, false).await;
+    assert!(is_served(&webhook, &new_client).await && !is_served(&webhook, &nobody).await);
 }

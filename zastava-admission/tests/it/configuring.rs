@@ -34,7 +34,12 @@ fn defaults_are_those_of_the_contract() {
     assert!(admission.resolve_tags && !admission.fail_open_by_default);
     assert!(admission.fail_open_namespaces.is_empty() && admission.fail_closed_namespaces.is_empty());
     assert_eq!(admission.cache_ttl, Duration::from_secs(300));
-    assert_eq!((admission.max_in_flight, options.limits.body_bytes_max), (256, 8 << 20));
+    assert_eq!(admission.max_in_flight, 256);
+    let limits = options.limits;
+    assert_eq!(
+        (limits.body_bytes_max, limits.all_bodies_bytes_max, limits.connections_max),
+        (40 << 20, 64 << 20, 512)
+    );
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn every_fault_is_reported_with_its_place() {
       cacheSeedPath: /etc/zastava/seed.json
       maxInFlight: 0
       failOpenByDefautl: true
-    limits: {{maxBodyBytes: 1GiB}}
+    limits: {{maxBodyBytes: 1GiB, maxBodiesBytes: 2MiB}}
 "
     ))
     .unwrap_err();
@@ -91,10 +96,11 @@ fn every_fault_is_reported_with_its_place() {
         "zastava.webhook.admission.maxInFlight: expected a number from 1 to 65536",
         "zastava.webhook.admission.failOpenByDefautl: unknown key; did you mean failOpenByDefault?",
         "zastava.webhook.limits.maxBodyBytes: expected a size",
+        "zastava.webhook.limits.maxBodiesBytes: is smaller than maxBodyBytes",
     ] {
         assert!(faults.contains(expected), "{expected}\nin\n{faults}");
     }
-    assert_eq!(faults.lines().count(), 11, "{faults}");
+    assert_eq!(faults.lines().count(), 12, "{faults}");
 }
 
 #[test]

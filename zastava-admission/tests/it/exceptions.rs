@@ -237,7 +237,7 @@ async fn a_denied_tag_says_that_it_has_no_digest() {
     const TAGGED: &str = "registry.sandbox.local/demo/signed:1";
     const BY_DIGEST: &str = "Name the image by its digest.";
     for (image, asked, verdict, resolve_tags, words, advice) in [
-        (TAGGED, TAGGED, Error, true, "has a tag and no digest: scanner has no verdict", BY_DIGEST),
+        (TAGGED, TAGGED, Error, true, "has a tag and no digest: the policy source has no verdict", BY_DIGEST),
         (TAGGED, TAGGED, Error, false, "has a tag and no digest: the tag 1 can move", BY_DIGEST),
         (TAGGED, TAGGED, Fail, true, "has a tag and no digest: ", "Sign the image"),
         (

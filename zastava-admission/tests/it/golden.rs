@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use zastava_admission::{AdmissionOptions, Enforcement, FailOpen, Reviewer};
 use zastava_core::clock::ManualClock;
+use zastava_core::image::Digest;
 use zastava_core::telemetry::Telemetry;
 
 use super::scanner::{BUDGET, FakeScanner, Mood, options};
@@ -60,4 +61,26 @@ async fn answers_are_as_they_were_written_down() {
     check("pod-no-verdict-open", open(), Mood::Refuses).await;
     check("pod-not-enforced", options(|options| options.enforcement = Enforcement::Warn), Mood::Answers)
         .await;
+}
+
+/// The specs' digests as a tree of them gives, written by another RFC 8785 implementation.
+#[test]
+fn written_digests_are_those_of_another_implementation() {
+    let mut digests = 0;
+    for entry in std::fs::read_dir(file("x", "x").parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let Some(name) = name.strip_suffix(".review.json") else { continue };
+        let read =
+            |kind| -> Value { serde_json::from_slice(&std::fs::read(file(name, kind)).unwrap()).unwrap() };
+        let (review, decision) = (read("review"), read("decision"));
+        let Some(written) = decision["decision"]["podSpecDigest"].as_str() else { continue };
+        let object = &review["request"]["object"];
+        let paths = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+        let spec = paths.into_iter().find_map(|path| object.pointer(path)).unwrap();
+        let canonical = serde_json_canonicalizer::to_vec(spec).unwrap();
+        assert_eq!(written, Digest::of(&canonical).to_string(), "{name}");
+        digests += 1;
+    }
+    assert!(digests >= 9, "{digests}");
 }

@@ -1,97 +1,16 @@
 //! The HTTPS side: statuses, bounds, deadlines, the end.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
-use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::task::JoinHandle;
-use zastava_admission::{App, Error, WebhookOptions};
-use zastava_core::config::Configuration;
-use zastava_core::contract::{AdmissionDecisionEnvelope, Decision};
-use zastava_core::program::{Health, Shutdown};
+use zastava_admission::{App, Error};
+use zastava_core::contract::Decision;
+use zastava_core::program::Health;
 use zastava_core::telemetry::{CERTIFICATE_EXPIRY, Telemetry};
 
 use super::scanner::{FakeScanner, Mood, SIGNED, UNSIGNED, pod_review};
-use super::web::{Connection, post, self_signed, tls};
-
-/// A webhook that serves in this process.
-struct Webhook {
-    address: std::net::SocketAddr,
-    certificate: PathBuf,
-    scanner: FakeScanner,
-    decisions: Arc<Mutex<Vec<AdmissionDecisionEnvelope>>>,
-    health: Health,
-    telemetry: Telemetry,
-    shutdown: Shutdown,
-    running: JoinHandle<()>,
-    _directory: tempfile::TempDir,
-}
-
-fn options(directory: &Path, more: &str) -> WebhookOptions {
-    let yaml = format!(
-        "zastava:
-  runtime: {{tenant: acme, authority: {{issuer: 'https://authority.example', requireMutualTls: false}}}}
-  webhook:
-    listen: 127.0.0.1:0
-    tls: {{certificatePath: {0}/tls.crt, privateKeyPath: {0}/tls.key, caBundlePath: {0}/tls.crt}}
-    backend: {{baseAddress: 'https://scanner.example'}}
-    {more}
-",
-        directory.display()
-    );
-    let config = Configuration::from_yaml(&yaml, Path::new("test.yaml"));
-    config.read(WebhookOptions::read).unwrap_or_else(|faults| panic!("{faults}")).0
-}
-
-fn write_pair(directory: &Path, (certificate, key): (String, String)) {
-    std::fs::write(directory.join("tls.crt"), certificate).unwrap();
-    std::fs::write(directory.join("tls.key"), key).unwrap();
-}
-
-impl Webhook {
-    async fn start(more: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        write_pair(directory.path(), self_signed());
-        let (health, telemetry, shutdown) = (Health::new(), Telemetry::detached(), Shutdown::new());
-        let scanner = FakeScanner::demo();
-        let decisions = Arc::<Mutex<Vec<_>>>::default();
-        let sink = Arc::clone(&decisions);
-        let app = App::with_source(
-            options(directory.path(), more),
-            scanner.clone(),
-            &telemetry,
-            &health,
-            move |decision| sink.lock().unwrap().push(decision.clone()),
-        )
-        .await
-        .unwrap();
-        let address = app.local_addr();
-        let running = tokio::spawn(app.run(shutdown.clone()));
-        let certificate = directory.path().join("tls.crt");
-        Self {
-            address,
-            certificate,
-            scanner,
-            decisions,
-            health,
-            telemetry,
-            shutdown,
-            running,
-            _directory: directory,
-        }
-    }
-
-    async fn connect(&self) -> Connection {
-        Connection::open(self.address, &self.certificate).await.unwrap()
-    }
-
-    fn decided(&self) -> Vec<Decision> {
-        self.decisions.lock().unwrap().iter().map(|envelope| envelope.decision.decision).collect()
-    }
-}
+use super::web::{post, self_signed};
+use super::webhook::{Webhook, options, write_pair};
 
 #[tokio::test]
 async fn one_connection_serves_many_reviews() {
@@ -119,21 +38,24 @@ async fn what_is_no_review_gets_a_status() {
     let get = Request::get("/validate").header(header::HOST, "localhost").body(Full::default()).unwrap();
     let mut untyped = post("/validate", review.clone());
     untyped.headers_mut().remove(header::CONTENT_TYPE);
-    for (request, status, expected) in [
-        (post("/validate", "{"), StatusCode::BAD_REQUEST, "not an AdmissionReview"),
-        (post("/validate", ""), StatusCode::BAD_REQUEST, "not an AdmissionReview"),
+    for (request, status, reason, expected) in [
+        (post("/validate", "{"), StatusCode::BAD_REQUEST, "not-a-review", "not an AdmissionReview"),
+        (post("/validate", ""), StatusCode::BAD_REQUEST, "not-a-review", "not an AdmissionReview"),
         (
             post("/validate", review.replace("705ab4f5-6393-11e8-b7cc-42010a800002", "")),
             StatusCode::BAD_REQUEST,
+            "not-a-review",
             "uid",
         ),
-        (post("/metrics", review.clone()), StatusCode::NOT_FOUND, "/validate"),
-        (get, StatusCode::METHOD_NOT_ALLOWED, "POST"),
-        (typed("text/plain"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json"),
-        (typed("application/jsonx"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json"),
-        (untyped, StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json"),
+        (post("/metrics", review.clone()), StatusCode::NOT_FOUND, "path", "/validate"),
+        (get, StatusCode::METHOD_NOT_ALLOWED, "method", "POST"),
+        (typed("text/plain"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "application/json"),
+        (typed("application/jsonx"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "application/json"),
+        (untyped, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "application/json"),
     ] {
+        let before = webhook.refused(reason);
         let answer = webhook.connect().await.send(request).await.unwrap();
+        assert_eq!(webhook.refused(reason), before + 1, "{reason}");
         let text = String::from_utf8_lossy(&answer.body);
         assert_eq!(answer.status, status, "{text}");
         assert!(text.contains(expected), "{text}");
@@ -143,27 +65,6 @@ async fn what_is_no_review_gets_a_status() {
     let answer = webhook.connect().await.send(typed("Application/JSON; charset=utf-8")).await.unwrap();
     assert_eq!(answer.response()["allowed"], true);
     assert_eq!(webhook.decided(), [Decision::Allow], "what was no review is no decision");
-}
-
-#[tokio::test]
-async fn body_past_its_bound_is_refused() {
-    let webhook = Webhook::start("limits: {maxBodyBytes: 16KiB}").await;
-    let mut fits = pod_review(&[SIGNED]);
-    fits["request"]["object"]["metadata"]["annotations"] = json!({"filler": "x".repeat(14_000)});
-    assert_eq!(webhook.connect().await.review("/", &fits).await.unwrap().response()["allowed"], true);
-    for head in ["Content-Length: 16385\r\n\r\n".to_owned(), {
-        let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
-        format!("Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(5))
-    }] {
-        let mut stream = tls(webhook.address, &webhook.certificate).await.unwrap();
-        let request =
-            format!("POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 12];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
-    }
-    assert_eq!(webhook.decided().len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An HTTPS client that shows what it was served, and certificates to serve.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -44,29 +44,68 @@ impl Answer {
     }
 }
 
-pub(crate) async fn tls(address: SocketAddr, ca_bundle: &Path) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_file_iter(ca_bundle).unwrap() {
-        roots.add(root.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let tcp = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
+/// Who connects: a local address, and a certificate with its key in PEM, if it shows one.
+#[derive(Clone, Default)]
+pub(crate) struct Client {
+    pub(crate) ip: Option<Ipv4Addr>,
+    pub(crate) identity: Option<(String, String)>,
 }
 
-impl Connection {
-    pub(crate) async fn open(address: SocketAddr, ca_bundle: &Path) -> std::io::Result<Self> {
-        let tls = tls(address, ca_bundle).await?;
+impl Client {
+    /// Another host of the loopback network.
+    pub(crate) fn host(number: u8) -> Self {
+        Self { ip: Some(Ipv4Addr::new(127, 0, 0, number)), ..Self::default() }
+    }
+
+    pub(crate) async fn tcp(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(ip) = self.ip {
+            socket.bind((ip, 0).into())?;
+        }
+        socket.connect(address).await
+    }
+
+    pub(crate) async fn tls(&self, address: SocketAddr, ca: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_file_iter(ca).unwrap() {
+            roots.add(root.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain =
+                    CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap).collect();
+                config
+                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+                    .unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tcp = self.tcp(address).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
+    }
+
+    pub(crate) async fn open(&self, address: SocketAddr, ca: &Path) -> std::io::Result<Connection> {
+        let tls = self.tls(address, ca).await?;
         let certificate = tls.get_ref().1.peer_certificates().unwrap()[0].to_vec();
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(std::io::Error::other)?;
-        Ok(Self { sender, certificate, ended: tokio::spawn(connection) })
+        Ok(Connection { sender, certificate, ended: tokio::spawn(connection) })
+    }
+}
+
+pub(crate) async fn tls(address: SocketAddr, ca: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+    Client::default().tls(address, ca).await
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr, ca: &Path) -> std::io::Result<Self> {
+        Client::default().open(address, ca).await
     }
 
     /// Waits until the other side has closed the connection.

@@ -108,6 +108,12 @@ pub const ADMISSION_UNENFORCED_UNTIL: Metric = gauge(
 /// Reviews in progress.
 pub const ADMISSION_IN_FLIGHT: Metric =
     gauge("zastava_admission_in_flight", &[], "Admission reviews in progress");
+/// Requests and connections that were refused.
+pub const ADMISSION_REFUSALS: Metric = counter(
+    "zastava_admission_refusals",
+    &["reason"],
+    "Requests and connections refused before their review was read, by reason",
+);
 /// Duration of reviews.
 pub const ADMISSION_REVIEW_SECONDS: Metric = histogram(
     "zastava_admission_review_seconds",
@@ -212,6 +218,7 @@ pub const METRICS: &[Metric] = &[
     ADMISSION_ENFORCED,
     ADMISSION_UNENFORCED_UNTIL,
     ADMISSION_IN_FLIGHT,
+    ADMISSION_REFUSALS,
     ADMISSION_REVIEW_SECONDS,
     BUFFER_DEPTH,
     BUFFER_BYTES,

@@ -41,6 +41,7 @@ impl PairFiles {
         Ok(PemPair {
             chain: read_file(&self.options.certificate_path)?,
             key: read_file(&self.options.private_key_path)?,
+            client_ca: self.options.client_ca_bundle_path.as_deref().map(read_file).transpose()?,
         })
     }
 

@@ -1,9 +1,12 @@
 //! A certificate chain and its key: from PEM to what TLS can serve.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
 use zastava_core::http_service::BoxError;
 use zastava_core::pem::{self, PemFault};
 use zeroize::Zeroizing;
@@ -20,6 +23,8 @@ pub(super) struct PemFile {
 pub(super) struct PemPair {
     pub(super) chain: PemFile,
     pub(super) key: PemFile,
+    /// The authorities that client certificates are checked against, if they are.
+    pub(super) client_ca: Option<PemFile>,
 }
 
 impl PemPair {
@@ -39,6 +44,50 @@ impl PemPair {
             rustls::Error::InvalidCertificate(_) => self.chain.unusable(error),
             error => self.key.unusable(error),
         })
+    }
+}
+
+/// A pair as it is served.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) pair: CertifiedKey,
+    client_authorities: Vec<CertificateDer<'static>>,
+    pub(super) config: Arc<ServerConfig>,
+}
+
+impl Served {
+    /// Whether both show the same chain and ask for the same client certificates.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.pair.cert == other.pair.cert && self.client_authorities == other.client_authorities
+    }
+}
+
+impl PemPair {
+    /// The pair with its TLS settings: TLS 1.2 and 1.3. Clients must show a certificate of the client
+    /// authorities, if there are any.
+    pub(super) fn served(self) -> Result<Served, Error> {
+        let pair = self.certified_key()?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider serves TLS 1.2 and 1.3");
+        let (client_authorities, builder) = match &self.client_ca {
+            None => (Vec::new(), builder.with_no_client_auth()),
+            Some(file) => {
+                let failed = |source| Error::ClientAuthorities { path: file.path.clone(), source };
+                let authorities = certificates(&file.bytes).map_err(|fault| failed(fault.into()))?;
+                let verifier = || -> Result<_, BoxError> {
+                    let mut roots = RootCertStore::empty();
+                    authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
+                    Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+                };
+                let verifier = verifier().map_err(failed)?;
+                (authorities, builder.with_client_cert_verifier(verifier))
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.clone())));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Served { pair, client_authorities, config: Arc::new(config) })
     }
 }
 
