@@ -53,7 +53,7 @@ pub fn canonical_digest<T: Serialize>(value: &T) -> Result<Digest, CanonicalErro
 pub fn canonical_json_digest(json: &str) -> Result<Digest, CanonicalError> {
     let text = Text::new(json)?;
     let order = Order::of(text)?;
-    Ok(write::digest(text, &order))
+    write::digest(text, &order)
 }
 
 fn refuse_floats(value: &serde_json::Value) -> Result<(), CanonicalError> {

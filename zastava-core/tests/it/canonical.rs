@@ -81,6 +81,18 @@ const ODD_TEXTS: &[&str] = &[
     "18446744073709551616",
     "-9223372036854775809",
     "1e999",
+    "[1e999]",
+    "-1.5e-10",
+    "1.5E+3",
+    "1e",
+    "1e+",
+    "1.5.5",
+    "1-1",
+    "{\"a\":1.5,\"a\":2}",
+    "{\"a\":[18446744073709551616],\"b\":1,\"a\":2}",
+    "{\"a\":1,\"a\":2.5}",
+    "{\"a\":[1,],\"a\":2}",
+    "{\"a\":1e999,\"a\":2}",
     "[1.5]",
     "",
     " ",
@@ -208,7 +220,7 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
     fn generated_texts_have_the_digest_that_a_tree_gives(text in json()) {

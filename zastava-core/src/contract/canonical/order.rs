@@ -70,7 +70,7 @@ impl Survey<'_> {
             Some(b'{') => self.object(at, depth + 1),
             Some(b'[') => self.list(at, depth + 1),
             Some(b'"') => self.text.string(at),
-            Some(b'-' | b'0'..=b'9') => self.text.integer(at),
+            Some(b'-' | b'0'..=b'9') => self.text.number(at),
             _ => self.text.literal(at),
         }
     }

@@ -58,21 +58,28 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The end of the integer at `at`. Readers of JSON take `-0`, and what 64 bits cannot hold, for floating-point numbers.
-    pub(super) fn integer(self, at: usize) -> Result<usize, CanonicalError> {
+    /// The end of the number at `at`.
+    pub(super) fn number(self, at: usize) -> Result<usize, CanonicalError> {
+        let digits = |at: usize| {
+            let rest = self.bytes().get(at..).unwrap_or_default();
+            at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+        };
         let first = at + usize::from(self.byte(at) == Some(b'-'));
-        let end = first + self.bytes()[first..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let mut end = digits(first);
         let has_leading_zero = end > first + 1 && self.byte(first) == Some(b'0');
-        if end == first || has_leading_zero {
-            return Err(CanonicalError::Malformed { at });
+        let mut is_whole = end > first && !has_leading_zero;
+        if self.byte(end) == Some(b'.') {
+            let after = end + 1;
+            end = digits(after);
+            is_whole &= end > after;
         }
-        let number = self.slice(at, end);
-        let fits = number != "-0" && (number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok());
-        match self.byte(end) {
-            Some(b'.' | b'e' | b'E') => Err(CanonicalError::Float),
-            _ if fits => Ok(end),
-            _ => Err(CanonicalError::Float),
+        if let Some(b'e' | b'E') = self.byte(end) {
+            let after = end + 1 + usize::from(matches!(self.byte(end + 1), Some(b'+' | b'-')));
+            end = digits(after);
+            is_whole &= end > after;
         }
+        let is_finite = || self.slice(at, end).parse().is_ok_and(f64::is_finite);
+        if is_whole && is_finite() { Ok(end) } else { Err(CanonicalError::Malformed { at }) }
     }
 
     /// The end of the `true`, `false` or `null` at `at`.

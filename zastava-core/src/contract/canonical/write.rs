@@ -4,6 +4,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::CanonicalError;
 use super::order::Order;
 use super::text::Text;
 use crate::image::Digest;
@@ -13,12 +14,16 @@ const BUFFER_BYTES: usize = 4096;
 /// Above, doubles no longer hold every integer (RFC 8785 section 3.2.2.3 writes numbers as doubles).
 const DOUBLE_DIGITS: usize = 15;
 
-/// The digest of the canonical form.
-pub(super) fn digest(text: Text<'_>, order: &Order) -> Digest {
-    let mut writer = Writer { text, order, hash: Sha256::new(), buffer: Vec::with_capacity(BUFFER_BYTES) };
+/// The digest of the canonical form. Readers of JSON take `-0`, and what 64 bits cannot hold, for floating-point numbers.
+pub(super) fn digest(text: Text<'_>, order: &Order) -> Result<Digest, CanonicalError> {
+    let buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut writer = Writer { text, order, hash: Sha256::new(), buffer, has_float: false };
     writer.value(text.skip(0));
+    if writer.has_float {
+        return Err(CanonicalError::Float);
+    }
     writer.hash.update(&writer.buffer);
-    Digest::from_bytes(writer.hash.finalize().into())
+    Ok(Digest::from_bytes(writer.hash.finalize().into()))
 }
 
 struct Writer<'a> {
@@ -26,6 +31,7 @@ struct Writer<'a> {
     order: &'a Order,
     hash: Sha256,
     buffer: Vec<u8>,
+    has_float: bool,
 }
 
 impl Writer<'_> {
@@ -146,14 +152,23 @@ impl Writer<'_> {
 
     /// A number, `true`, `false` or `null`.
     fn word(&mut self, at: usize) -> usize {
-        let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         let end = at + self.text.bytes()[at..].iter().take_while(is_part).count();
         let word = self.text.slice(at, end);
-        match word.parse::<f64>() {
-            Ok(number) if word.len() > DOUBLE_DIGITS => self.put(number.to_string().as_bytes()),
-            _ => self.put(word.as_bytes()),
+        if word.starts_with(['t', 'f', 'n']) || is_short_integer(word) {
+            self.put(word.as_bytes());
+        } else if word != "-0" && (word.parse::<i64>().is_ok() || word.parse::<u64>().is_ok()) {
+            let double: f64 = word.parse().unwrap_or_default();
+            self.put(double.to_string().as_bytes());
+        } else {
+            self.has_float = true;
         }
         // A word is never empty: whatever the text is, the writer comes to its end.
         end.max(at + 1)
     }
+}
+
+/// Whether it is a positive integer whose double has the same digits.
+fn is_short_integer(word: &str) -> bool {
+    word.len() <= DOUBLE_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit())
 }
