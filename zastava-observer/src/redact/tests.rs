@@ -42,11 +42,12 @@ fn secrets_are_masked_and_little_else() {
     figures.hold();
 }
 
-/// Rows by somebody who had not read this module, and siblings of their kinds: `secret` or `harmless`, the words as JSON,
-/// and the secrets.
-const FOREIGN: [&str; 2] = [
+/// Rows by people who had not read this module, and siblings of their kinds: `secret` or `harmless`, the words as JSON,
+/// and the secrets. Nothing was mended after the rows of `blind-command-lines.tsv`.
+const FOREIGN: [&str; 3] = [
     include_str!("../../tests/data/foreign-command-lines.tsv"),
     include_str!("../../tests/data/sibling-command-lines.tsv"),
+    include_str!("../../tests/data/blind-command-lines.tsv"),
 ];
 
 #[test]
