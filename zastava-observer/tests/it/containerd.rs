@@ -1,5 +1,6 @@
 //! The containerd source against a private containerd, with an image that the test makes.
 
+mod cri;
 mod harness;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::vocabulary::{Engine, Signal};
 
+use self::cri::Pod;
 use self::harness::{BUSYBOX, Containerd, Content, IMAGE, container_name, is_possible};
 use crate::fuse::{Fuse, Server, Trust};
 use crate::support::{Process, Running, Stage, readelf_build_id, sleep_path, within};
@@ -187,4 +189,42 @@ async fn a_container_whose_program_does_not_answer_holds_up_no_other() {
         "{event:#?}"
     );
     running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pods_container_keeps_the_image_that_it_was_made_of() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let directory = stage.directory.path().join("containerd");
+    let mut containerd = Containerd::start_with_cri(&directory).await;
+    let mut made = vec![containerd.import(FIRST)];
+    let pod = Pod::run(&containerd.socket()).await;
+    let mut ids = vec![pod.id.clone(), pod.run_container("first", &SLEEP).await];
+    made.push(containerd.import(Content { label: "same layers", ..FIRST }));
+    let mut running = observe(&stage, &containerd.socket());
+    let pids: Vec<u32> = ids.iter().map(|id| containerd.adopt(id)).collect();
+    let event = running.event(EventKind::ContainerStart, pids[1]).await;
+    assert_eq!(event.workload.image_ref, Some(format!("docker.io/local/demo@{}", made[0])), "{event:#?}");
+    assert_eq!(event.workload.pod.as_deref(), Some("api-7d"));
+
+    let last = containerd.import(Content { file: "second", ..FIRST });
+    ids.push(pod.run_container("second", &SLEEP).await);
+    let pid = containerd.adopt(&ids[2]);
+    let event = running.event(EventKind::ContainerStart, pid).await;
+    // CRI hears of an import a moment later. The file says of which image it made the container.
+    let is_last = fs::read_to_string(format!("/proc/{pid}/root/content")).expect("is there") == "second";
+    let wanted = if is_last { vec![last] } else { made };
+    let wanted: Vec<_> = wanted.iter().map(|digest| Some(format!("docker.io/local/demo@{digest}"))).collect();
+    assert!(wanted.contains(&event.workload.image_ref), "{wanted:?}: {event:#?}");
+
+    pod.remove().await;
+    ids.iter().for_each(|id| containerd.forget(id));
+    for pid in [pids[1], pid] {
+        running.event_again(EventKind::ContainerStop, pid).await;
+    }
+    let accounting = running.end().await;
+    // Two containers. The pod's sandbox is none.
+    assert_eq!(accounting.observed, 4, "{accounting:?}");
 }

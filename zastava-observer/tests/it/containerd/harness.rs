@@ -18,16 +18,40 @@ pub(super) const BUSYBOX: &str = "/bin/busybox";
 pub(super) struct Containerd {
     child: Child,
     directory: PathBuf,
+    namespace: String,
     containers: Vec<String>,
 }
 
+/// What CRI needs to run pods in the node's network.
+const CRI: &str = r#"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/local/demo:1"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+"#;
+/// The namespace of all that CRI makes.
+const CRI_NAMESPACE: &str = "k8s.io";
+
 impl Containerd {
     pub(super) async fn start(directory: &Path) -> Self {
+        Self::start_in(directory, &namespace(), "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n", "")
+            .await
+    }
+
+    /// With CRI, whose containers are known by their ids.
+    pub(super) async fn start_with_cri(directory: &Path) -> Self {
+        Self::start_in(directory, CRI_NAMESPACE, "", CRI).await
+    }
+
+    async fn start_in(directory: &Path, namespace: &str, plugins: &str, cri: &str) -> Self {
         fs::create_dir_all(directory).expect("a directory");
         let text = |name: &str| directory.join(name).display().to_string();
         let config = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\n  address = \"{}\"\n",
+            "version = 2\nroot = \"{}\"\nstate = \"{}\"\n{plugins}[grpc]\n  address = \"{}\"\n{cri}",
             text("root"),
             text("run"),
             text("containerd.sock")
@@ -41,7 +65,8 @@ impl Containerd {
             .stderr(log)
             .spawn()
             .expect("is installed");
-        let containerd = Self { child, directory: directory.to_owned(), containers: Vec::new() };
+        let (directory, namespace) = (directory.to_owned(), namespace.to_owned());
+        let containerd = Self { child, directory, namespace, containers: Vec::new() };
         within(async {
             // It does not announce that it is ready.
             while !containerd.try_ctr(&["version"]) {
@@ -58,7 +83,7 @@ impl Containerd {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.args(["--timeout", "20s", "-n", &namespace(), "-a"]).arg(self.socket()).args(arguments);
+        command.args(["--timeout", "20s", "-n", &self.namespace, "-a"]).arg(self.socket()).args(arguments);
         command
     }
 
@@ -76,8 +101,23 @@ impl Containerd {
         let directory = self.directory.join(format!("image-{}-{}", content.file, content.label));
         let digest = make_image(&directory, content);
         let archive = directory.join("image.tar").display().to_string();
-        self.ctr(&["images", "import", "--snapshotter", "native", &archive]);
+        let import = ["images", "import", "--snapshotter", "native"];
+        self.ctr(&[&import[..], &[&archive]].concat());
+        // A pull leaves the image under its digest, too.
+        let repository = IMAGE.split(':').next().expect("has a tag");
+        self.ctr(&[&import[..], &["--digests", "--base-name", repository, &archive]].concat());
         digest
+    }
+
+    /// The main process of a container that CRI made. It ends with the test.
+    pub(super) fn adopt(&mut self, id: &str) -> u32 {
+        self.containers.push(id.to_owned());
+        self.pid(id)
+    }
+
+    /// A container was removed by whoever made it.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.containers.retain(|known| known != id);
     }
 
     /// Runs a container in the background and returns the pid of its main process.
@@ -92,6 +132,10 @@ impl Containerd {
         let uri = format!("file://{}", log.display());
         let fixed = ["run", "-d", "--snapshotter", "native", "--log-uri", &uri];
         self.ctr(&[&fixed, options, &[IMAGE, id], arguments].concat());
+        self.pid(id)
+    }
+
+    fn pid(&self, id: &str) -> u32 {
         let output = self.command(&["task", "ls"]).output().expect("is installed");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().find(|line| line.starts_with(id)).expect("is listed");
@@ -119,9 +163,7 @@ impl Drop for Containerd {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if !self.containers.is_empty() {
-            remove_leftovers();
-        }
+        remove_leftovers(&self.namespace);
     }
 }
 
@@ -136,12 +178,12 @@ fn namespace() -> String {
 }
 
 /// runc leaves the namespace's cgroups and its own directory behind: empty ones, or the removal fails.
-fn remove_leftovers() {
+fn remove_leftovers(namespace: &str) {
     let hierarchies =
         fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
     let parents = hierarchies.chain(["/sys/fs/cgroup".into(), "/run/containerd/runc".into()]);
     for parent in parents {
-        let _ = fs::remove_dir(parent.join(namespace()));
+        let _ = fs::remove_dir(parent.join(namespace));
     }
 }
 
@@ -191,7 +233,7 @@ fn make_image(directory: &Path, content: Content) -> Digest {
     };
     let layer = put(&fs::read(&packed).expect("is there"));
     let config = json!({
-        "architecture": "amd64", "os": "linux", "config": {"Labels": {"content": content.label}},
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": [BUSYBOX, "sleep", "300"], "Labels": {"content": content.label}},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     });
     let manifest = json!({
