@@ -86,6 +86,8 @@
 //!   Scanner counts a repeat as a duplicate.
 //! * `observed = delivered + duplicate + buffered + dropped{reason}` at every moment; see [`Accounting`].
 //! * A fact that could not be read is missing from the event, and its reason is among the evidence.
+//! * A file that does not answer, on FUSE or NFS, costs its own workload that fact and a few seconds, and others nothing.
+//! * An image's digest is that of the image that runs, also after its tag was moved.
 //! * Environment variables are never read, and command lines are capped and masked.
 //! * Only the buffer and the dead letters are written.
 //!

@@ -30,9 +30,10 @@ const STACK_BYTES: usize = 256 << 10;
 pub(crate) enum Place {
     /// Nothing: the kernel answers from its memory.
     Memory,
-    /// A file in a process's directory in `/proc`, whose answer takes locks or pages of that process, or `root` for the
-    /// look-up of a path below its root.
+    /// A file in a process's directory in `/proc`, whose answer takes locks or pages of that process.
     Process { pid: u32, file: &'static str },
+    /// The look-up of a path below a process's root, which may lead to any file system.
+    LookUp { pid: u32 },
     /// The files of a file system.
     FileSystem(Device),
     /// A part of the node itself.

@@ -150,7 +150,7 @@ pub const OBSERVER_MOUNT_UP: Metric = gauge(
 pub const OBSERVER_READS_HUNG: Metric = gauge(
     "zastava_observer_reads_hung",
     &["place"],
-    "Reads of files that hang, by what they wait for: a file system, or a file in a process's /proc",
+    "Reads of files that hang, by what they wait for: a file system, the look-up of a path, or a file in a process's /proc",
 );
 /// Reads that gave no answer.
 pub const OBSERVER_READS_NOT_IN_TIME: Metric = counter(

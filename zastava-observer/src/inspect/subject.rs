@@ -9,7 +9,7 @@ use crate::text::reason;
 
 /// One process. Everything of it is read on threads that can be given up.
 pub(super) struct Subject {
-    process: Arc<Process>,
+    process: Process,
     pid: u32,
     reader: Reader,
     files: Option<Result<Arc<ProcessFiles>, String>>,
@@ -17,7 +17,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(process: Process, pid: u32, reader: Reader) -> Self {
-        Self { process: Arc::new(process), pid, reader, files: None }
+        Self { process, pid, reader, files: None }
     }
 
     /// The same process, whose files another reader reads from now on.
@@ -35,7 +35,7 @@ impl Subject {
         place: Place,
         read: impl FnOnce(&Process, &UnderWay) -> T + Send + 'static,
     ) -> Result<T, NotRead> {
-        let process = Arc::clone(&self.process);
+        let process = self.process.clone();
         self.reader.read(place, move |under_way| read(&process, under_way))
     }
 
@@ -44,7 +44,8 @@ impl Subject {
         if let Some(known) = &self.files {
             return known.clone();
         }
-        let files = match self.read(self.below_root(), |process, _| process.files()) {
+        let place = Place::Process { pid: self.pid, file: "root" };
+        let files = match self.read(place, |process, _| process.files()) {
             Ok(files) => files.map(Arc::new).map_err(|error| reason(&error.into())),
             Err(not_read) => Err(not_read.to_string()),
         };
@@ -54,7 +55,7 @@ impl Subject {
 
     /// The look-up of paths below its root.
     pub(super) fn below_root(&self) -> Place {
-        Place::Process { pid: self.pid, file: "root" }
+        Place::LookUp { pid: self.pid }
     }
 
     /// The first `max` bytes of a file in its directory, or the reason why they are missing.

@@ -102,6 +102,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Process { pid, file } => write!(f, "/proc/{pid}/{file}"),
+            Self::LookUp { pid } => write!(f, "look-up in /proc/{pid}/root"),
             Self::FileSystem(device) => write!(f, "file system {device}"),
             Self::Node(part) => f.write_str(part),
         }

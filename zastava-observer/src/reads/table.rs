@@ -52,6 +52,7 @@ impl Place {
         match self {
             Self::Memory => "memory",
             Self::Process { file, .. } => file,
+            Self::LookUp { .. } => "look_up",
             Self::FileSystem(_) => "file_system",
             Self::Node(_) => "node",
         }

@@ -41,6 +41,8 @@ fn a_read_that_hangs_keeps_others_from_its_place_only_until_it_returns() {
         Place::Process { pid: 1, file: "maps" },
         Place::Process { pid: 1, file: "cmdline" },
         Place::Process { pid: 2, file: "maps" },
+        Place::LookUp { pid: 1 },
+        Place::LookUp { pid: 2 },
         Place::Node("socket"),
     ];
     for place in places {

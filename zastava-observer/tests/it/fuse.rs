@@ -2,7 +2,7 @@
 //! be read and executed need it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,31 +60,31 @@ struct State {
 impl Fuse {
     /// Whether FUSE can be mounted here. If not, a line says so.
     pub(crate) fn is_possible() -> bool {
-        if !rustix::process::geteuid().is_root() {
-            skip("mounting a FUSE file system needs root");
-        } else if !Path::new("/dev/fuse").exists() {
-            skip("there is no /dev/fuse");
-        } else {
-            return true;
+        let mounted = Self::try_mount(Trust::Names, &[]);
+        if let Err(error) = &mounted {
+            skip(&format!("no FUSE file system can be mounted, which needs root and /dev/fuse: {error}"));
         }
-        false
+        mounted.is_ok()
     }
 
     /// Mounts a file system with these files.
     pub(crate) fn mount(trust: Trust, files: &[(&'static str, &Path)]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("is there");
+        Self::try_mount(trust, files).expect("can be mounted")
+    }
+
+    fn try_mount(trust: Trust, files: &[(&'static str, &Path)]) -> io::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
         let options = std::ffi::CString::new(options).expect("has no NUL");
-        mount("zastava-test", directory.path(), "fuse", MountFlags::empty(), options.as_c_str())
-            .expect("root may mount");
+        mount("zastava-test", directory.path(), "fuse", MountFlags::empty(), options.as_c_str())?;
         let files =
             files.iter().map(|(name, path)| (*name, std::fs::read(path).expect("is there"))).collect();
         let state = Arc::new(Mutex::new(State { server: Server::Answers, has_ended: false }));
         let kernel = Kernel { device, trust, files, taken: Vec::new() };
         let shared = Arc::clone(&state);
         let thread = std::thread::spawn(move || kernel.serve(&shared));
-        Self { directory, state, thread: Some(thread) }
+        Ok(Self { directory, state, thread: Some(thread) })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

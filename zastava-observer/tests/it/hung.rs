@@ -199,29 +199,36 @@ async fn a_file_that_does_not_answer_costs_its_workload_that_fact_and_others_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_file_systems_that_do_not_answer_cost_a_bounded_number_of_threads() {
+async fn many_reads_that_hang_cost_a_bounded_number_of_threads_and_other_workloads_nothing() {
     if !Fuse::is_possible() {
         return;
     }
     let _alone = ALONE.lock().await;
+    // Each program is on a file system of its own.
+    check_many((0..MANY).map(|_| mount(Trust::Names)).collect(), Part::Executable).await;
+    // All look up a library on the same one.
+    check_many(vec![mount(Trust::Nothing)], Part::Library).await;
+}
+
+async fn check_many(all: Vec<Fuse>, part: Part) {
     let stage = Stage::start().await;
-    let all: Vec<Fuse> = (0..MANY).map(|_| mount(Trust::Names)).collect();
-    let workloads: Vec<Echo> = all.iter().filter_map(|fuse| Part::Executable.start(fuse)).collect();
+    let workloads: Vec<Echo> = all.iter().cycle().take(MANY).filter_map(|fuse| part.start(fuse)).collect();
     all.iter().for_each(|fuse| fuse.set(Server::Stopped));
     let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
     let started = Instant::now();
     for workload in &workloads {
         let event = running.event_again(EventKind::ContainerStart, workload.pid()).await;
-        assert_eq!(late(&event), [Signal::ElfBuildId], "{event:#?}");
+        assert_eq!(late(&event), Vec::from_iter(part.missing()), "{event:#?}");
     }
-    report(&format!("time until all of {MANY} workloads on hung file systems are told"), started);
+    let what = format!("{MANY} workloads, {} hung file systems, {part:?}", all.len());
+    report(&format!("time until all workloads are told ({what})"), started);
     // Facts of unknown files are lost now, and readiness says so.
     until(&running, |running| !running.health.is_ready()).await;
     assert!(running.health.failures().iter().all(|reason| reason.starts_with("reads: ")));
     let beside = Process::sleep(sleep_path());
     let started = Instant::now();
     check_complete(running.event(EventKind::ContainerStart, beside.pid()).await.as_ref());
-    report(&format!("time until others are served beside {MANY} hung file systems"), started);
+    report(&format!("time until others are served beside them ({what})"), started);
     assert!(reading_threads() <= 4 * MANY, "{}", reading_threads());
 
     all.iter().for_each(|fuse| fuse.set(Server::Answers));
