@@ -11,7 +11,7 @@ use serde_json::Value;
 use zastava_e2e::{Cluster, Lifetime, busybox_image, write_archive};
 use zastava_oci::Layout;
 
-use crate::runbook::{Block, blocks};
+use crate::runbook::{Block, Place, blocks};
 use crate::support;
 
 /// The release's namespace, as the runbook has it.
@@ -27,7 +27,8 @@ pub(crate) struct Lab {
     pub(crate) images: Value,
     pub(crate) signed: Layout,
     pub(crate) unsigned: Layout,
-    /// Where the runbook's commands are run: the repository's root, but for files of one's own.
+    /// Where the runbook's commands are run. It has what they use of the repository's folder, and files
+    /// that the operator brings.
     pub(crate) desk: PathBuf,
     runbook: Vec<Block>,
     /// The sections whose commands were run.
@@ -59,7 +60,7 @@ impl Lab {
         let cluster = Cluster::start(&options, Lifetime::Handle).expect("the cluster starts");
         let desk = cluster.directory().join("desk");
         fs::create_dir_all(desk.join("values")).expect("is made");
-        for name in ["deploy", "docs"] {
+        for name in ["deploy", "docs", "target"] {
             let (target, link) = (support::workspace().join(name), desk.join(name));
             std::os::unix::fs::symlink(target, link).expect("is linked");
         }
@@ -94,7 +95,6 @@ impl Lab {
             let archive = self.cluster.directory().join("workload.tar");
             write_archive(image, &archive).expect("is written");
             self.cluster.import_image(&archive).expect("is imported");
-            self.tag(&image.reference(), &image.pinned());
         }
     }
 
@@ -177,14 +177,13 @@ impl Lab {
     #[track_caller]
     fn block(&self, block: &Block) -> String {
         let place = format!("runbook.md:{} (section {})", block.line, block.section);
-        if let Some(reason) = &block.not_run {
-            support::say(&format!("   not run, {place}: {reason}"));
-            return String::new();
-        }
-        let on_node = block.commands.contains("/proc/");
-        let output = match on_node {
-            true => self.shell_on(&self.cluster.nodes()[0], &block.commands),
-            false => self.shell(&block.commands),
+        let output = match &block.place {
+            Place::Nowhere(reason) => {
+                support::say(&format!("   not run, {place}: {reason}"));
+                return String::new();
+            }
+            Place::Node => self.shell_on(&self.cluster.nodes()[0], &block.commands),
+            Place::Here | Place::Cluster => self.shell(&block.commands),
         };
         let written = both(&output);
         assert!(

@@ -1,20 +1,46 @@
-//! The command blocks of `docs/ops/runbook.md`.
+//! The command blocks of documents.
 
 use std::fmt::Write as _;
 
 /// A fenced block of shell commands.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// The number of its section, such as `2.1`.
+    /// The number of its section, such as `2.1`, or its title where sections have no numbers.
     pub(crate) section: String,
     /// The line on which it begins.
     pub(crate) line: usize,
     pub(crate) commands: String,
-    /// Why it cannot be run here.
-    pub(crate) not_run: Option<String>,
+    pub(crate) place: Place,
 }
 
-/// Every block in order: ```` ```sh ````, or ```` ```sh not run: REASON ````.
+/// Where a block is run, by the words after ```` ```sh ````.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Place {
+    /// The document's usual shell: no words.
+    Here,
+    /// `in the cluster's shell`
+    Cluster,
+    /// `on a node`
+    Node,
+    /// `not run: REASON`
+    Nowhere(String),
+}
+
+impl Place {
+    fn of(words: &str) -> Self {
+        match words {
+            "" => Self::Here,
+            "in the cluster's shell" => Self::Cluster,
+            "on a node" => Self::Node,
+            _ => {
+                let reason = words.strip_prefix("not run: ");
+                Self::Nowhere(reason.unwrap_or_else(|| panic!("where is a block run {words:?}?")).to_owned())
+            }
+        }
+    }
+}
+
+/// Every block in order.
 pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let (mut blocks, mut section, mut open): (Vec<Block>, String, Option<(usize, Block)>) =
         Default::default();
@@ -26,19 +52,16 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
                 let line = line.get(*indent..).unwrap_or_default();
                 writeln!(block.commands, "{line}").expect("a string takes all");
             }
-            (None, fence) if fence.starts_with("```sh") => {
-                let reason = fence.trim_start_matches("```sh").trim();
-                let not_run = (!reason.is_empty()).then(|| {
-                    let reason = reason.strip_prefix("not run: ").expect("says why it is not run");
-                    reason.to_owned()
-                });
+            (None, fence) if fence.starts_with("```") => {
+                let words = fence.strip_prefix("```sh").map_or("not run: no commands", str::trim);
                 let (section, commands) = (section.clone(), String::new());
-                open = Some((indent, Block { section, line: index + 1, commands, not_run }));
+                open = Some((indent, Block { section, line: index + 1, commands, place: Place::of(words) }));
             }
-            (None, fence) if fence.starts_with("```") => panic!("line {}: commands are ```sh", index + 1),
             (None, heading) if heading.starts_with("##") => {
-                let number = heading.trim_start_matches('#').split_whitespace().next().unwrap_or_default();
-                section = number.trim_end_matches('.').to_owned();
+                let title = heading.trim_start_matches('#').trim();
+                let number = title.split_whitespace().next().unwrap_or_default();
+                let is_number = number.starts_with(|c: char| c.is_ascii_digit());
+                section = if is_number { number.trim_end_matches('.').to_owned() } else { title.to_owned() };
             }
             (None, _) => {}
         }

@@ -3,6 +3,7 @@
 //! each part begins where the one before it ended.
 
 mod admission;
+mod blocking;
 mod certificate;
 mod client;
 mod install;
@@ -21,7 +22,12 @@ fn an_installation_lives_as_the_runbook_says() {
     install::release(&lab);
     admission::unsigned_is_refused_with_reasons(&lab);
     admission::signed_runs_and_is_told(&lab);
+    blocking::what_cannot_be_here_is_refused(&lab);
+    blocking::the_release_s_test_says_what_is_wrong(&lab);
+    blocking::a_certificate_that_api_servers_refuse_is_refused_first(&lab);
     operate::upgrade_and_rollback_lose_no_review(&lab);
+    operate::images_are_those_of_the_digests(&lab);
+    blocking::a_roll_out_blinds_no_node(&lab);
     operate::guardrails_are_seen(&lab);
     certificate::certificate_and_ca_change_without_a_gap(&lab);
     mounts::capabilities_are_two(&lab);

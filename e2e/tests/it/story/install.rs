@@ -137,12 +137,23 @@ tests:
 /// As an operator's own authority would: `NAME.crt`, `NAME.key`, and `NAME-ca.crt`.
 pub(super) fn issue_webhook_certificate(lab: &Lab, name: &str) {
     let script = format!(
-        "key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
-        openssl req -x509 $key -days 30 -subj /CN={name}-authority -keyout {name}-ca.key -out {name}-ca.crt
-        openssl req -new $key -subj /CN=zastava-webhook -keyout {name}.key -out {name}.csr
-        echo subjectAltName=DNS:zastava-webhook.stellaops.svc >{name}.ext
-        openssl x509 -req -in {name}.csr -CA {name}-ca.crt -CAkey {name}-ca.key -CAcreateserial -days 30 \
-            -extfile {name}.ext -out {name}.crt"
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={name}-authority \
+            -keyout {name}-ca.key -out {name}-ca.crt"
+    );
+    run(Command::new("bash").current_dir(&lab.desk).args(["-euc", &script]));
+    issue(lab, name, name, "DNS:zastava-webhook.stellaops.svc", "-days 30");
+}
+
+/// `NAME.crt` and `NAME.key` by the authority `AUTHORITY-ca`, for these names and this time.
+pub(super) fn issue(lab: &Lab, authority: &str, name: &str, names: &str, time: &str) {
+    let script = format!(
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=zastava-webhook \
+            -keyout {name}.key -out {name}.csr
+        echo subjectAltName={names} >{name}.ext
+        mkdir -p {name}.ca && : >{name}.ca/index && echo 01 >{name}.ca/serial
+        printf '[ca]\\ndefault_ca=a\\n[a]\\ndatabase={name}.ca/index\\nserial={name}.ca/serial\\nnew_certs_dir={name}.ca\\ndefault_md=sha256\\npolicy=p\\n[p]\\ncommonName=supplied\\n' >{name}.cnf
+        openssl ca -batch -notext -config {name}.cnf -in {name}.csr -cert {authority}-ca.crt -keyfile {authority}-ca.key \
+            {time} -extfile {name}.ext -out {name}.crt"
     );
     run(Command::new("bash").current_dir(&lab.desk).args(["-euc", &script]));
 }
