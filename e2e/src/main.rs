@@ -153,7 +153,11 @@ impl From<VersionArguments> for Versions {
 
 fn default_directory() -> PathBuf {
     let named = std::env::var_os("ZASTAVA_E2E_DIRECTORY").filter(|directory| !directory.is_empty());
-    named.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cluster"), PathBuf::from)
+    named.map_or_else(usual_directory, PathBuf::from)
+}
+
+fn usual_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cluster")
 }
 
 fn replace_by(command: &mut std::process::Command) -> Result<(), Error> {
@@ -164,7 +168,8 @@ fn replace_by(command: &mut std::process::Command) -> Result<(), Error> {
 fn guide(cluster: &Cluster) -> String {
     let (nodes, directory) = (cluster.nodes().join(", "), cluster.directory().display());
     let program = "cargo run --quiet -p zastava-e2e --";
-    let place = match cluster.directory() == default_directory() {
+    // The next shell may lack the variable that names another directory.
+    let place = match cluster.directory() == usual_directory() {
         true => String::new(),
         false => format!(" --directory {directory}"),
     };

@@ -10,9 +10,9 @@ use crate::runbook::{Place, blocks};
 use crate::support::{options, say, workspace};
 
 /// A user's fresh shell: nothing set but what a login sets, and the folder that the document names.
-fn fresh_shell(folder: &Path, directory: &Path) -> Command {
+fn fresh_shell(folder: &Path) -> Command {
     let mut shell = Command::new("bash");
-    shell.current_dir(folder).env_clear().env("ZASTAVA_E2E_DIRECTORY", directory);
+    shell.current_dir(folder).env_clear();
     // Where Rust and Go are installed, and where cargo builds.
     for name in ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR", "GOPROXY", "GOFLAGS"] {
         shell.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -58,7 +58,9 @@ fn the_commands_of_the_documents_work_from_a_fresh_shell() {
         for block in first.into_iter().chain(in_cluster).chain(down) {
             let place = format!("{name}:{}", block.line);
             say(&format!("   {place}"));
-            let mut shell = fresh_shell(root, &options.directory);
+            let mut shell = fresh_shell(root);
+            // A cluster of its own, beside the one that somebody may be using.
+            shell.env("ZASTAVA_E2E_DIRECTORY", &options.directory);
             if block.place == Place::Cluster {
                 let script = format!(
                     "cargo run --quiet -p zastava-e2e -- shell <<'END'\nset -e\n{}END",
@@ -70,7 +72,7 @@ fn the_commands_of_the_documents_work_from_a_fresh_shell() {
             let written = run(&mut shell, &place, &block.commands);
             run_so_far.extend(block.commands.lines().map(str::to_owned));
             if let Some((_, guide)) = written.split_once("Ready: ") {
-                the_guide_works(guide, &options.directory);
+                the_guide_works(guide);
             }
         }
         for code in mentions(&text) {
@@ -83,22 +85,22 @@ fn the_commands_of_the_documents_work_from_a_fresh_shell() {
 }
 
 /// Runs what `up` printed, but for what opens a shell or removes the cluster.
-fn the_guide_works(guide: &str, directory: &Path) {
+fn the_guide_works(guide: &str) {
     let root = workspace();
     let lines = guide.lines().filter_map(|line| line.strip_prefix("  "));
     let (cargo, bare): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("cargo"));
     for line in cargo.into_iter().filter(|line| !line.contains(" shell") && !line.contains(" down")) {
         let line = line.replace("target/images/*.tar", "$(ls target/images/*.tar | head -n 1)");
-        run(&mut fresh_shell(root, directory), "the guide", &line);
+        run(&mut fresh_shell(root), "the guide", &line);
     }
     let elsewhere = tempfile::tempdir().expect("is made");
     let manifest = "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"a\"}}";
     fs::write(elsewhere.path().join("a.json"), manifest).expect("is written");
     let [line] = bare[..] else { panic!("one line is without cargo: {bare:?}") };
-    run(&mut fresh_shell(elsewhere.path(), directory), "the guide", line);
+    run(&mut fresh_shell(elsewhere.path()), "the guide", line);
     let prefix = line.strip_suffix("kubectl get pods -A").expect("ends with a command");
     let written = run(
-        &mut fresh_shell(elsewhere.path(), directory),
+        &mut fresh_shell(elsewhere.path()),
         "the guide",
         &format!("{prefix} kubectl create --dry-run=client -o name -f a.json"),
     );

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use zastava_buffer::{
     Buffer, BufferOptions, Consumer, Durability, Entry, OnUnavailable, OpenReport, Producer, PushOutcome,
-    RefusalReason, StorageHealth,
+    RefusalReason, StorageHealth, StorageProblem,
 };
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, EventsAccepted, KindStyle};
@@ -244,6 +244,10 @@ fn log_opened(path: &Path, report: &OpenReport) {
         None => tracing::info!(
             path = %path.display(), pending = report.pending, lost = report.lost, torn_tail = report.torn_tail,
             set_aside_files = report.set_aside_files, foreign_files = report.foreign_files, "opened the event buffer"
+        ),
+        // In a roll-out the new observer starts beside the old one.
+        Some(StorageProblem::Locked) => tracing::info!(
+            path = %path.display(), "another observer holds the event buffer; events wait in memory until it ends"
         ),
         // `report` logs when the buffer uses its disk.
         Some(cause) => tracing::warn!(
