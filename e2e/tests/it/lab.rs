@@ -41,11 +41,7 @@ impl Lab {
     pub(crate) fn start() -> Option<Self> {
         let options = support::options("story")?;
         let started = Instant::now();
-        let output = support::workspace().join("target/images");
-        run(Command::new(env!("CARGO"))
-            .current_dir(support::workspace())
-            .args(["xtask", "images", "--platform", "linux/amd64", "--output"])
-            .arg(&output));
+        let output = images();
         // Section 7 of the runbook uses it.
         run(Command::new(env!("CARGO")).args([
             "build",
@@ -251,6 +247,24 @@ impl Lab {
             Ok(values.iter().sum())
         }
     }
+}
+
+/// The folder of the images: the one that the variable names, or the usual one, made anew.
+fn images() -> PathBuf {
+    if let Some(made) = std::env::var_os("ZASTAVA_E2E_IMAGES").filter(|folder| !folder.is_empty()) {
+        return support::workspace().join(made);
+    }
+    let output = support::workspace().join("target/images");
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(support::workspace()).args([
+        "xtask",
+        "images",
+        "--platform",
+        "linux/amd64",
+        "--output",
+    ]);
+    run(build.arg(&output));
+    output
 }
 
 impl Drop for Lab {
