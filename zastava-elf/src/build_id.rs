@@ -9,10 +9,14 @@ use core::str::FromStr;
 
 use crate::ascii::AsciiText;
 
-/// The id of a Go program whose Go build ID is `redacted`: the first 20 bytes of its SHA-256 (`addbuildinfo` in
-/// cmd/link, since Go 1.24).
-const OF_REDACTED_GO: [u8; 20] =
-    *b"\xb6\x89\x19\xaf\xf0\x01\xd8\x36\x62\x49\x40\x3a\x25\x44\xfb\xa2\xd8\x33\x08\x4f";
+/// The ids of Go programs whose Go build ID is `redacted`. Each linker makes them of the first 20 bytes of its SHA-256
+/// (`addbuildinfo` in cmd/link): since Go 1.25 with the first byte inverted, in 1.24 with one bit of it, and in 1.23, on
+/// request, with every byte.
+const OF_REDACTED_GO: [[u8; 20]; 3] = [
+    *b"\x49\x89\x19\xaf\xf0\x01\xd8\x36\x62\x49\x40\x3a\x25\x44\xfb\xa2\xd8\x33\x08\x4f",
+    *b"\xb7\x89\x19\xaf\xf0\x01\xd8\x36\x62\x49\x40\x3a\x25\x44\xfb\xa2\xd8\x33\x08\x4f",
+    *b"\x49\x76\xe6\x50\x0f\xfe\x27\xc9\x9d\xb6\xbf\xc5\xda\xbb\x04\x5d\x27\xcc\xf7\xb0",
+];
 
 /// The text of an id.
 type HexText = AsciiText<{ 2 * BuildId::BYTES_MAX }>;
@@ -58,7 +62,7 @@ impl BuildId {
     #[must_use]
     pub fn is_degenerate(&self) -> bool {
         let id = self.as_bytes();
-        id.windows(2).all(|pair| pair[0] == pair[1]) || id == OF_REDACTED_GO
+        id.windows(2).all(|pair| pair[0] == pair[1]) || OF_REDACTED_GO.iter().any(|shared| id == shared)
     }
 
     /// The hex text, on the stack.

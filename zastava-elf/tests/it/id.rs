@@ -101,19 +101,27 @@ fn names_of_an_id_are_made_from_its_bytes() {
     assert!(BuildId::try_from([1; 63].as_slice()).unwrap().debuginfod_path(Artifact::Executable).is_some());
 }
 
-/// `go build -ldflags=-buildid=redacted`, as Bazel's rules do.
+/// What `go build -ldflags=-buildid=redacted` writes, as Bazel's rules call it.
 #[test]
 fn the_id_that_go_derives_from_a_redacted_one_is_degenerate() {
-    let derived = |go_build_id: &str| {
-        use sha2::Digest as _;
-        BuildId::try_from(&sha2::Sha256::digest(go_build_id)[..20]).unwrap()
-    };
-    assert!(derived("redacted").is_degenerate());
-    for other in ["", "redacted ", "Redacted", "A0dF/b1/c2/d3", "go-openbsd"] {
-        assert!(!derived(other).is_degenerate(), "{other}");
+    use sha2::Digest as _;
+    for (go, id) in [
+        ("1.25.1 and 1.26.8", "498919aff001d8366249403a2544fba2d833084f"),
+        ("1.24.0", "b78919aff001d8366249403a2544fba2d833084f"),
+        ("1.23.4 with -B gobuildid", "4976e6500ffe27c99db6bfc5dabb045d27ccf7b0"),
+    ] {
+        let id: BuildId = id.parse().unwrap();
+        assert!(id.is_degenerate(), "Go {go}");
+        let longer = [id.as_bytes(), b"!"].concat();
+        assert!(!BuildId::try_from(longer.as_slice()).unwrap().is_degenerate());
+        assert!(!BuildId::try_from(&id.as_bytes()[..19]).unwrap().is_degenerate());
     }
-    let longer = [derived("redacted").as_bytes(), b"!"].concat();
-    assert!(!BuildId::try_from(longer.as_slice()).unwrap().is_degenerate());
+    for other in ["", "redacted", "redacted ", "Redacted", "A0dF/b1/c2/d3", "go-openbsd"] {
+        let mut id: [u8; 20] = sha2::Sha256::digest(other)[..20].try_into().unwrap();
+        assert!(!BuildId::try_from(id.as_slice()).unwrap().is_degenerate(), "{other}");
+        id[0] ^= 0xff;
+        assert_eq!(BuildId::try_from(id.as_slice()).unwrap().is_degenerate(), other == "redacted", "{other}");
+    }
 }
 
 #[test]

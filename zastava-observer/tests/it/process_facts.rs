@@ -230,7 +230,7 @@ fn memory_is_no_library_and_a_memfd_is_one() {
 /// Two Go programs that Bazel built have the same build-id.
 #[test]
 fn a_build_id_that_programs_share_is_marked() {
-    let shared = "0xb68919aff001d8366249403a2544fba2d833084f";
+    let shared = "0x498919aff001d8366249403a2544fba2d833084f";
     for (id, is_shared) in [(shared, true), ("0x00000000000000000000", true), ("0x0123456789abcdef", false)] {
         let Some(program) = Program::build(&[&format!("-Wl,--build-id={id}")]) else { return };
         let Some(process) = Prepared::start(&program.path, &[]) else { return };
