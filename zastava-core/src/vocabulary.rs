@@ -63,7 +63,7 @@ vocabulary! {
             "containerd's record of the container: its containerd namespace, or why the record was not read";
         ContainerdImage = "containerd.image", "containerd's record of the image: why the image has no digest";
         ProcfsScan = "procfs.scan", "the scan of `/proc` that found the workload: the name of its main process";
-        Proc = "proc", "the main process as a whole: why nothing of it was read";
+        Proc = "proc", "the main process as a whole: why nothing of it was read, or what it looks like";
         ProcStat = "proc.stat", "`/proc/<pid>/stat`: that the process ended while it was read";
         ProcCgroup = "proc.cgroup",
             "`/proc/<pid>/cgroup`: that it does not show whether the process belongs to the workload";

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
 
 pub(crate) use self::command_line::cap_arguments;
+use self::process::Stage;
 pub use self::process::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
 use crate::blocking::blocking;
 use crate::workload::Workload;
@@ -75,14 +76,17 @@ impl Inspector {
     async fn read_when_started(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
         let mut reads = 1;
         loop {
-            match self.read(target).await {
+            match self.read(Stage::Started, target).await {
                 Err(InspectError::NotStarted) if reads < STAGE_READS_MAX => {
                     reads += 1;
                     tokio::time::sleep(STAGE_PAUSE).await;
                 }
+                // No OCI runtime takes so long. Its looks are no reason to say nothing of a workload.
+                Err(InspectError::NotStarted) => return self.read(Stage::Any, target).await,
                 Ok(facts) if ProcessInspector::is_young(&facts, LOADING_PAUSE) => {
                     tokio::time::sleep(LOADING_PAUSE).await;
-                    let again = self.read(target).await.ok().filter(|again| !again.is_less_than(&facts));
+                    let again = self.read(Stage::Started, target).await.ok();
+                    let again = again.filter(|again| !again.is_less_than(&facts));
                     return Ok(again.unwrap_or(facts));
                 }
                 found => return found,
@@ -90,10 +94,10 @@ impl Inspector {
         }
     }
 
-    async fn read(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+    async fn read(&self, stage: Stage, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
         let permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let (processes, target) = (self.processes.clone(), target.clone());
-        let mut found = pin!(blocking(move || processes.inspect(&target)));
+        let mut found = pin!(blocking(move || processes.inspect_at(stage, &target)));
         if let Ok(found) = tokio::time::timeout(LATE_AFTER, &mut found).await {
             return found;
         }

@@ -108,6 +108,15 @@ impl From<NotRead> for InspectError {
     }
 }
 
+/// Which processes are inspected.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// Not one that looks like the OCI runtime's, which becomes the program of a container.
+    Started,
+    /// That too. Its looks are its own text: a program that calls itself so is not hidden by it.
+    Any,
+}
+
 /// Inspects processes within the limits of [`CollectOptions`].
 ///
 /// A file that does not answer delays an inspection by seconds and not forever: its facts are missing then, and the
@@ -140,6 +149,15 @@ impl ProcessInspector {
     /// # Errors
     /// If the process does not exist, is not the one that is meant, or became another one meanwhile.
     pub fn inspect(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+        self.inspect_at(Stage::Started, target)
+    }
+
+    /// Inspects the process at this stage of its container's start.
+    pub(super) fn inspect_at(
+        &self,
+        stage: Stage,
+        target: &ProcessTarget,
+    ) -> Result<ProcessFacts, InspectError> {
         let mut reader = self.reads.reader(INSPECTION_TIME_MAX);
         let (tree, pid) = (self.tree.clone(), target.pid);
         let (process, identity, path) = reader.read(Place::Process { pid, file: "stat" }, move |_| {
@@ -153,7 +171,12 @@ impl ProcessInspector {
         let (arguments, mut evidence) = command_line::read(&mut subject);
         evidence.extend(unknown_cgroup);
         if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
-            return Err(InspectError::NotStarted);
+            match stage {
+                Stage::Started => return Err(InspectError::NotStarted),
+                Stage::Any => {
+                    evidence.push(Evidence::new(Signal::Proc, "looks like the OCI runtime's own process"))
+                }
+            }
         }
         let (executable, build_id) = self.read_executable(&mut subject);
         evidence.push(executable::path_evidence(&mut subject, &path, executable));

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -51,6 +52,11 @@ impl Prepared {
         Self::run(Command::new(program).args(steps))
     }
 
+    /// Runs the program under another name in its arguments.
+    pub(crate) fn start_as(program: &Path, name: &str, steps: &[OsString]) -> Option<Self> {
+        Self::run(Command::new(program).arg0(name).args(steps))
+    }
+
     /// Runs a shell script, which ends in the program as `$1`, in a mount namespace of its own.
     pub(crate) fn start_in_mounts(program: &Program, script: &str) -> Option<Self> {
         let mut command = Command::new("unshare");
@@ -59,7 +65,6 @@ impl Prepared {
     }
 
     fn run(command: &mut Command) -> Option<Self> {
-        use std::os::unix::process::CommandExt as _;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut prepared = Self(command.spawn().expect("can be started"));
         let (mut line, mut reason) = (String::new(), String::new());

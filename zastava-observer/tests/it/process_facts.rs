@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use zastava_core::contract::{EventKind, LoadedLibrary, RuntimeEvent};
+use zastava_core::contract::{EventKind, Evidence, LoadedLibrary, RuntimeEvent};
 use zastava_core::vocabulary::Signal;
 use zastava_observer::{CollectOptions, ProcTree, ProcessFacts, ProcessInspector, ProcessTarget};
 
@@ -225,6 +225,24 @@ fn memory_is_no_library_and_a_memfd_is_one() {
     let paths: Vec<&str> = facts.libraries.iter().map(|library| library.path.as_str()).collect();
     assert!(paths.contains(&"/memfd:jit"), "{paths:?}");
     assert!(!paths.iter().any(|path| path.contains("zero") || path.contains("SYSV")), "{paths:?}");
+}
+
+/// A workload that calls itself like the OCI runtime's own process is told with its facts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_does_not_hide_behind_the_name_of_an_oci_runtime() {
+    let Some(program) = Program::build(&[]) else { return };
+    let stage = Stage::start().await;
+    let path = copy(&program, "runc");
+    let Some(process) = Prepared::start_as(&path, "runc", &["init".into()]) else { return };
+    let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
+    let start = running.event(EventKind::ContainerStart, process.pid()).await;
+    let facts = start.process.as_ref().expect("has a process");
+    assert_eq!(facts.entrypoint, ["runc", "init"]);
+    assert!(facts.build_id.is_some() && !start.loaded_libs.is_empty(), "{:?}", start.evidence);
+    let said =
+        |evidence: &Evidence| evidence.signal == Signal::Proc && evidence.value.contains("OCI runtime");
+    assert!(start.evidence.iter().any(said), "{:?}", start.evidence);
+    running.end().await;
 }
 
 /// Two Go programs that Bazel built have the same build-id.
