@@ -277,6 +277,7 @@ async fn the_program_shows_a_file_that_does_not_answer_and_ends_beside_it() {
     let workload = Part::Executable.start(&fuse).expect("cat runs everywhere");
     fuse.set(Server::Stopped);
     let mut observer = Observer::start(&stage);
+    assert!(observer.ask("/metrics").1.contains("zastava_observer_reads_hung{place=\"look_up\"} 0"));
     let hung =
         |answer: String| serde_json::from_str::<Value>(&answer).expect("is JSON")["reads"]["hung"].clone();
     within(async {
