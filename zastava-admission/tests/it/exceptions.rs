@@ -1,6 +1,7 @@
 //! Single namespaces where denials are not enforced, and what decisions say of themselves.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +153,21 @@ fn exceptions_are_settings_by_namespace_and_end_by_themselves() {
         let faults = read(&format!("      {admission}\n")).unwrap_err();
         assert!(faults.contains(words), "{admission}: {faults}");
     }
+}
+
+#[test]
+fn config_check_notes_what_has_ended_and_finds_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zastava.yaml");
+    let ended = "{enforce: false, until: '2020-01-01T00:00:00Z'}";
+    std::fs::write(&path, format!("{LEAST}    admission: {{namespaces: {{shop: {ended}}}}}\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zastava-webhook"));
+    let output = command.arg("--config").arg(&path).args(["config", "check"]).output().unwrap();
+    let [said, noted] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success() && said.starts_with("the configuration is valid"), "{said}{noted}");
+    let place = format!("note: {}:5: zastava.webhook.admission.namespaces: ", path.display());
+    assert!(noted.starts_with(&place), "{noted}");
+    assert!(noted.contains("the entry for shop ended at 2020-01-01T00:00:00Z"), "{noted}");
 }
 
 #[tokio::test]

@@ -123,11 +123,14 @@ pub(super) fn a_roll_out_blinds_no_node(lab: &Lab) {
         || lab.object(&format!("-n {NAMESPACE} daemonset/zastava-observer"))["status"]["numberReady"].clone();
     upgrade(lab, "--set observer.image.tag=missing").expect("goes well");
     eventually("a pod that waits for its image", 60, || {
-        let pods = lab.kubectl(&format!("-n {NAMESPACE} get pods -l app=zastava-observer"));
-        if pods.contains("Image") || pods.contains("ErrImage") { Ok(()) } else { Err(pods) }
+        let pods = lab.object(&format!("-n {NAMESPACE} pods -l app=zastava-observer"));
+        let mut pods = pods["items"].as_array().into_iter().flatten();
+        let waits = |pod: &Value| text(&pod["spec"]["containers"][0]["image"]).ends_with(":missing");
+        pods.find(|pod| waits(pod)).map(|_| ()).ok_or_else(|| "there is none".to_owned())
     });
     assert_eq!(ready(), lab.cluster.nodes().len(), "every node is observed");
     short_pods_are_told(lab, "without-image");
+    assert_eq!(ready(), lab.cluster.nodes().len(), "every node is observed still");
 
     upgrade(lab, "").expect("goes well");
     lab.kubectl(&format!("-n {NAMESPACE} rollout restart ds/zastava-observer"));

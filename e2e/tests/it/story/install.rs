@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::lab::{Lab, NAMESPACE, PLATFORM, eventually, run, text};
 use crate::support::say;
 
-/// Short, so that refreshes and ends are seen.
+/// A short lifetime shows refreshes and ends of tokens.
 const TOKEN_SECONDS: u64 = 30;
 
-/// The sizes that a person asks for before anything else.
+/// Prints the size of each program and image.
 pub(super) fn print_sizes(lab: &Lab) {
     for image in lab.images["images"].as_array().expect("has images") {
         let platform = &image["platforms"][0];
@@ -31,7 +31,7 @@ pub(super) fn platform(lab: &Lab) {
     let values = json!({
         "observer": {"enabled": false}, "webhook": {"enabled": false},
         "secrets": {"authorityStaticToken": "zastava-authority-static-token"},
-        // Not on the node that is drained: Authority and Scanner are somebody else's.
+        // The node that is drained must not hold Authority and Scanner, which are somebody else's.
         "sandbox": {"enabled": true, "tokenLifetimeSeconds": TOKEN_SECONDS,
             "nodeSelector": {"kubernetes.io/hostname": lab.cluster.nodes()[1]},
             "policy": {"revision": "e2e", "images": images}},
@@ -98,7 +98,7 @@ fn write_operators_files(lab: &Lab) {
     }
     issue_webhook_certificate(lab, "webhook");
     let (signed, unsigned) = (lab.signed.pinned(), lab.unsigned.pinned());
-    // As the sample is written: the runbook changes the tag in place.
+    // The runbook changes the tag in place, so the values are written as the sample is.
     let values = format!(
         r#"zastava:
   runtime:

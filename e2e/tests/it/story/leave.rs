@@ -30,7 +30,7 @@ pub(super) fn way_out_and_uninstall(lab: &Lab) {
         2 => {
             let warned = eventually("a denial that only warns", 30, || pod("warned", &unsigned, ""));
             assert!(warned.contains("Warning:") && warned.contains("not signed"), "{warned}");
-            // Now it does not run at all.
+            // From here on the webhook does not run at all.
             scale(lab, 0);
             refused();
         }
@@ -84,7 +84,7 @@ pub(super) fn lab_in_one_command(lab: &Lab) {
     nothing_left(lab);
 }
 
-/// Webhooks drain before they go.
+/// Waits, since webhooks drain before they end.
 #[track_caller]
 fn nothing_left(lab: &Lab) {
     let line = format!("get {KINDS} -A -l app.kubernetes.io/instance=zastava-runtime -o name");

@@ -79,7 +79,7 @@ fn without(set: &Value, volume: &str, mount: &str) -> Value {
     spec["volumes"].as_array_mut().expect("has volumes").retain(|entry| !named(entry));
     let container = &mut spec["containers"][0];
     container["volumeMounts"].as_array_mut().expect("has mounts").retain(|entry| !named(entry));
-    // A buffer of its own: the node's is in use.
+    // The pod has a buffer of its own, since the observer of the node uses the node's.
     for entry in spec["volumes"].as_array_mut().expect("has volumes") {
         if entry["name"] == "scratch" {
             *entry = json!({"name": "scratch", "emptyDir": {}});

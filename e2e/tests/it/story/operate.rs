@@ -22,7 +22,7 @@ pub(super) fn upgrade_and_rollback_lose_no_review(lab: &Lab) {
     assert!(values.contains("\n  tag: \"0.1.0\"\n"), "the next upgrade leaves it so: {values}");
     client.stop(lab, "upgrade and rollback");
 
-    // Tokens are refreshed all the time: only one with this cause is the command's doing.
+    // Programs refresh their tokens all the time. Only the command gives a refresh this cause.
     let pod = lab.pods("webhook").remove(0);
     let invalidated =
         || lab.kubectl(&format!("-n {NAMESPACE} logs {pod}")).matches(r#""cause":"invalidated""#).count();
@@ -62,9 +62,9 @@ pub(super) fn guardrails_are_seen(lab: &Lab) {
     assert_eq!(written[1].trim(), "1", "the key's revision");
 }
 
-/// The sections whose commands look, and change nothing that is not changed back.
+/// The sections whose commands change nothing, or change it back.
 pub(super) fn incidents_and_symbols(lab: &Lab) {
-    // Pods that an earlier part replaced can be listed and be gone when their logs are asked for.
+    // `kubectl logs` may list a pod that an earlier part replaced, and find it gone.
     eventually("the end of pods on their way out", 120, || {
         let pods = lab.object(&format!("-n {NAMESPACE} pods"));
         let pods = pods["items"].as_array().into_iter().flatten();

@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::lab::{Lab, NAMESPACE, eventually};
 use crate::support::say;
 
-/// Longer than any step below takes; it is ended when the step is done.
+/// An outage that lasts longer than any step below. The step ends it.
 const UNTIL_ENDED_SECONDS: u64 = 900;
 
 pub(super) fn scanner(lab: &Lab) {
     lab.step("Scanner away and back");
     let before = lab.scanner("/sandbox/status").expect("answers");
-    // A verdict in the cache is for an image, a namespace and labels. With these each replica has it, and
-    // Pods may start while Scanner is away.
+    // The cache keys a verdict by image, namespace and labels. These reviews put it into the cache of each
+    // replica, so that Pods may start while Scanner is away.
     let create = |name: &str| format!("run {name} --image={} --labels=app=known", lab.signed.pinned());
     for _ in 0..12 {
         lab.kubectl(&format!("{} --dry-run=server", create("warm")));
@@ -66,8 +66,8 @@ pub(super) fn authority(lab: &Lab) {
     let expiry = |pod: &str| lab.metric(pod, "zastava_authority_token_expiry_timestamp_seconds", "scanner");
     assert!(expiry(&webhook).expect("is there") > now(), "a token is valid");
     lab.tell_scanner(&format!("/sandbox/authority/offline?seconds={UNTIL_ENDED_SECONDS}"));
-    // What ZastavaAuthorityTokenStale looks at. A token that is on disk would else be found by the next
-    // pod of the node, and where Authority has answered before no static token serves.
+    // ZastavaAuthorityTokenStale reads this. The tokens must end first: the next pod of a node would find a
+    // valid one on disk, and a program that Authority has answered before uses no static token.
     for pod in lab.pods("observer").into_iter().chain(lab.pods("webhook")) {
         eventually("the token's end", 60, || {
             let left = expiry(&pod)? - now();
