@@ -93,7 +93,7 @@ pub async fn invalidate_op_token(cache_dir: &Path, audience: &str) -> Result<Inv
     }
     let message = match done.tokens {
         0 => "no OpTok was cached",
-        _ => "dropped cached OpToks; whoever copied one can use it until it ends",
+        _ => "cached OpToks were dropped; a copy of one can be used until it expires",
     };
     tracing::info!(
         scope = scope::TOKEN_INVALIDATE,

@@ -105,7 +105,7 @@ pub enum Error {
         source: SharedSource,
     },
     /// Authority answered with an error status.
-    #[error("authority answered {status}{}{asked}{}", after(" ", code), after(": ", description))]
+    #[error("authority answered {status}{}{asked}{}{}", after(" ", code), advice(*status), after(": ", description))]
     Refused {
         /// The status.
         status: StatusCode,
@@ -287,6 +287,10 @@ impl fmt::Display for Asked {
         write!(f, " at {}", self.url)?;
         self.client_id.as_ref().map_or(Ok(()), |client_id| write!(f, " for client {client_id:?}"))
     }
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    if status == StatusCode::NOT_FOUND { "; check issuer and tokenPath" } else { "" }
 }
 
 fn after(separator: &str, text: &Option<String>) -> String {

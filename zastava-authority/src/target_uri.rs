@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_differ_is_kept() {
+    fn significant_differences_are_kept() {
         check("https://a//b", "https://a//b");
         check("https://a/b/", "https://a/b/");
         check("https://a/B", "https://a/B");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_is_refused() {
+    fn uris_that_are_no_target_are_refused() {
         for text in [
             "",
             "/token",

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_stand_where_the_standards_say() {
+    fn metadata_documents_are_where_the_standards_say() {
         let of = |issuer: &str| documents(&issuer.parse().unwrap());
         let (openid, oauth) =
             ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_no_time_is_ignored() {
+    fn answers_without_a_usable_date_are_ignored() {
         let mut offset = ClockOffset::default();
         learn(&mut offset, NOW - 500, NOW - 489);
         learn(&mut offset, NOW - 500, NOW - 501);

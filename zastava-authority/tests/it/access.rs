@@ -101,7 +101,7 @@ fn good_credentials_pass() {
 }
 
 #[test]
-fn without_credentials_nothing_was_done_wrong() {
+fn a_request_without_credentials_gets_a_challenge_without_an_error() {
     for authorization in [vec![], vec!["Basic dTpw".to_owned()]] {
         let case = Case { authorization, ..Case::dpop() };
         check(&case, Denial::NoCredentials, 401, r#"DPoP algs="#);

@@ -113,7 +113,7 @@ fn others_wait_until_the_first_has_its_answer() {
 }
 
 #[test]
-fn who_waited_takes_the_token_of_then() {
+fn a_waiting_request_takes_the_token_that_is_current_when_it_is_sent() {
     let tokens = tokens();
     let api = Authorizer::new(tokens.clone(), "scanner", &Uri::from_static("https://api.test"));
     let (mut first, mut second) = (api.begin(), api.begin());
@@ -156,7 +156,7 @@ fn the_last_attempt_goes_alone() {
 }
 
 #[test]
-fn who_stops_waiting_leaves_the_way_free() {
+fn a_cancelled_wait_does_not_block_later_requests() {
     let api = api();
     let mut other = api.begin();
     attach(&mut other);

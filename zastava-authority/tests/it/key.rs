@@ -21,7 +21,7 @@ pub(crate) const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11y
     "use":"enc","kid":"1"}"#;
 
 #[test]
-fn every_usual_form_is_read() {
+fn every_usual_key_format_is_read() {
     let pem = DpopKey::generate_pem();
     let thumbprint = read(pem.expose()).unwrap().thumbprint().to_owned();
     assert_eq!(read(&format!("Key:\r\n{}", pem.expose())).unwrap().thumbprint(), thumbprint);
@@ -34,7 +34,7 @@ fn every_usual_form_is_read() {
 }
 
 #[test]
-fn what_is_no_private_p256_key_is_refused() {
+fn files_without_a_private_p256_key_are_refused() {
     let contradiction = JWK.replace("MKBC", "NKBC");
     let public = JWK.replace("\"d\"", "\"e\"");
     let short = JWK.replace("870MB6gf", "");

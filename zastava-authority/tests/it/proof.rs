@@ -255,7 +255,7 @@ fn the_token_and_its_key_must_be_the_proofs() {
 }
 
 #[test]
-fn a_claim_that_stands_there_twice_is_refused() {
+fn duplicate_claims_are_refused() {
     let good = Draft::new();
     let twice = |json: String| json.replacen('{', r#"{"jti":"two","typ":"dpop+jwt","#, 1);
     let encode = |text: String| URL_SAFE_NO_PAD.encode(text);

@@ -34,7 +34,7 @@ fn a_proof_of_the_future_is_remembered_as_long_as_it_is_acceptable() {
 }
 
 #[test]
-fn whoever_remembers_proofs_elsewhere_is_told_for_how_long() {
+fn check_says_how_long_a_proof_must_be_remembered() {
     let verifier = verifier();
     let proof = Draft::new().sign();
     let (method, uri, headers) = (&Method::POST, &uri(), &headers(&[&proof]));
@@ -89,7 +89,7 @@ fn a_proof_is_good_once_also_when_the_clock_is_set_back_a_little() {
 
 /// Each looks at the clock before it waits for its turn, so times come in any order.
 #[test]
-fn of_those_who_send_one_proof_at_once_one_is_served() {
+fn one_of_many_concurrent_uses_of_a_proof_is_served() {
     let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
     let verifier = Verifier::new(options);
     for _ in 0..300 {

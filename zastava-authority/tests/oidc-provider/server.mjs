@@ -45,8 +45,11 @@ const client = (client_id, extra) => ({
   ...extra,
 });
 
+// A recipe of docs/ops/authority.md, as it stands there.
+const recipe = setup.recipe && new Function('randomBytes', `return (${setup.recipe})`)(randomBytes);
+
 function provider() {
-  const created = new Provider(issuer, {
+  const created = new Provider(issuer, recipe ? { ...recipe, jwks: { keys: [jwk] } } : {
     clients: [
       client('secret', { client_secret: setup.secret, token_endpoint_auth_method: 'client_secret_basic', dpop_bound_access_tokens: true }),
       client('bearer', { client_secret: setup.secret, token_endpoint_auth_method: 'client_secret_basic' }),

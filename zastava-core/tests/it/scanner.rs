@@ -96,3 +96,38 @@ fn retry_after_is_seconds_or_a_date() {
     }
     assert_eq!(retry_after(&HeaderMap::new(), now), None);
 }
+
+#[tokio::test]
+async fn a_route_that_is_not_there_names_its_url_and_its_settings() {
+    let (client, _) = client(response(404, "<html>no such page</html>"));
+    let refused = [
+        (client.send_events(Bytes::new()).await.map(drop), "/api/v1/scanner/runtime/events", "events"),
+        (
+            client.policy(&PolicyRequest::default()).await.map(drop),
+            "/api/v1/scanner/policy/runtime",
+            "policy",
+        ),
+    ];
+    for (outcome, path, name) in refused {
+        let error = outcome.expect_err("is refused").to_string();
+        let expected = format!("{path}; check backend.baseAddress and backend.{name}Path");
+        assert!(
+            error.starts_with("scanner answered 404 Not Found at https://") && error.ends_with(&expected),
+            "{error}"
+        );
+    }
+}
+
+/// An answer may repeat what was sent, and the parser of JSON quotes what it does not expect.
+#[tokio::test]
+async fn an_answer_of_another_shape_is_not_quoted() {
+    for body in
+        [r#""DPoP canary-token-canary""#, r#"{"results": "canary-token-canary"}"#, "canary-token-canary"]
+    {
+        let (client, _) = client(response(200, body));
+        let error = client.policy(&PolicyRequest::default()).await.expect_err("is malformed");
+        let cause = std::error::Error::source(&error).expect("has a cause");
+        let shown = format!("{error} {error:?} {cause}");
+        assert!(shown.contains("line 1 column") && !shown.contains("canary"), "{shown}");
+    }
+}

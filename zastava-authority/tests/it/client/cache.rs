@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use zastava_authority::{Authority, DpopKey, Tokens, invalidate_op_token};
 use zastava_core::telemetry::Telemetry;
 
+use super::log::Log;
 use super::support::{Server, authority_with_key, mode_of, options};
 
 /// A key file and a cache directory beside it.
@@ -65,7 +66,7 @@ async fn requests_after(change: impl FnOnce(&Path)) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_goes_on_with_the_token() {
+async fn a_restart_continues_with_the_cached_token() {
     assert_eq!(requests_after(|_| ()).await, 1);
 }
 
@@ -132,7 +133,7 @@ async fn a_refused_token_that_comes_back_to_the_disk_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_are_none_are_ignored() {
+async fn malformed_cache_files_are_ignored() {
     let write = |bytes: &'static [u8]| move |path: &Path| fs::write(path, bytes).unwrap();
     assert_eq!(requests_after(write(b"")).await, 2);
     assert_eq!(requests_after(write(b"{\"token\":")).await, 2);
@@ -179,7 +180,7 @@ async fn an_ended_token_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_a_passing_key_is_not_kept() {
+async fn a_token_of_an_ephemeral_key_is_not_cached() {
     let (place, server) = (Place::new(), Server::issuing(120));
     let cache = place.cache();
     let settings = [("cacheDir", cache.to_str().unwrap())];
@@ -219,7 +220,7 @@ async fn a_refused_token_leaves_the_disk_whatever_the_time_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_directory_all_else_works() {
+async fn the_client_works_without_a_cache_directory() {
     let (place, server) = (Place::new(), Server::issuing(120));
     fs::write(place.0.path().join("run"), "a file in the way").unwrap();
     place.start(&server, &[]).token("scanner").await.unwrap();
@@ -247,4 +248,31 @@ async fn the_command_works_without_any_process() {
     let done = invalidate_op_token(&place.cache(), "scanner").await.unwrap();
     assert_eq!((done.processes, done.tokens), (0, 1));
     assert_eq!(place.files(), [] as [PathBuf; 0]);
+}
+
+/// Somebody may have named their home directory.
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_others_use_is_neither_closed_nor_used() {
+    let log = Log::default();
+    let _guard = log.start();
+    let (place, server) = (Place::new(), Server::issuing(120));
+    fs::create_dir_all(place.cache()).unwrap();
+    let mode = |mode| fs::set_permissions(place.cache(), Permissions::from_mode(mode)).unwrap();
+    fs::write(place.cache().join("notes.txt"), "").unwrap();
+    mode(0o755);
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!((mode_of(&place.cache()), place.files().len()), (0o755, 1));
+    let refused = log.lines("OpToks are not cached on disk");
+    let reason = refused[0].to_string();
+    assert!(refused.len() == 1 && reason.contains("cannot use"), "{reason}");
+
+    // One that holds nothing else is closed, and the log says so.
+    fs::remove_file(place.cache().join("notes.txt")).unwrap();
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!((mode_of(&place.cache()), place.files().len()), (0o700, 1));
+    let closed = log.lines("cache directory was closed to other users");
+    assert_eq!((closed.len(), &closed[0]["former_mode"]), (1, &"755".into()));
+    // One that is closed already is not mentioned.
+    place.start(&server, &[]).token("scanner").await.unwrap();
+    assert_eq!(log.lines("cache directory was closed to other users").len(), 1);
 }

@@ -17,6 +17,7 @@ use zastava_core::http_service::{BoxError, HttpService};
 use zastava_core::no_token::NoToken;
 use zastava_core::telemetry::Telemetry;
 
+use super::log::Log;
 use super::support::{
     Answer, Server, authority_with_key, claim, http_date, received, status, tokens, with_header,
 };
@@ -310,4 +311,37 @@ async fn any_cloneable_body_will_do() {
     });
     let request = Request::get("https://api.test/").body(vec![0; 7]).unwrap();
     assert_eq!(layer.layer(echo).oneshot(request).await.unwrap().into_body(), 7);
+}
+
+/// Some servers call a proof with a wrong time an invalid token. A new token does not help, the other clock
+/// does, and the good token is kept.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_date_that_makes_tokens_invalid_is_found_out() {
+    let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+    let verifier = Verifier::new(options);
+    let bench = Bench::new(Server::new(move |request| {
+        let access_token = request.headers()["authorization"].to_str().unwrap().strip_prefix("DPoP ");
+        let received = ReceivedProof { access_token, ..received(request) };
+        let answer = match verifier.verify(&received, Timestamp::now()) {
+            Ok(_) => status(200),
+            Err(_) => challenge("invalid_token"),
+        };
+        with_header(answer, "date", &http_date(Timestamp::now().saturating_add(Duration::from_secs(300))))
+    }));
+    assert_eq!((bench.status().await, bench.api.count()), (200, 1));
+    // The wrong date is known now: the token, another token, and then our own clock.
+    assert_eq!((bench.status().await, bench.api.count(), bench.authority.count()), (200, 4, 2));
+    assert_eq!((bench.status().await, bench.api.count(), bench.authority.count()), (200, 5, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_logged_with_the_servers_reason() {
+    let log = Log::default();
+    let _guard = log.start();
+    let header =
+        r#"DPoP error="invalid_token", error_description="cnf.jkt is missing; got canary0token0canary""#;
+    let bench = Bench::new(Server::new(move |_| with_header(status(401), "www-authenticate", header)));
+    assert_eq!(bench.status().await, 401);
+    let lines = log.lines("OpTok was refused by its audience");
+    assert_eq!(lines[0]["reason"], "invalid_token: cnf.jkt is missing; got …");
 }

@@ -44,7 +44,7 @@ async fn every_way_of_authentication_gets_a_token_that_the_api_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_authority_refuses_is_told_by_its_code() {
+async fn refusals_carry_the_oauth_code_of_authority() {
     let Some(provider) = Provider::start(json!({})) else { return };
     let wrong = provider.pki.dir.path().join("wrong");
     std::fs::write(&wrong, "wrong").unwrap();
@@ -82,7 +82,7 @@ async fn what_authority_refuses_is_told_by_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_of_authority_are_told_apart_and_pass() {
+async fn faults_of_authority_are_distinguished_and_recovered_from() {
     let Some(provider) = Provider::start(json!({})) else { return };
     let authority = provider.authority("bearer", &[("requestTimeoutSeconds", "1")]);
     let tokens = Tokens::new(authority.clone());

@@ -126,7 +126,7 @@ async fn the_command_reaches_every_process_and_a_new_token_is_issued() {
 }
 
 #[tokio::test]
-async fn the_socket_goes_with_the_last_handle() {
+async fn the_control_socket_is_removed_with_the_last_handle() {
     let (installation, _tls) = installation(server().service()).await;
     let core = installation.connect().unwrap();
     let scanner = core.scanner();
@@ -140,7 +140,7 @@ async fn the_socket_goes_with_the_last_handle() {
 }
 
 #[tokio::test]
-async fn garbage_on_the_socket_hurts_nobody() {
+async fn garbage_on_the_control_socket_does_no_harm() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (installation, _tls) = installation(server().service()).await;
     let core = installation.connect().unwrap();
@@ -207,7 +207,7 @@ async fn a_cached_token_of_another_certificate_is_not_taken() {
 
 /// All are asked, however close together they begin to listen.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_starts_together_is_asked_too() {
+async fn processes_that_start_together_are_all_reached() {
     let (installation, _tls) = installation(server().service()).await;
     for _ in 0..20 {
         let cores: Vec<_> = std::thread::scope(|scope| {
@@ -234,7 +234,7 @@ async fn who_starts_together_is_asked_too() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_holds_up_nobody() {
+async fn a_silent_client_does_not_delay_others() {
     use tokio::io::AsyncReadExt as _;
     let (installation, _tls) = installation(server().service()).await;
     let core = installation.connect().unwrap();
@@ -254,7 +254,7 @@ async fn who_says_nothing_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_counted() {
+async fn processes_that_do_not_answer_are_counted() {
     let (installation, _tls) = installation(server().service()).await;
     let core = installation.connect().unwrap();
     // As of processes that are stopped: the kernel takes the question, and nobody reads it.
@@ -266,7 +266,7 @@ async fn who_does_not_answer_is_counted() {
 }
 
 #[tokio::test]
-async fn what_was_requested_after_the_question_stays() {
+async fn a_token_requested_after_the_command_stays() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (installation, _tls) = installation(server().service()).await;
     let core = installation.connect().unwrap();
@@ -296,7 +296,7 @@ async fn a_missing_key_is_a_fault_of_configuration() {
 }
 
 #[tokio::test]
-async fn without_authority_it_is_said_that_there_is_no_token() {
+async fn without_authority_the_error_says_that_there_is_no_token() {
     let core = Installation::new("https://localhost:1".to_owned()).connect().unwrap();
     let error = core.scanner().send_events(Bytes::from_static(b"{}")).await.unwrap_err();
     assert_eq!(error.to_string(), "no token from authority, so scanner was not asked");

@@ -199,7 +199,7 @@ fn print_values(client: &mut Client) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_secret_is_printed_on_any_path() {
+async fn no_code_path_prints_a_secret() {
     let log = Log::default();
     let _guard = log.start();
     let (mut client, servers) = (Client::new(), Echoing::new());
@@ -237,7 +237,7 @@ async fn no_secret_is_printed_on_any_path() {
 
 /// Over real TLS and the control socket, with files that are renewed and broken under way.
 #[tokio::test]
-async fn no_secret_is_printed_by_the_whole_either() {
+async fn the_assembled_client_prints_no_secret() {
     const TOKENS: [&str; 2] = ["canary3token3canary", "canary4token4canary"];
     let log = Log::default();
     let _guard = log.start();

@@ -10,8 +10,8 @@ use zastava_core::clock::{Clock, Timestamp};
 use zastava_core::telemetry::Telemetry;
 
 use super::support::{
-    Server, TokioClock, ask_together, challenging, claim, http_date, options, received, refusal, seconds,
-    status, token, tokens, with_header,
+    Server, TokioClock, ask_together, challenging, claim, http_date, json, options, received, refusal,
+    seconds, status, token, tokens, with_header,
 };
 
 #[tokio::test(start_paused = true)]
@@ -42,21 +42,53 @@ async fn a_nonce_that_comes_with_a_token_is_sent_with_the_next_request() {
 /// Some gateway stamps answers by a clock that is five minutes ahead of the one that checks proofs.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_date_costs_one_request_and_breaks_nothing() {
+    // RFC 9449 section 5 names the first. Keycloak answers the second, oidc-provider the third.
+    for code in ["invalid_dpop_proof", "invalid_request", "invalid_grant", "unheard_of"] {
+        let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
+        let (verifier, clock) = (Verifier::new(options), TokioClock::new());
+        let server = Server::new(move |request| {
+            let answer = match verifier.verify(&received(request), clock.now()) {
+                Ok(_) => token("abc", 120),
+                Err(_) => refusal(400, code),
+            };
+            with_header(answer, "date", &http_date(clock.now().saturating_add(seconds(300))))
+        });
+        let tokens = tokens(&server, &[]);
+        for expected in [1, 3, 4, 5] {
+            tokens.token("scanner").await.unwrap();
+            assert_eq!(server.count(), expected, "{code}");
+            tokens.invalidate("scanner");
+        }
+    }
+}
+
+/// A metadata document with a wrong `Date` moves the very first proof, which is then refused.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_date_of_the_metadata_costs_one_request_too() {
     let options = VerifierOptions { require_nonce: false, ..VerifierOptions::default() };
     let (verifier, clock) = (Verifier::new(options), TokioClock::new());
-    let server = Server::new(move |request| {
-        let answer = match verifier.verify(&received(request), clock.now()) {
-            Ok(_) => token("abc", 120),
-            Err(error) => refusal(400, error.oauth_code()),
-        };
-        with_header(answer, "date", &http_date(clock.now().saturating_add(seconds(300))))
+    let ahead = http_date(clock.now().saturating_add(seconds(300)));
+    let document =
+        json(200, r#"{"issuer":"https://authority.test","token_endpoint":"https://authority.test/t"}"#);
+    let server = Server::new(move |request| match verifier.verify(&received(request), clock.now()) {
+        Ok(_) => token("abc", 120),
+        Err(_) => refusal(400, "invalid_request"),
     });
+    server.publish("/.well-known/openid-configuration", with_header(document, "date", &ahead));
     let tokens = tokens(&server, &[]);
-    for expected in [1, 3, 4, 5] {
-        tokens.token("scanner").await.unwrap();
-        assert_eq!(server.count(), expected);
-        tokens.invalidate("scanner");
-    }
+    tokens.token("scanner").await.unwrap();
+    assert_eq!(server.count(), 2);
+    tokens.invalidate("scanner");
+    tokens.token("scanner").await.unwrap();
+    assert_eq!(server.count(), 3, "the clock whose proof was accepted is kept");
+}
+
+/// Without `Date` there is no other time to try, so a refusal is final.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_tells_no_time_is_asked_once() {
+    let server = Server::new(|_| refusal(400, "invalid_request"));
+    tokens(&server, &[]).token("scanner").await.unwrap_err();
+    assert_eq!(server.count(), 1);
 }
 
 /// A client that is refused for another reason costs no more requests when the clocks differ.

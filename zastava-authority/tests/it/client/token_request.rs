@@ -33,7 +33,7 @@ async fn without_dpop_no_proof_is_sent_and_bearer_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_none_are_refused() {
+async fn malformed_token_answers_are_refused() {
     let rows = [
         "",
         "<html>",
@@ -55,7 +55,7 @@ async fn answers_that_are_none_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lives_are_counted_from_the_start_of_the_request() {
+async fn lifetimes_count_from_the_start_of_the_request() {
     let start = Timestamp::from_unix_seconds(1_800_000_000);
     let rows = [
         (r#","expires_in":300"#, 300),
@@ -76,7 +76,7 @@ fn form_of(request: &Request<Bytes>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_request_says_who_asks_for_what() {
+async fn the_token_request_names_client_audience_and_scopes() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("secret");
     std::fs::write(&secret, "p:s w\n").unwrap();
@@ -218,7 +218,7 @@ async fn a_token_endpoint_that_moved_is_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_for_people_is_no_metadata() {
+async fn an_html_page_is_not_metadata() {
     let page = with_header(json(200, "<!doctype html>"), "content-type", "text/html; charset=utf-8");
     let server = Server::issuing(120).with_metadata("/.well-known/openid-configuration", page.clone());
     tokens(&server, &[]).token("scanner").await.unwrap();
@@ -243,5 +243,35 @@ async fn metadata_that_cannot_be_trusted_sends_nothing() {
         let server = Server::issuing(120).with_metadata("/.well-known/openid-configuration", answer);
         tokens(&server, &[]).token("scanner").await.unwrap_err();
         assert_eq!(server.count(), 0);
+    }
+}
+
+/// Which URL was asked, by whom, and why it was refused, without what was sent.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_the_url_the_client_and_the_servers_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "correct horse battery").unwrap();
+    let at = "at https://authority.test/token for client \"zastava-runtime\"";
+    let rows = [
+        (
+            401,
+            "Client certificate missing",
+            format!("401 Unauthorized invalid_client {at}: Client certificate missing"),
+        ),
+        (401, "wrong secret: correct horse", format!("401 Unauthorized invalid_client {at}")),
+        (401, "a\\nb eyJhbGciOiJFUzI1NiJ9.e30.x", format!("401 Unauthorized invalid_client {at}: a b …")),
+        (404, "", format!("404 Not Found invalid_client {at}; check issuer and tokenPath")),
+        (302, "", format!("302 Found invalid_client {at}")),
+    ];
+    for (status, description, expected) in rows {
+        let body = format!(r#"{{"error":"invalid_client","error_description":"{description}"}}"#);
+        let server = Server::new(move |_| json(status, body.clone()));
+        let tokens = tokens(&server, &[("clientSecretPath", secret.to_str().unwrap())]);
+        let error = tokens.token("scanner").await.unwrap_err();
+        let Error::Unavailable { last, retry_after, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(last.to_string(), format!("authority answered {expected}"));
+        // What does not pass by itself is not retried fast.
+        assert!(error.is_configuration() && *retry_after >= seconds(4), "{retry_after:?}");
     }
 }

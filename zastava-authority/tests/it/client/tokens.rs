@@ -53,7 +53,7 @@ async fn a_request_outlives_the_caller_who_caused_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_request_goes_on_without_whoever_asked_first() {
+async fn a_request_continues_after_its_first_caller_gives_up() {
     let server = Server::issuing(120);
     let tokens = tokens(&server, &[]);
     assert!(timeout(Duration::from_millis(10), tokens.token("scanner")).await.is_err());
@@ -77,7 +77,7 @@ async fn tokens_are_refreshed_before_they_end_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_bridged_until_the_token_ends_and_no_longer() {
+async fn the_token_serves_through_an_outage_until_it_expires() {
     let server = Server::issuing(120);
     let tokens = tokens(&server, &[]);
     let requested = PausedTime::start();
@@ -161,7 +161,7 @@ async fn a_token_that_ended_during_a_suspend_is_replaced_at_once() {
 }
 
 #[test]
-fn tokens_are_had_again_when_a_former_runtime_took_the_task_with_it() {
+fn tokens_are_issued_again_after_the_async_runtime_ended() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let server = Server::issuing(120);
     let former = runtime().unwrap();
@@ -189,7 +189,7 @@ async fn tasks_end_with_the_last_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audiences_are_apart_and_bounded() {
+async fn audiences_are_independent_and_bounded() {
     let server = Server::issuing(120);
     let tokens = tokens(&server, &[]);
     let first = tokens.token("audience-0").await.unwrap();

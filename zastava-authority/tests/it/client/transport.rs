@@ -36,7 +36,7 @@ async fn post(http: &HttpService, url: &str) -> Result<Answer, Error> {
 }
 
 #[tokio::test]
-async fn both_sides_show_certificates() {
+async fn client_and_server_present_certificates() {
     let pki = Pki::new();
     let tls = pki.serve(server().service()).await;
     let http = https(&options(&pki)).unwrap();
@@ -130,7 +130,7 @@ fn files_that_cannot_be_used_are_named() {
 
 /// Opening a pipe waits for its other end, and a device has no end.
 #[test]
-fn what_is_no_file_of_a_sane_size_is_refused_at_once() {
+fn pipes_devices_and_huge_files_are_refused_at_once() {
     let pki = Pki::new();
     let (chain, key) = pki.client("client.test");
     let pipe = pki.dir.path().join("pipe");
