@@ -103,8 +103,12 @@ impl Connection {
                     return;
                 }
                 () = slot.gives_way() => match slot.phase() {
-                    // A request that is on its way is still answered.
-                    (Phase::Idle, _) => connection.as_mut().graceful_shutdown(),
+                    (Phase::Idle, _) => {
+                        // A request that is on its way is still answered. Its place is taken, so this ends soon.
+                        connection.as_mut().graceful_shutdown();
+                        let _ = tokio::time::timeout(HEAD_TIMEOUT, connection.as_mut()).await;
+                        return;
+                    }
                     _ => return self.refuse(Reason::GaveWay, &slot, "in the middle of a request"),
                 },
                 _ = ticks.tick() => if slot.is_overdue(Instant::now()) {

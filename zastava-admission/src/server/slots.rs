@@ -81,6 +81,9 @@ impl Slots {
 
     /// Takes a place from a connection, if the new one needs that.
     fn make_room(&self, open: &mut Open, peer: Peer) -> Option<()> {
+        if open.slots.len() < self.peer_max {
+            return Some(());
+        }
         let mut counts: HashMap<Peer, usize> = HashMap::new();
         for state in open.slots.values() {
             *counts.entry(state.peer).or_default() += 1;

@@ -342,3 +342,36 @@ async fn every_review_is_timed_by_what_decided_it() {
         assert!(text.contains(&line), "{line}\nin\n{text}");
     }
 }
+
+/// Letters of other scripts, invisible ones, and those that turn the direction of text.
+#[tokio::test]
+async fn homographs_are_shown_escaped() {
+    for (pointer, written, shown) in [
+        (
+            "/request/object/spec/containers/0/image",
+            "registry.example/\u{430}pi:1",
+            "registry.example/\\u{430}pi:1",
+        ),
+        (
+            "/request/object/spec/containers/0/image",
+            "registry.example\u{2215}a/b:1",
+            "registry.example\\u{2215}a/b:1",
+        ),
+        (
+            "/request/object/spec/containers/0/image",
+            "a\u{202e}b\u{200b}c\u{7}",
+            "a\\u{202e}b\\u{200b}c\\u{7}",
+        ),
+        ("/request/kind/kind", "P\u{43e}d", "P\\u{43e}d"),
+        ("/request/operation", "CR\u{395}ATE", "CR\\u{395}ATE"),
+    ] {
+        let mut request = pod_review(&["nginx"]);
+        *request.pointer_mut(pointer).unwrap() = written.into();
+        let (reviewed, response) = review(&reviewer(&FakeScanner::demo()), &request).await;
+        let decision = serde_json::to_string(reviewed.envelope()).unwrap();
+        // Debug formatting of an operation doubles the backslash.
+        let message = message(&response).replace("\\\\", "\\");
+        assert!(message.contains(shown), "{message}");
+        assert!(message.is_ascii() && decision.is_ascii(), "{message} {decision}");
+    }
+}
