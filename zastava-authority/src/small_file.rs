@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+#[cfg(feature = "client")]
 use std::mem;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::error::Error;
 /// Keys and secrets have a few hundred bytes.
 pub(crate) const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Some editors begin UTF-8 text with it. It is no part of a secret.
+#[cfg(feature = "client")]
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The text of a small regular file, without a byte order mark. Never waits for a pipe, and bounds the
@@ -19,6 +21,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 ///
 /// # Errors
 /// [`Error::File`].
+#[cfg(feature = "client")]
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let mut bytes = read_bytes(path, SECRET_BYTES_MAX)?;
     if str::from_utf8(&bytes).is_err() {

@@ -60,6 +60,7 @@ pub(crate) fn push(out: &mut String, uri: &http::Uri) {
 }
 
 /// The URI for logs and errors: without its query, and without a password in it.
+#[cfg(feature = "client")]
 pub(crate) fn shown(uri: &http::Uri) -> String {
     let text = of(uri);
     match (text.find("://"), text.find('@')) {
@@ -208,6 +209,7 @@ mod tests {
         assert!(!is_same("https://a/b/", &"https://a/b".parse().unwrap()));
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn a_password_is_not_shown() {
         let shown = |text: &str| shown(&text.parse().unwrap());
