@@ -49,11 +49,12 @@ impl<'a> Text<'a> {
     pub(super) fn string(self, at: usize) -> Result<usize, CanonicalError> {
         let mut at = self.expect(at, b'"')?;
         loop {
+            let rest = self.bytes().get(at..).unwrap_or_default();
+            at += rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
             match self.byte(at) {
                 Some(b'"') => return Ok(at + 1),
                 Some(b'\\') => (_, at) = self.unescaped(at).ok_or(CanonicalError::Malformed { at })?,
-                Some(0..0x20) | None => return Err(CanonicalError::Malformed { at }),
-                Some(_) => at += 1,
+                _ => return Err(CanonicalError::Malformed { at }),
             }
         }
     }
@@ -126,7 +127,14 @@ impl<'a> Text<'a> {
         let is_plain = |byte: u8| byte.is_ascii() && byte != b'"' && byte != b'\\';
         let pairs = self.bytes()[left..].iter().zip(&self.bytes()[right..]);
         let same = pairs.take_while(|(left, right)| left == right && is_plain(**left)).count();
-        self.units(left + same).cmp(self.units(right + same))
+        let (left, right) = (left + same, right + same);
+        match (self.bytes()[left], self.bytes()[right]) {
+            (b'"', b'"') => Ordering::Equal,
+            (b'"', _) => Ordering::Less,
+            (_, b'"') => Ordering::Greater,
+            (one, other) if is_plain(one) && is_plain(other) => one.cmp(&other),
+            _ => self.units(left).cmp(self.units(right)),
+        }
     }
 
     /// Numbers that order characters as their UTF-16 code units do, up to the end of the string.

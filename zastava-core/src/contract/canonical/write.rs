@@ -35,6 +35,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         if self.buffer.len() + bytes.len() > BUFFER_BYTES {
             self.hash.update(&self.buffer);
@@ -119,21 +120,18 @@ impl Writer<'_> {
         let bytes = self.text.bytes();
         let (mut from, mut at) = (at, at + 1);
         loop {
-            let plain = bytes[at..].iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count();
-            at += plain;
-            match self.text.unescaped(at).filter(|_| bytes.get(at) == Some(&b'\\')) {
-                Some((character, end)) => {
-                    self.put(&bytes[from..at]);
-                    self.character(character);
-                    (from, at) = (end, end);
-                }
-                None => {
-                    let end = (at + 1).min(bytes.len());
-                    self.put(&bytes[from..end]);
-                    return end;
-                }
+            at += bytes[at..].iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count();
+            if bytes.get(at) != Some(&b'\\') {
+                break;
             }
+            let Some((character, end)) = self.text.unescaped(at) else { break };
+            self.put(&bytes[from..at]);
+            self.character(character);
+            (from, at) = (end, end);
         }
+        let end = (at + 1).min(bytes.len());
+        self.put(&bytes[from..end]);
+        end
     }
 
     fn character(&mut self, character: char) {
