@@ -61,7 +61,7 @@ impl<'a> Libraries<'a> {
         mapped: Vec<LibraryMapping>,
         opener: Option<&Arc<ProcessFiles>>,
     ) -> Vec<LoadedLibrary> {
-        let until = Instant::now() + LIBRARIES_TIME_MAX;
+        let mut until = Instant::now() + LIBRARIES_TIME_MAX;
         let mut budget = self.options.hash_bytes_max;
         let mut misses = 0;
         let mut libraries = Vec::with_capacity(mapped.len());
@@ -73,7 +73,7 @@ impl<'a> Libraries<'a> {
             if let Some(opener) = opener {
                 let mapped = LibraryMapping { mapping, file };
                 let read = match Instant::now() < until {
-                    true => self.read_library(&mut library, mapped, opener, &mut budget, until),
+                    true => self.read_library(&mut library, mapped, opener, &mut budget, &mut until),
                     false => Err("not read: the time limit is reached".to_owned()),
                 };
                 if let Err(reason) = read {
@@ -101,13 +101,19 @@ impl<'a> Libraries<'a> {
         mapped: LibraryMapping,
         opener: &Arc<ProcessFiles>,
         budget: &mut u64,
-        until: Instant,
+        until: &mut Instant,
     ) -> Result<(), String> {
         let (opener, files) = (Arc::clone(opener), Arc::clone(self.files));
         let (below_root, bytes_max) = (self.subject.below_root(), self.options.library_bytes_max);
-        let read = LibraryRead { mapped, below_root, opener, files, bytes_max, budget: *budget, until };
+        let read =
+            LibraryRead { mapped, below_root, opener, files, bytes_max, budget: *budget, until: *until };
+        let since = Instant::now();
         let found = self.subject.read(Place::Memory, move |_, under_way| read.run(under_way));
-        let found = found.map_err(|not_read| not_read.to_string())?;
+        let found = found.map_err(|not_read| {
+            // The wait takes nothing from the other libraries.
+            *until += since.elapsed();
+            not_read.to_string()
+        })?;
         *budget = found.budget;
         (library.build_id, library.sha256) = (found.build_id, found.sha256);
         if let Some(path) = found.path {
