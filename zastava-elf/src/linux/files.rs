@@ -6,7 +6,6 @@
 
 use std::format;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use rustix::io::Errno as RawErrno;
 
@@ -15,9 +14,9 @@ use crate::linux::calls::io_error;
 use crate::linux::directory::Directory;
 use crate::linux::kernel_path::KernelPath;
 use crate::linux::maps::{MappedFile, Mapping};
-use crate::linux::open::RegularFile;
+use crate::linux::open::{RegularFile, reopen};
 use crate::linux::process::Process;
-use crate::linux::root::{Root, find_in_root};
+use crate::linux::root::{Root, find_in_root, find_without_links};
 use crate::linux::threads::Stat;
 use crate::linux::version::{Device, FileVersion};
 use crate::part::Part;
@@ -49,7 +48,7 @@ pub struct ProcessFiles {
     /// Where the root is in the mount namespace: `/`, or another directory after a `chroot`.
     root_path: PathBuf,
     /// The root of the mount namespace, for a process with another root; `None` if nothing leads there.
-    outside: OnceLock<Option<Root>>,
+    outside: Option<Root>,
 }
 
 /// A mapped file that was opened.
@@ -75,10 +74,24 @@ pub struct FilePlace<'p> {
     pub path: &'p Path,
 }
 
+impl FilePlace<'_> {
+    /// Opens the file, if no link is on the way. The kernel shows paths without links. One that is there now was put
+    /// there since, perhaps to lead to a file that has the same inode number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::open_regular`]; [`Error::Io`]: `ELOOP` for a link.
+    pub fn open(&self) -> Result<RegularFile, Error> {
+        reopen(find_without_links(self.root, self.path_in_root)?)
+    }
+}
+
 impl ProcessFiles {
     pub(super) fn of(process: &Process) -> Result<Self, Error> {
-        let (root, root_path) = (process.root()?, process.link("root")?.into());
-        Ok(Self { process: process.clone(), root, root_path, outside: OnceLock::new() })
+        let (root, root_path) = (process.root()?, PathBuf::from(process.link("root")?));
+        // Looked up here and not when it is needed: opening another process's root can make this wait.
+        let outside = if root_path == Path::new("/") { None } else { find_outside(process) };
+        Ok(Self { process: process.clone(), root, root_path, outside })
     }
 
     /// Opens the file of a mapping: by its path, or by its address with the capability that
@@ -123,14 +136,14 @@ impl ProcessFiles {
         shown.readings().filter_map(|path| match path.strip_prefix(&self.root_path) {
             Ok(path_in_root) => Some(FilePlace { root: &self.root, path_in_root, path }),
             // The file was opened before the root was changed, or is from outside.
-            Err(_) => Some(FilePlace { root: self.outside()?, path_in_root: path, path }),
+            Err(_) => Some(FilePlace { root: self.outside.as_ref()?, path_in_root: path, path }),
         })
     }
 
     fn open_by_path(&self, mapped: &MappedFile) -> Result<OpenedFile, Error> {
         let mut failure = None;
         for place in self.places(&mapped.path) {
-            match place.root.open_regular(place.path_in_root) {
+            match place.open() {
                 Ok(file) if file.is(mapped) => {
                     return Ok(OpenedFile { file, path: Some(place.path.into()) });
                 }
@@ -140,28 +153,24 @@ impl ProcessFiles {
         }
         Err(failure.unwrap_or_else(|| io_error(Part::File)(RawErrno::NOENT)))
     }
+}
 
-    fn outside(&self) -> Option<&Root> {
-        self.outside.get_or_init(|| self.find_outside()).as_ref()
-    }
-
-    /// The root of an ancestor in the same mount namespace that has not changed it.
-    fn find_outside(&self) -> Option<Root> {
-        let namespace = self.process.link("ns/mnt").ok()?;
-        let mut parent = Stat::read(self.process.directory())?.parent;
-        for _ in 0..ANCESTORS_MAX {
-            let ancestor = Process::of(self.sibling(parent)?);
-            let is_outside = ancestor.link("root").is_ok_and(|root| root.as_path() == Path::new("/"));
-            if is_outside && ancestor.link("ns/mnt").is_ok_and(|other| other == namespace) {
-                return ancestor.root().ok();
-            }
-            parent = Stat::read(ancestor.directory())?.parent;
+/// The root of an ancestor in the same mount namespace that has not changed it.
+fn find_outside(process: &Process) -> Option<Root> {
+    let namespace = process.link("ns/mnt").ok()?;
+    let mut parent = Stat::read(process.directory())?.parent;
+    for _ in 0..ANCESTORS_MAX {
+        let ancestor = Process::of(sibling(process, parent)?);
+        let is_outside = ancestor.link("root").is_ok_and(|root| root.as_path() == Path::new("/"));
+        if is_outside && ancestor.link("ns/mnt").is_ok_and(|other| other == namespace) {
+            return ancestor.root().ok();
         }
-        None
+        parent = Stat::read(ancestor.directory())?.parent;
     }
+    None
+}
 
-    /// Another process of the same `/proc`.
-    fn sibling(&self, pid: u32) -> Option<Directory> {
-        self.process.directory().directory(format!("../{pid}").as_ref(), Part::Process).ok()
-    }
+/// Another process of the same `/proc`.
+fn sibling(process: &Process, pid: u32) -> Option<Directory> {
+    process.directory().directory(format!("../{pid}").as_ref(), Part::Process).ok()
 }

@@ -14,6 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, open};
 use crate::error::Error;
 use crate::linux::calls::{READ, io_error, open_at, retry};
 use crate::linux::maps::MappedFile;
+use crate::linux::memory;
 use crate::linux::version::FileVersion;
 use crate::part::Part;
 
@@ -48,12 +49,14 @@ impl RegularFile {
 
     /// Whether this is the file of a mapping: the inode on the device.
     ///
-    /// On btrfs and overlayfs the inode alone decides, since their files have another device in `maps`.
+    /// On btrfs and overlayfs the inode alone decides, since their files have another device in `maps`; but not that of
+    /// memory.
     // docs/design/elf.md#why-does-a-mappings-device-not-always-decide-which-file-it-is
     #[must_use]
     pub fn is(&self, mapped: &MappedFile) -> bool {
         self.version.inode == mapped.inode
-            && (self.version.device == mapped.device || self.has_another_device_in_maps())
+            && (self.version.device == mapped.device
+                || (!memory::holds(mapped.device) && self.has_another_device_in_maps()))
     }
 
     fn has_another_device_in_maps(&self) -> bool {

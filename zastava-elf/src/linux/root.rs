@@ -60,7 +60,16 @@ pub fn open_in_root(root: impl AsFd, path: impl AsRef<Path>) -> Result<RegularFi
 
 /// What is at `path` in `root`, without opening it.
 pub(super) fn find_in_root(root: impl AsFd, path: &Path) -> Result<OwnedFd, Error> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    find(root, path, ResolveFlags::NO_MAGICLINKS)
+}
+
+/// As [`find_in_root`], of a path without links.
+pub(super) fn find_without_links(root: impl AsFd, path: &Path) -> Result<OwnedFd, Error> {
+    find(root, path, ResolveFlags::NO_SYMLINKS)
+}
+
+fn find(root: impl AsFd, path: &Path, links: ResolveFlags) -> Result<OwnedFd, Error> {
+    let resolve = ResolveFlags::IN_ROOT | links;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     retry(|| openat2(root.as_fd(), path, flags, Mode::empty(), resolve)).map_err(io_error(Part::File))
 }

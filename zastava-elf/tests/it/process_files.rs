@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -217,6 +218,41 @@ fn a_library_with_its_program_s_inode_is_another_file() {
     assert!(opened.file.is(lib.file().unwrap()) && !opened.file.is(app.file().unwrap()));
 }
 
+/// On an overlay the inode alone decides. A link that replaces a library must not lead to a file there.
+#[test]
+fn a_link_in_the_place_of_a_library_leads_to_no_other_file() {
+    let directory = TempDir::new().unwrap();
+    write(directory.path().join("lib.so"), b"right id");
+    write(directory.path().join("decoy.so"), b"decoy id");
+    let script = "mkdir m own; mount -t tmpfs m m; mkdir m/low m/up m/work m/over; cp decoy.so m/low/lib.so
+        mount -t overlay over -o lowerdir=m/low,upperdir=m/up,workdir=m/work m/over; mount -t tmpfs own own
+        wanted=$(stat -c %i m/over/lib.so)
+        for _ in $(seq 64); do
+            cp lib.so own/lib.so; [ \"$(stat -c %i own/lib.so)\" = \"$wanted\" ] && break; rm own/lib.so
+        done
+        exec \"$1\" map:$PWD/own/lib.so";
+    let Some(stage) = Stage::start_in_mounts(directory.path(), script) else { return };
+    let process = stage.process();
+    let mappings = process.mappings().expect("mappings");
+    let lib = mappings
+        .iter()
+        .find(|mapping| mapping.file().is_some_and(|file| file.path.as_path().ends_with("own/lib.so")));
+    let lib = lib.expect("is mapped");
+    let root = PathBuf::from(format!("/proc/{}/root", stage.pid()));
+    let below = |path: &str| root.join(directory.path().join(path).strip_prefix("/").unwrap());
+    fs::remove_file(below("own/lib.so")).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("m/over/lib.so"), below("own/lib.so")).unwrap();
+    assert_eq!(fs::metadata(below("m/over/lib.so")).unwrap().ino(), lib.file().unwrap().inode);
+    // It can be opened by its address, with the capability.
+    match process.files().expect("a root").open(lib) {
+        Ok(opened) => {
+            assert_eq!(build_id_of(&opened.file).unwrap().expect("an id").as_bytes(), b"right id");
+            assert_eq!(opened.path, None);
+        }
+        Err(error) => assert!(matches!(error, Error::Io { .. } | Error::Replaced), "{error:?}"),
+    }
+}
+
 /// Here `maps` shows one device for all files, and `fstat` one for each layer.
 #[test]
 fn files_of_an_overlay_over_two_file_systems_are_found() {
@@ -226,17 +262,23 @@ fn files_of_an_overlay_over_two_file_systems_are_found() {
         "mkdir m; mount -t tmpfs m m; mkdir m/low m/up m/work m/other m/over; mount -t tmpfs low m/low
         cp \"$1\" m/low/app; cp lib.so m/low/low.so; cp lib.so m/up/up.so
         mount -t overlay over -o lowerdir=m/low,upperdir=m/up,workdir=m/work m/over
-        exec m/over/app map:$PWD/m/over/low.so map:$PWD/m/over/up.so";
+        exec m/over/app map:$PWD/m/over/low.so map:$PWD/m/over/up.so memfd:jit";
     let Some(stage) = Stage::start_in_mounts(directory.path(), script) else { return };
     let (process, mut found) = (stage.process(), 0);
     let (program, files) = (process.executable().expect("the program"), process.files().expect("a root"));
-    for mapping in process.mappings().expect("mappings") {
+    let mappings = process.mappings().expect("mappings");
+    let mut all = mappings.iter().filter_map(Mapping::file);
+    let memory = all.find(|file| file.path.as_path().starts_with("/memfd:jit (deleted)")).expect("is mapped");
+    for mapping in &mappings {
         let Some(mapped) = mapping.file().filter(|_| mapping.is_executable) else { continue };
         let path = directory.path().join("m/over");
         let Ok(name) = mapped.path.as_path().strip_prefix(path) else { continue };
-        let opened = files.open(&mapping).expect("a file");
+        let opened = files.open(mapping).expect("a file");
         assert_eq!(opened.path.as_deref(), Some(mapped.path.as_path()));
         assert!(opened.file.is(mapped));
+        // A memfd can get its number.
+        let line = format!("0-1 r-xp 0 {} {} /memfd:jit (deleted)", memory.device, mapped.inode);
+        assert!(!opened.file.is(Mapping::parse(line.as_bytes()).unwrap().file().unwrap()), "{line}");
         assert_eq!(program.is(mapped), name == Path::new("app"), "{name:?}");
         found += 1;
     }

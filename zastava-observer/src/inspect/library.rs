@@ -103,7 +103,7 @@ impl LibraryRead {
             }
             None => {
                 under_way.goes_to(self.below_root)?;
-                place.root.open_regular(place.path_in_root)
+                place.open()
             }
         };
         if let Ok(file) = &opened {
@@ -123,7 +123,7 @@ impl LibraryRead {
 
 /// What the path leads to, and on which file system, if the kernel can say so without asking any file system (Linux 5.12).
 fn find_cached(root: &Root, path: &Path) -> Option<(OwnedFd, Device)> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::CACHED;
     let found = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let known = statx(&found, "", flags, StatxFlags::TYPE).ok()?;
