@@ -91,7 +91,8 @@ impl Assessment<'_> {
     pub(crate) fn decided_by(&self, judgement: Judgement) -> DecidedBy {
         let origin = self.candidates().iter().map(Candidate::origin).max().unwrap_or(Origin::Rule);
         match judgement.grounds {
-            Grounds::NoVerdict(_) if origin == Origin::Overload || self.is_shed() => DecidedBy::Overload,
+            _ if self.is_shed() => DecidedBy::Overload,
+            Grounds::NoVerdict(_) if origin == Origin::Overload => DecidedBy::Overload,
             Grounds::NoVerdict(FailureMode::Open) => DecidedBy::FailOpen,
             Grounds::NoVerdict(FailureMode::Closed) => DecidedBy::FailClosed,
             Grounds::Failed if !self.fails_by_policy() => DecidedBy::Rule,

@@ -42,12 +42,21 @@ pub(super) struct CompleteBody {
     _share: Share,
 }
 
+#[cfg(test)]
+impl CompleteBody {
+    pub(super) fn of(bytes: Vec<u8>, slot: &Slot) -> Self {
+        Self { bytes, _share: Room::new(0).share(slot.peer()) }
+    }
+}
+
 /// The state of one body.
 struct Arrival<'s> {
     body: Incoming,
     slot: &'s Slot,
     received: u64,
     began: Instant,
+    /// The caller needs its answer.
+    answer_by: Instant,
     /// The caller waits no longer.
     end: Instant,
 }
@@ -61,11 +70,17 @@ impl BodyReader {
         self.bytes_max
     }
 
-    /// Reads a body for a caller that waits until `end`.
-    pub(super) async fn read(&self, body: Incoming, slot: &Slot, end: Instant) -> Result<ReadBody, Reason> {
+    /// Reads a body for a caller that needs its answer at `answer_by`, and waits until `end`.
+    pub(super) async fn read(
+        &self,
+        body: Incoming,
+        slot: &Slot,
+        answer_by: Instant,
+        end: Instant,
+    ) -> Result<ReadBody, Reason> {
         slot.enter(Phase::Body);
         let declared = body.size_hint().exact();
-        let mut arrival = Arrival { body, slot, received: 0, began: Instant::now(), end };
+        let mut arrival = Arrival { body, slot, received: 0, began: Instant::now(), answer_by, end };
         let read = self.collect(&mut arrival, declared).await;
         slot.enter(Phase::Answering);
         read
@@ -92,7 +107,7 @@ impl BodyReader {
             let paid = (bytes.len() + data.len()).saturating_sub(FREE_BYTES.max(bytes.len()));
             if bytes.len() + data.len() > self.bytes_max {
                 why = Some(Reason::TooLarge);
-            } else if paid > 0 && !arrival.waits_for(share.take(paid)).await? {
+            } else if paid > 0 && !arrival.finds_room(share.take(paid)).await {
                 why = Some(Reason::NoRoom);
             } else {
                 grow(&mut bytes, data.len(), declared);
@@ -131,9 +146,12 @@ impl Arrival<'_> {
         (self.began + FIRST_BYTES_TIMEOUT + earned).min(self.end)
     }
 
-    /// Waits for something else for as long as the caller waits.
-    async fn waits_for<T>(&self, other: impl Future<Output = T>) -> Result<T, Reason> {
-        tokio::time::timeout_at(self.end, other).await.map_err(|_| Reason::NoRoom)
+    /// Waits for room as long as there can still be an answer. The peer's own time does not run meanwhile.
+    async fn finds_room(&mut self, room: impl Future<Output = bool>) -> bool {
+        let since = Instant::now();
+        let found = tokio::time::timeout_at(self.answer_by, room).await.unwrap_or(false);
+        self.began += since.elapsed();
+        found
     }
 }
 

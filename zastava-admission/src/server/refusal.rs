@@ -43,12 +43,14 @@ pub(super) enum Reason {
     BodyTimeout,
     /// The body ended before it was whole.
     BodyCut,
+    /// The review was not read before its caller needed the answer.
+    ReadTimeout,
     NotAReview,
 }
 
 impl Reason {
     /// All of them: every series exists from the start.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Connections,
         Self::GaveWay,
         Self::Accept,
@@ -64,6 +66,7 @@ impl Reason {
         Self::NoRoom,
         Self::BodyTimeout,
         Self::BodyCut,
+        Self::ReadTimeout,
         Self::NotAReview,
     ];
 
@@ -85,6 +88,7 @@ impl Reason {
             Self::NoRoom => "no-room",
             Self::BodyTimeout => "body-timeout",
             Self::BodyCut => "body-cut",
+            Self::ReadTimeout => "read-timeout",
             Self::NotAReview => "not-a-review",
         }
     }
@@ -96,7 +100,7 @@ impl Reason {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoom | Self::ReadTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -112,6 +116,7 @@ impl Reason {
             Self::NoRoom => "other bodies take limits.maxBodiesBytes",
             Self::BodyTimeout => "the body did not arrive in time",
             Self::BodyCut => "the body ended before it was whole",
+            Self::ReadTimeout => "the review was not read in time",
             _ => self.name(),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
@@ -20,6 +20,7 @@ use zastava_core::telemetry::Telemetry;
 use super::body::{BodyReader, CompleteBody, ReadBody};
 use super::deadline;
 use super::refusal::{Reason, Refusals};
+use super::room::FREE_BYTES;
 use super::slots::Slot;
 use crate::error::Error;
 use crate::options::LimitOptions;
@@ -101,11 +102,12 @@ impl Endpoint {
             return Err(Rejection::of(Reason::ContentType));
         }
         let timeout = deadline::timeout(parts.uri.query());
-        let end = tokio::time::Instant::from_std(began + timeout);
-        let read = self.bodies.read(body, slot, end).await.map_err(Rejection::of)?;
+        let at = |elapsed| tokio::time::Instant::from_std(began + elapsed);
+        let answer_by = at(deadline::budget(timeout, Duration::ZERO));
+        let read = self.bodies.read(body, slot, answer_by, at(timeout)).await.map_err(Rejection::of)?;
         let watch = self.reviewer.start();
         let subject = match read {
-            ReadBody::Complete(body) => self.read(body).await.map_err(|error| Rejection::unread(&error))?,
+            ReadBody::Complete(body) => self.read(body, answer_by, slot).await?,
             ReadBody::Beginning { bytes, why } => self.unread(&bytes, why, slot)?,
         };
         let reviewed =
@@ -115,19 +117,34 @@ impl Endpoint {
         Ok(response)
     }
 
-    /// Reads a review. Its body is gone afterwards: it must not take room while the policy source is asked.
-    async fn read(&self, body: CompleteBody) -> Result<Subject, Error> {
-        let is_large = body.bytes.len() > INLINE_BYTES_MAX;
-        let read = move || Review::parse(&body.bytes).map(|review| Subject::of(&review));
-        if !is_large {
-            return read();
+    /// Reads a review until `answer_by`. It holds its body no longer: that must not take room while the policy source is asked.
+    ///
+    /// Other reviews may take the threads that read, and the review itself may take long. A caller that gets no answer in
+    /// time would store the object with `failurePolicy: Ignore`.
+    async fn read(
+        &self,
+        body: CompleteBody,
+        answer_by: tokio::time::Instant,
+        slot: &Slot,
+    ) -> Result<Subject, Rejection> {
+        let parse = |body: &CompleteBody| Review::parse(&body.bytes).map(|review| Subject::of(&review));
+        if body.bytes.len() <= INLINE_BYTES_MAX {
+            return parse(&body).map_err(|error| Rejection::unread(&error));
         }
-        let permit = Arc::clone(&self.large_reads).acquire_owned().await;
-        let read = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            read()
-        });
-        read.await.unwrap_or_else(|panic| Err(Error::MalformedReview(panic.into())))
+        let body = Arc::new(body);
+        let (large_reads, read_body) = (Arc::clone(&self.large_reads), Arc::clone(&body));
+        let read = async move {
+            let permit = large_reads.acquire_owned().await;
+            let read = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                parse(&read_body)
+            });
+            read.await.unwrap_or_else(|panic| Err(Error::MalformedReview(panic.into())))
+        };
+        match tokio::time::timeout_at(answer_by, read).await {
+            Ok(read) => read.map_err(|error| Rejection::unread(&error)),
+            Err(_) => self.unread(&body.bytes[..body.bytes.len().min(FREE_BYTES)], Reason::ReadTimeout, slot),
+        }
     }
 
     /// The verdict on a review of which only the beginning is there. A status would be no verdict: with
@@ -139,7 +156,11 @@ impl Endpoint {
                 let reason = format!("the review has more than {bytes_max} bytes (limits.maxBodyBytes)");
                 Verdict::refused(Rule::TooLarge, reason)
             }
-            _ => Verdict::unknown(Rule::Overload, "there is no memory for so large a review now"),
+            // Its author may have sent the others, too: that is not the policy source's silence.
+            Reason::ReadTimeout => {
+                Verdict::refused(Rule::Overload, "there is no time to read so large a review now")
+            }
+            _ => Verdict::refused(Rule::Overload, "there is no memory for so large a review now"),
         };
         let subject = Subject::of_beginning(beginning, verdict).ok_or_else(|| Rejection::of(why))?;
         let uid = subject.head.uid.as_str();
@@ -194,5 +215,64 @@ impl Rejection {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use zastava_core::contract::{PolicyRequest, PolicyResponse};
+    use zastava_core::http_service::BoxError;
+
+    use super::*;
+    use crate::options::AdmissionOptions;
+    use crate::policy::PolicySource;
+    use crate::review::Object;
+    use crate::server::peer::Peer;
+    use crate::server::slots::Slots;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl PolicySource for Nobody {
+        async fn policy(&self, _: &PolicyRequest) -> Result<PolicyResponse, BoxError> {
+            Err("nobody is asked".into())
+        }
+    }
+
+    /// Other reviews hold the threads that read: the caller gets a denial in time, and not the failure that
+    /// `failurePolicy: Ignore` turns into an allowed object.
+    #[tokio::test]
+    async fn review_that_is_not_read_in_time_is_denied_by_its_beginning() {
+        let telemetry = Telemetry::detached();
+        let reviewer = Reviewer::new(AdmissionOptions::default(), Nobody, &telemetry);
+        let endpoint = Endpoint::new(reviewer, LimitOptions::default(), &telemetry, Box::new(|_| {}));
+        let slot = Slots::new(1).take(Peer::of((Ipv4Addr::LOCALHOST, 1).into()), Instant::now()).unwrap();
+        let others = Arc::clone(&endpoint.large_reads).acquire_many_owned(LARGE_READS_MAX as u32).await;
+        let review = |operation: &str| {
+            let review = format!(
+                r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u",
+                "kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"{operation}","object":{{"x":"{}",
+                "spec":{{"containers":[]}}}}}}}}"#,
+                "x".repeat(INLINE_BYTES_MAX)
+            );
+            CompleteBody::of(review.into_bytes(), &slot)
+        };
+        let read = async |body| endpoint.read(body, tokio::time::Instant::now(), &slot).await;
+        let Object::Refused(verdict) = read(review("CREATE")).await.unwrap().object else {
+            panic!("refused")
+        };
+        assert_eq!((verdict.rule, verdict.level), (Rule::Overload, crate::verdict::Level::Fail));
+        assert!(matches!(read(review("DELETE")).await.unwrap().object, Object::NoImages(_)));
+        let noise = CompleteBody::of(vec![b' '; INLINE_BYTES_MAX + 1], &slot);
+        assert_eq!(read(noise).await.unwrap_err().reason, Reason::ReadTimeout);
+        let refused = telemetry.counter(zastava_core::telemetry::ADMISSION_REFUSALS).get(&["read-timeout"]);
+        assert_eq!(refused, 2, "the endpoint counts the last one where it answers");
+        drop(others);
+        let later = tokio::time::Instant::now() + Duration::from_secs(600);
+        let subject = endpoint.read(review("CREATE"), later, &slot).await.unwrap();
+        assert!(matches!(subject.object, Object::Pod(_)));
     }
 }

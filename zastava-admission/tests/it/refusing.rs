@@ -98,6 +98,44 @@ async fn the_longest_review_of_an_api_server_is_judged() {
     assert!(decision.pod_spec_digest.is_some() && decision.images.len() == 1);
 }
 
+/// Two bodies that do not fit together, each finished when both are there: one gives way. Its author may have sent both, so that
+/// the namespace's failure mode does not let it through.
+#[tokio::test]
+async fn review_that_gave_way_is_denied_where_the_namespace_fails_open() {
+    let settings =
+        "limits: {maxBodyBytes: 1MiB, maxBodiesBytes: 1MiB}\n    admission: {failOpenByDefault: true}";
+    let webhook = Webhook::start(settings).await;
+    let body = long_review(950_000, "CREATE", "Pod");
+    let (first, rest) = body.split_at(800_000);
+    let head = format!("{HEAD}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut denials = 0;
+    // The webhook may read the second only when the first is through: then they did not meet.
+    for _ in 0..50 {
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            let mut stream = tls(webhook.address, &webhook.certificate).await.unwrap();
+            stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            streams.push(stream);
+        }
+        for mut stream in streams {
+            stream.write_all(rest.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            denials += u64::from(answer.contains("\"allowed\":false") && answer.contains("(rule overload)"));
+        }
+        if denials > 0 {
+            break;
+        }
+    }
+    assert_eq!((denials, webhook.refused("no-room")), (1, 1));
+    let decisions = webhook.decisions.lock().unwrap();
+    let sources: Vec<_> = decisions.iter().map(|one| one.decision.annotations["source"].clone()).collect();
+    assert!(sources.contains(&"overload".into()), "{sources:?}");
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_counted() {
     let webhook = Webhook::start("").await;
