@@ -20,9 +20,10 @@ static BYTES: LazyLock<usize> = LazyLock::new(|| {
     given.unwrap_or(if cfg!(debug_assertions) { 2 } else { 7 }) << 20
 });
 
-/// What a review may take beside what the program takes anyway: 32 MiB for one of 7 MiB.
+/// What a review may take beside what the program takes anyway: 32 MiB for one of 7 MiB. Stacks and the allocator's reserves do not
+/// shrink with it.
 fn peak_max() -> usize {
-    *BYTES / 7 * 32
+    (4 << 20) + 4 * *BYTES
 }
 
 /// A review of a Pod with an unsigned image, and the text in place of a word of it.
