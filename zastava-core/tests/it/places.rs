@@ -36,6 +36,9 @@ fn a_value_that_nothing_expands_is_a_fault() {
         ("cacheDir: /var/${DIR}", "cacheDir: holds ${DIR}, which"),
         ("refreshSkewSeconds: ${SKEW}", "refreshSkewSeconds: holds ${SKEW}, which"),
         ("audienceScopes: {attestor: '${SCOPES}'}", "audienceScopes: holds ${SCOPES}, which"),
+        ("audienceScopes: {'${AUDIENCE}': read}", "audienceScopes: holds ${AUDIENCE}, which"),
+        ("audience: '{{- .Values.audience -}}'", "audience: holds {{- .Values.audience -}}, which"),
+        ("clientId: 'a${}-${CLIENT}'", "clientId: holds ${CLIENT}, which"),
     ];
     for (line, expected) in rows {
         let expected = format!(
@@ -47,6 +50,24 @@ fn a_value_that_nothing_expands_is_a_fault() {
     for line in ["clientId: a$b", "clientId: ${}", "clientId: '$(a b)'", "audience: 'a{b}'"] {
         assert_eq!(faults(&format!("      {line}\n")), [] as [String; 0], "{line}");
     }
+}
+
+#[test]
+fn names_and_items_are_values_that_nothing_expands_too() {
+    let items = |section: &zastava_core::config::Section<'_>| {
+        let words = section.items("items", |item| item.ok().map(str::to_owned));
+        let named = section.sections("named", |name, _| Some(name.to_owned()));
+        Some((words, named))
+    };
+    let yaml = "zastava:\n  items: ['${A}', b]\n  named:\n    '${NAME}': {}\n    team-a: {}\n";
+    let mut config = Configuration::from_yaml(yaml, Path::new("zastava.yaml"));
+    let faults = |config: &Configuration| config.read(items).unwrap_err().to_string();
+    let named =
+        "zastava.yaml:4: zastava.named: holds ${NAME}, which nothing replaces here; write the value itself";
+    let item = "zastava.items: holds ${A}, which nothing replaces here; write the value itself";
+    assert_eq!(faults(&config), format!("zastava.yaml:2: {item}\n{named}"));
+    config.overlay_environment([("ZASTAVA__ITEMS".into(), "b,${A}".into())]);
+    assert_eq!(faults(&config), format!("ZASTAVA__ITEMS: {item}\n{named}"));
 }
 
 #[test]

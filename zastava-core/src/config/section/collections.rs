@@ -83,7 +83,9 @@ impl Section<'_> {
                 .collect(),
             Value::Scalar(text) if node.is_overlaid() => {
                 let words = self.overlaid_words(key, &node.origin, text);
-                words.inspect(|word| shown.push(word)).filter_map(|word| read(Ok(word))).collect()
+                let words = words.inspect(|word| shown.push(word));
+                let filled = words.filter(|word| !self.report_placeholder(key, &node.origin, word));
+                filled.filter_map(|word| read(Ok(word))).collect()
             }
             _ => {
                 self.report_invalid(key, &node.origin, "a list", "");
@@ -107,6 +109,9 @@ impl Section<'_> {
             return Vec::new();
         };
         let sections = members.iter().filter_map(|(name, node)| {
+            if self.report_placeholder(key, &node.origin, name) {
+                return None;
+            }
             let path = format!("{}.{name}", self.path_of(key));
             read(name, &Self::new(Some(node), node.origin.clone(), path, &self.findings))
         });
@@ -123,6 +128,7 @@ impl Section<'_> {
         };
         let words: BTreeMap<_, _> = members
             .iter()
+            .filter(|(name, node)| !self.report_placeholder(key, &node.origin, name))
             .filter_map(|(name, node)| Some((name.clone(), self.parse_item::<String>(key, node)?)))
             .collect();
         for (name, node) in members {
