@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Certificate,
+    /// OpenSSL's: a certificate and what it may be trusted for, which may be nothing.
+    TrustedCertificate,
     PrivateKey,
     EncryptedKey,
     OpenSshKey,
@@ -17,7 +19,8 @@ pub(super) enum Label {
 impl Label {
     pub(super) fn of(label: &[u8]) -> Self {
         match label {
-            b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => Self::Certificate,
+            b"CERTIFICATE" | b"X509 CERTIFICATE" => Self::Certificate,
+            b"TRUSTED CERTIFICATE" => Self::TrustedCertificate,
             b"PRIVATE KEY" | b"RSA PRIVATE KEY" | b"EC PRIVATE KEY" => Self::PrivateKey,
             b"ENCRYPTED PRIVATE KEY" => Self::EncryptedKey,
             b"OPENSSH PRIVATE KEY" => Self::OpenSshKey,
@@ -42,6 +45,7 @@ impl Label {
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Certificate => "a certificate",
+            Self::TrustedCertificate => "a TRUSTED CERTIFICATE of OpenSSL",
             Self::PrivateKey => "a private key",
             Self::EncryptedKey => "an encrypted private key",
             Self::OpenSshKey => "a private key of OpenSSH",

@@ -97,6 +97,8 @@ fn a_fault_says_what_the_file_is_and_quotes_nothing() {
         ),
         (block("CERTIFICATE REQUEST"), "it holds a certificate request and no certificate"),
         (block("X509 CRL"), "it holds a revocation list and no certificate"),
+        // After the certificate its DER has what OpenSSL trusts it for, which no TLS library reads.
+        (block("TRUSTED CERTIFICATE"), "it holds a TRUSTED CERTIFICATE of OpenSSL and no certificate"),
     ];
     for (file, expected) in rows {
         assert_eq!(pem::certificates(file.as_bytes()).unwrap_err().to_string(), expected);
