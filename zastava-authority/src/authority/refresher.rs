@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use zastava_core::telemetry::scope;
 
 use super::audit;
+use super::claims::Reading;
 use super::endpoint::Issued;
 use super::keys::Bound;
 use super::lifetime::Lifetime;
@@ -103,7 +104,8 @@ impl Refresher {
     /// Takes the token of another process, if it is newer than the one here, and fresh.
     fn adopt(&self, reason: RequestReason) -> bool {
         let (now, bound) = (self.manager.now(), self.manager.keys.current());
-        let Some((stored, lifetime)) = self.stored(&bound) else { return false };
+        let Some(found) = self.stored(&bound) else { return false };
+        let (stored, _, lifetime) = &found;
         let state = self.state.borrow();
         let known = state.usable(now).is_some_and(|token| token.expose() == stored.token.expose());
         let dropped = state.dropped_at.is_some_and(|at| !is_later(stored.issued_at, at));
@@ -113,38 +115,43 @@ impl Refresher {
             return false;
         }
         tracing::debug!(audience = self.audience, cause = reason.name(), "took the OpTok of another process");
-        self.take(stored, lifetime, bound, key_revision)
+        self.take(found, bound, key_revision)
     }
 
     /// Starts with the token of an earlier run, if there is a good one on disk.
     fn restore(&self) {
         let bound = self.manager.keys.current();
-        let Some((stored, lifetime)) = self.stored(&bound) else { return };
+        let Some(found) = self.stored(&bound) else { return };
         tracing::debug!(audience = self.audience, "took a cached OpTok");
         let key_revision = self.state.borrow().key_revision;
-        self.take(stored, lifetime, bound, key_revision);
+        self.take(found, bound, key_revision);
     }
 
-    fn stored(&self, bound: &Bound) -> Option<(StoredToken, Lifetime)> {
+    /// What is on disk and still lives by its own claims: it may have been stored by a release that did not
+    /// read it, or for other settings.
+    fn stored(&self, bound: &Bound) -> Option<(StoredToken, Reading, Lifetime)> {
         let (cache, now) = (self.manager.cache.as_ref()?, self.manager.now());
         let jkt = self.manager.require_dpop.then(|| bound.dpop.thumbprint());
         let bindings = Bindings { jkt, x5t: bound.certificate.as_deref() };
-        let stored = cache.load(&self.audience, bindings, now.wall)?;
+        let mut stored = cache.load(&self.audience, bindings, now.wall)?;
+        let (token, length) = (stored.token.expose(), stored.expires_at.saturating_since(stored.issued_at));
+        let reading = self.manager.endpoint.believed(&self.audience, bound, length, token).ok()?;
+        stored.expires_at = stored.issued_at.saturating_add(reading.lifetime);
         let requested_at = now.at_wall(stored.issued_at);
         let lifetime = Lifetime::new(requested_at, stored.expires_at, self.manager.refresh_skew);
-        Some((stored, lifetime))
+        (now.wall < stored.expires_at).then_some((stored, reading, lifetime))
     }
 
-    fn take(&self, stored: StoredToken, lifetime: Lifetime, bound: Bound, key_revision: u64) -> bool {
-        let StoredToken { token, issued_at, expires_at } = stored;
-        let (manager, length) = (&self.manager, expires_at.saturating_since(issued_at));
-        // It may have been stored by a release that did not read it, or for other settings.
-        let believed = manager.endpoint.believed(&self.audience, &bound, length, token.expose());
-        let token = believed.and_then(|reading| {
-            manager.op_tok(&self.audience, token, expires_at, bound, reading.is_certificate_bound)
-        });
-        let Ok(token) = token else { return false };
-        self.put(&Arc::new(token), lifetime, None, key_revision)
+    fn take(
+        &self,
+        (stored, reading, lifetime): (StoredToken, Reading, Lifetime),
+        bound: Bound,
+        key_revision: u64,
+    ) -> bool {
+        let StoredToken { token, expires_at, .. } = stored;
+        let is_certificate_bound = reading.is_certificate_bound;
+        let token = self.manager.op_tok(&self.audience, token, expires_at, bound, is_certificate_bound);
+        token.is_ok_and(|token| self.put(&Arc::new(token), lifetime, None, key_revision))
     }
 
     fn install(&self, issued: Issued, reason: RequestReason, epoch: u64, key_revision: u64) {

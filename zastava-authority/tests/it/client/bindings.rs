@@ -177,16 +177,26 @@ async fn a_token_on_disk_is_read_again_before_it_is_used() {
     let settings = [("dpopKeyPath", path.to_str().unwrap()), ("cacheDir", cache.to_str().unwrap())];
     let good = jwt(&json!({"aud": "scanner", "cnf": {"jkt": key.thumbprint()}}));
     let bad = jwt(&json!({"aud": "account", "cnf": {"jkt": key.thumbprint()}}));
+    // The file says 120 s.
+    let short = |life: i64| {
+        let until = 1_800_000_000 + life;
+        jwt(&json!({"aud": "scanner", "iat": 1_800_000_000, "exp": until, "cnf": {"jkt": key.thumbprint()}}))
+    };
+    let (brief, ended) = (short(30), short(0));
     let server = issuing("DPoP", good.clone());
     let telemetry = Telemetry::detached();
     authority_with_key(&server, &settings, Arc::clone(&key), &telemetry).token("scanner").await.unwrap();
     let file = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
     let file = file.into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
-    for (stored, requests) in [(&good, 1), (&bad, 2)] {
+    let rows =
+        [(&good, &good, 120, 1), (&brief, &brief, 30, 1), (&bad, &good, 120, 2), (&ended, &good, 120, 3)];
+    for (stored, served, life, requests) in rows {
         std::fs::write(&file, text.replace(&good, stored)).unwrap();
         let authority = authority_with_key(&server, &settings, Arc::clone(&key), &telemetry);
-        assert_eq!(authority.token("scanner").await.unwrap().expose(), good);
-        assert_eq!(server.count(), requests);
+        let token = authority.token("scanner").await.unwrap();
+        assert_eq!((token.expose(), server.count()), (served.as_str(), requests));
+        let lives_until = token.expires_at().unix_seconds() - 1_800_000_000;
+        assert!((life..life + 5).contains(&lives_until), "{lives_until}");
     }
 }
