@@ -96,12 +96,7 @@ impl AuthorityOptions {
         let defaults = Self::new(issuer.clone().unwrap_or_default());
         let allow_insecure_http = section.value("allowInsecureHttp", defaults.allow_insecure_http);
         let options = Self {
-            token_path: section.checked(
-                "tokenPath",
-                defaults.token_path,
-                "a path that starts with /",
-                |path| path.starts_with('/'),
-            ),
+            token_path: section.checked("tokenPath", defaults.token_path, ROOTED, |path| is_rooted(path)),
             client_id: section.value("clientId", defaults.client_id),
             audience: section.value("audience", defaults.audience),
             scopes: section.list("scopes", defaults.scopes),
@@ -169,6 +164,12 @@ impl AuthorityOptions {
         }
         conflicts
     }
+}
+
+const ROOTED: &str = "a URL path that starts with /";
+
+fn is_rooted(path: &str) -> bool {
+    path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok()
 }
 
 /// RFC 6749, section 3.3: a blank separates scopes.

@@ -305,4 +305,23 @@ fn built_options_have_the_defaults_and_the_checks_of_read_ones() {
         AuthorityOptions::builder(http::Uri::from_static("/x")).require_mutual_tls(false).token_path("t");
     let keys: Vec<_> = relative.build().expect_err("has faults").iter().map(|fault| fault.key).collect();
     assert_eq!(keys, ["issuer", "tokenPath"]);
+
+    let bound = |issuer| AuthorityOptions::builder(http::Uri::from_static(issuer)).require_mutual_tls(false);
+    let rows = [
+        ("issuer", bound("ftp://authority.internal")),
+        ("issuer", bound("https://user:password@authority.internal")),
+        ("issuer", bound("https://authority.internal:0")),
+        ("clientId", bound("https://authority.internal").client_id("")),
+        ("audience", bound("https://authority.internal").audience("scanner\n")),
+        ("scopes", bound("https://authority.internal").scopes([""])),
+        ("scopes", bound("https://authority.internal").audience_scopes("attestor", [""])),
+        ("tokenPath", bound("https://authority.internal").token_path("/to ken")),
+    ];
+    for (key, builder) in rows {
+        let faults = builder.build().expect_err(key);
+        assert_eq!(faults.iter().map(|fault| fault.key).collect::<Vec<_>>(), [key], "{faults}");
+        assert!(!faults.to_string().contains("password"), "{faults}");
+    }
+    let relative = bound("https://authority.internal").cache_dir("run/optok").build();
+    assert_eq!(relative.expect("is valid").cache_dir, Path::new("run/optok"));
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AuthorityOptions, StaticTokenOptions};
+use super::{AuthorityOptions, ROOTED, StaticTokenOptions, is_rooted};
+use crate::config::SettingValue as _;
 
 /// Makes [`AuthorityOptions`]. What is not set has the default of its setting.
 ///
@@ -171,7 +172,7 @@ impl AuthorityOptionsBuilder {
         self
     }
 
-    /// The options, if they can be used.
+    /// The options, if they can be used. Unlike those of a configuration, paths may be relative.
     ///
     /// # Errors
     /// All faults.
@@ -180,15 +181,26 @@ impl AuthorityOptionsBuilder {
         let fault = |key, problem: &str| OptionsFault { key, problem: problem.to_owned() };
         let conflicts = options.conflicts();
         let mut faults: Vec<_> = conflicts.iter().map(|(key, problem)| fault(key, problem)).collect();
-        if options.issuer.host().is_none() || options.issuer.query().is_some() {
-            faults.push(fault("issuer", "must be an absolute URL without a query"));
+        if http::Uri::parse(&options.issuer.to_string()).is_none() {
+            faults.push(fault("issuer", &format!("must be {}", http::Uri::FORM)));
         }
-        if !options.token_path.starts_with('/') {
-            faults.push(fault("tokenPath", "must start with /"));
+        let scopes = options.scopes.iter().chain(options.audience_scopes.values().flatten());
+        let words = [("clientId", &options.client_id), ("audience", &options.audience)].into_iter();
+        for (key, _) in words.chain(scopes.map(|scope| ("scopes", scope))).filter(|(_, word)| !is_word(word))
+        {
+            faults.push(fault(key, &format!("must be {}", String::FORM)));
+        }
+        if !is_rooted(&options.token_path) {
+            faults.push(fault("tokenPath", &format!("must be {ROOTED}")));
         }
         if options.request_timeout.is_zero() {
             faults.push(fault("requestTimeoutSeconds", "must be more than nothing"));
         }
         if faults.is_empty() { Ok(options) } else { Err(OptionsFaults(faults)) }
     }
+}
+
+/// Reading takes white space away from both ends of a word.
+fn is_word(text: &str) -> bool {
+    String::parse(text).is_some_and(|word| word == text)
 }
