@@ -189,6 +189,7 @@ impl<'c> Section<'c> {
     fn report_placeholder(&self, key: &'static str, origin: &Origin, text: &str) -> bool {
         let placeholder = shown::placeholder(text);
         if let Some(placeholder) = placeholder {
+            let placeholder = shown::text_of(placeholder);
             let text = format!("holds {placeholder}, which nothing replaces here; write the value itself");
             self.report(origin, key, Problem::Conflict(text));
         }

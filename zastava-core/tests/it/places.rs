@@ -166,6 +166,7 @@ fn misplaced() -> Vec<(&'static str, String)> {
             "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ6YXN0YXZhLXJ1bnRpbWUifQ.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"
                 .to_owned(),
         ),
+        ("in braces", "x${870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE}".to_owned()),
         ("hexadecimal", "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed".to_owned()),
     ]
 }
