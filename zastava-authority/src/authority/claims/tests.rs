@@ -81,6 +81,15 @@ fn with_dpop_the_token_names_our_key_and_no_foreign_certificate() {
     }
 }
 
+/// Some servers turn such a scope into an audience.
+#[test]
+fn a_scope_that_became_an_audience_is_granted() {
+    let scopes = ["aud:scanner".to_owned(), "read".to_owned()];
+    assert_eq!(outcome(&expected(&scopes), &token(&json!({}))), Ok(vec![]));
+    let scopes = ["aud:attestor".to_owned(), "read".to_owned()];
+    assert_eq!(outcome(&expected(&scopes), &token(&json!({}))), Ok(vec!["scope"]));
+}
+
 #[test]
 fn without_dpop_the_certificate_binds_or_nothing_does() {
     let bound = json!({"cnf": {"x5t#S256": CERTIFICATE}});
