@@ -59,7 +59,7 @@ pub(super) fn way_out_and_uninstall(lab: &Lab) {
     lab.runbook("8.2");
     assert!(scratch().contains("No such file"), "{}", scratch());
     nothing_left(lab);
-    lab.kubectl(&format!("delete namespace {NAMESPACE} --timeout=120s"));
+    delete_namespace(lab, "--timeout=120s");
 }
 
 /// Section 8.1, for a registration whose namespace is gone.
@@ -68,7 +68,14 @@ fn the_registration_can_be_removed_alone(lab: &Lab) {
     for name in ["zastava-webhook", "zastava-namespace"] {
         assert!(written.contains(&format!("\"{name}\" deleted")), "{written}");
     }
-    lab.kubectl(&format!("delete namespace {NAMESPACE} --dry-run=server"));
+    delete_namespace(lab, "--dry-run=server");
+}
+
+/// An API server applies a policy for some seconds after its end.
+#[track_caller]
+fn delete_namespace(lab: &Lab, how: &str) {
+    let line = format!("delete namespace {NAMESPACE} {how}");
+    eventually("the end of the namespace's protection", 60, || lab.try_kubectl(&line));
 }
 
 fn scale(lab: &Lab, replicas: u8) {
