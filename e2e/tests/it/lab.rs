@@ -304,7 +304,15 @@ pub(crate) fn eventually<T>(what: &str, seconds: u64, mut look: impl FnMut() -> 
 }
 
 pub(crate) fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let errors = errors.split_inclusive('\n').filter(|line| !is_of_client_log(line));
+    std::iter::once(&*String::from_utf8_lossy(&output.stdout)).chain(errors).collect()
+}
+
+/// Helm and kubectl log at times that a watch has ended, such as `I1129 23:03:18.295660 15846 reflector.go:664] …`.
+fn is_of_client_log(line: &str) -> bool {
+    line.starts_with(['I', 'W', 'E'])
+        && line.get(1..5).is_some_and(|date| date.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[track_caller]
