@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, date_time_ymd,
 };
 
 /// The name by which API servers call the webhook.
@@ -26,7 +26,12 @@ impl Made {
         self.key.serialize_pem()
     }
 
-    fn new(common_name: &str, names: &[&str], signer: Option<&Self>, change: Change) -> Self {
+    fn new(
+        common_name: &str,
+        names: &[&str],
+        signer: Option<&Self>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = DistinguishedName::new();
@@ -100,6 +105,8 @@ fn rows() -> Vec<Row> {
     ];
     rows.extend(signers());
     rows.extend(chains(&ca));
+    rows.extend(constraints(&ca));
+    rows.extend(old_algorithms());
     rows.extend(exchanged(&ca, &good));
     rows
 }
@@ -171,6 +178,114 @@ fn chains(ca: &Made) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// What it shows, how it is made, and what the program says of it.
+type Constraint<'c> = (&'static str, &'c dyn Fn(&mut CertificateParams), Option<&'static str>);
+
+/// What CAs say of the certificates below them, as an intermediate and as the CA of the bundle.
+fn constraints(ca: &Made) -> Vec<Row> {
+    let subtrees = |name: &str| vec![GeneralSubtree::DnsName(name.to_owned())];
+    let mut rows = Vec::new();
+    let cases: [Constraint<'_>; 8] = [
+        ("names that are permitted", &|params| params.name_constraints = permitted(subtrees("svc")), None),
+        (
+            "names that are permitted elsewhere",
+            &|params| params.name_constraints = permitted(subtrees("example")),
+            Some("constrained to other names"),
+        ),
+        (
+            "names that are excluded",
+            &|params| {
+                let excluded_subtrees = subtrees("stellaops.svc");
+                params.name_constraints =
+                    Some(NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees });
+            },
+            Some("constrained to other names"),
+        ),
+        (
+            "for servers",
+            &|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+            None,
+        ),
+        ("for any purpose", &|params| FOR_ANYTHING(params), None),
+        ("for clients", &|params| FOR_CLIENTS(params), Some("leaves out server authentication")),
+        (
+            "a critical extension that nobody knows",
+            &|params| {
+                let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 9, 9, 9], vec![5, 0]);
+                unknown.set_criticality(true);
+                params.custom_extensions = vec![unknown];
+            },
+            Some("a critical extension that is unknown"),
+        ),
+        ("a leaf alone below it", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)), None),
+    ];
+    for (name, change, words) in cases {
+        let change = |params: &mut CertificateParams| {
+            is_authority(params);
+            change(params);
+        };
+        let between = Made::new("intermediate", &[], Some(ca), change);
+        let leaf = issued(&between, &[NAME], AS_IT_IS);
+        rows.push((name, format!("{}{}", leaf.pem, between.pem), leaf.key(), ca.pem.clone(), words));
+        let root = Made::new("authority", &[], None, change);
+        let leaf = issued(&root, &[NAME], AS_IT_IS);
+        rows.push((name, leaf.pem.clone(), leaf.key(), root.pem.clone(), words));
+        // The same constraint, with one more intermediate below it.
+        let below = Made::new("below", &[], Some(&root), is_authority);
+        let leaf = issued(&below, &[NAME], AS_IT_IS);
+        let words = if name.contains("alone") { Some("more intermediates") } else { words };
+        let chain = format!("{}{}", leaf.pem, below.pem);
+        rows.push((name, chain.clone(), leaf.key(), root.pem.clone(), words));
+        let below = Made::new("below", &[], Some(&between), is_authority);
+        let leaf = issued(&below, &[NAME], AS_IT_IS);
+        let chain = format!("{}{}{}", leaf.pem, below.pem, between.pem);
+        rows.push((name, chain, leaf.key(), ca.pem.clone(), words));
+    }
+    rows
+}
+
+fn permitted(permitted_subtrees: Vec<GeneralSubtree>) -> Option<NameConstraints> {
+    Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() })
+}
+
+/// Signatures that Go does not check, by openssl: rcgen makes none of them.
+fn old_algorithms() -> Vec<Row> {
+    let words = Some("has an algorithm that is too old or unknown");
+    [
+        ("ECDSA with SHA-256", "ec -pkeyopt ec_paramgen_curve:P-256", "-sha256", None),
+        ("ECDSA with SHA-1", "ec -pkeyopt ec_paramgen_curve:P-256", "-sha1", words),
+        ("RSA with SHA-256", "rsa -pkeyopt rsa_keygen_bits:2048", "-sha256", None),
+        ("RSA with SHA-1", "rsa -pkeyopt rsa_keygen_bits:2048", "-sha1", words),
+        ("RSA with MD5", "rsa -pkeyopt rsa_keygen_bits:2048", "-md5", words),
+        ("a curve of others", "ec -pkeyopt ec_paramgen_curve:secp256k1", "-sha256", words),
+    ]
+    .into_iter()
+    .filter_map(|(name, key, digest, words)| {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!(
+            "set -e; cd {}
+            openssl genpkey -quiet -algorithm {key} -out ca.key
+            openssl req -x509 -new -key ca.key -subj /CN=authority -days 30 -out ca.crt \
+              -addext basicConstraints=critical,CA:TRUE
+            openssl genpkey -quiet -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out tls.key
+            openssl req -new -key tls.key -subj /CN=zastava-webhook -out tls.csr
+            echo subjectAltName=DNS:{NAME} > names
+            openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial {digest} -days 30 \
+              -extfile names -out tls.crt",
+            folder.path().display()
+        );
+        let Ok(output) = Command::new("sh").arg("-c").arg(script).output() else { return None };
+        if output.status.code() == Some(127) {
+            let _ = writeln!(std::io::stderr(), "SKIP: openssl is missing; {name} is not tried");
+            return None;
+        }
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let read = |file| std::fs::read_to_string(folder.path().join(file)).unwrap();
+        Some((name, read("tls.crt"), read("tls.key"), read("ca.crt"), words))
+    })
+    .collect()
 }
 
 /// Files in each other's place.

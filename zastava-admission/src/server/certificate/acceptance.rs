@@ -2,7 +2,7 @@
 //!
 //! API servers are written in Go. Where its rules differ from those of rustls (RFC 5280 leaves room), Go's
 //! are followed: a certificate that stands in the bundle itself needs no signer, and an authority must be
-//! one by its own fields and dates. What rustls alone refuses, such as an old algorithm, is no reason.
+//! one by its own fields, dates and purposes. What cannot be checked is refused.
 //! docs/design/admission.md#what-makes-a-serving-certificate-refused
 
 use std::fmt;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, RootCertStore};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter};
 use zastava_core::clock::Timestamp;
 
-use super::x509::Fields;
+use super::x509::{Fields, SERVER_PURPOSES};
 
 /// What API servers check a chain against.
 #[derive(Debug)]
@@ -49,6 +49,20 @@ enum Refusal {
     SignerNotBegun(Timestamp),
     #[error("the certificate of the CA bundle that signed it is not that of a CA")]
     SignerIsNoAuthority,
+    #[error("it is the certificate of a CA and does not stand in the CA bundle itself")]
+    AuthorityAsLeaf,
+    #[error("the extended key usage of a CA of its chain leaves out server authentication")]
+    ChainPurpose,
+    #[error("a CA of its chain is constrained to other names")]
+    ChainNames,
+    #[error("its chain has more intermediates than a CA of it permits")]
+    ChainLength,
+    #[error("a certificate of its chain has a critical extension that is unknown")]
+    ChainExtension,
+    #[error("a signature of its chain has an algorithm that is too old or unknown")]
+    ChainAlgorithm,
+    #[error("its chain is not valid: {0:?}")]
+    Chain(webpki::Error),
 }
 
 impl Expectation<'_> {
@@ -57,20 +71,20 @@ impl Expectation<'_> {
         let Some((leaf, intermediates)) = chain.split_first() else { return Ok(()) };
         let mut found: Vec<_> =
             self.names.iter().filter(|name| !is_named(leaf, name)).cloned().map(Refusal::OtherName).collect();
-        let mut is_current = true;
+        let mut is_fit = true;
         if let Some(fields) = Fields::read(leaf) {
             if now < fields.not_before {
                 found.push(Refusal::NotBegun(fields.not_before));
             } else if now > fields.not_after {
                 found.push(Refusal::Ended(fields.not_after));
             }
-            is_current = (fields.not_before..=fields.not_after).contains(&now);
             if !fields.may_serve {
                 found.push(Refusal::OtherPurpose);
             }
+            is_fit = (fields.not_before..=fields.not_after).contains(&now) && fields.may_serve;
         }
-        // A certificate out of its dates has no valid chain anyway.
-        if let Some(bundle) = self.ca_bundle.as_ref().filter(|_| is_current) {
+        // A certificate out of its dates or for another purpose has no valid chain anyway.
+        if let Some(bundle) = self.ca_bundle.as_ref().filter(|_| is_fit) {
             found.extend(signer_refusal(leaf, intermediates, bundle, now));
         }
         if found.is_empty() { Ok(()) } else { Err(Refusals(found)) }
@@ -84,6 +98,7 @@ fn is_named(leaf: &CertificateDer<'_>, name: &str) -> bool {
         .is_ok_and(|certificate| rustls::client::verify_server_name(&certificate, &name).is_ok())
 }
 
+/// Why no authority of the bundle makes the chain a valid one; `None` if one does.
 fn signer_refusal(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -97,55 +112,96 @@ fn signer_refusal(
     if authorities.iter().any(|authority| authority == leaf) {
         return None;
     }
-    let (unfit, fit): (Vec<_>, Vec<_>) =
-        authorities.into_iter().map(|der| (unfitness(&der, now), der)).partition(|(why, _)| why.is_some());
-    let fit = fit.into_iter().map(|(_, der)| der);
-    let refusal = verify(leaf, &intermediates, fit, now).err()?;
-    // An unfit authority may be the one that signed. It is the better reason.
-    let signer = unfit.into_iter().find(|(_, der)| verify(leaf, &intermediates, [der.clone()], now).is_ok());
-    Some(signer.and_then(|(why, _)| why).unwrap_or(refusal))
-}
-
-/// Why the certificate cannot stand at the end of a chain. rustls does not ask that of a root.
-fn unfitness(authority: &CertificateDer<'_>, now: Timestamp) -> Option<Refusal> {
-    let fields = Fields::read(authority)?;
-    if now < fields.not_before {
-        Some(Refusal::SignerNotBegun(fields.not_before))
-    } else if now > fields.not_after {
-        Some(Refusal::SignerEnded(fields.not_after))
-    } else {
-        (!fields.may_sign).then_some(Refusal::SignerIsNoAuthority)
+    let mut found = Refusal::UnknownSigner;
+    for authority in &authorities {
+        match verify(leaf, &intermediates, authority, now) {
+            Ok(()) => return None,
+            Err(Refusal::UnknownSigner) => {}
+            Err(refusal) => found = refusal,
+        }
     }
+    Some(found)
 }
 
 fn verify(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
-    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    authority: &CertificateDer<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authorities);
-    let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return Ok(()) };
+    let anchors = [webpki::anchor_from_trusted_cert(authority).map_err(|_| Refusal::UnknownSigner)?];
     let seconds = u64::try_from(now.unix_seconds()).unwrap_or_default();
-    let verified = rustls::client::verify_server_cert_signed_by_trust_anchor(
-        &leaf,
-        &roots,
+    let leaf = EndEntityCert::try_from(leaf).map_err(Refusal::of_chain)?;
+    let path = leaf.verify_for_usage(
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all,
+        &anchors,
         intermediates,
         UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all,
+        ServerPurpose,
+        None,
+        None,
     );
-    match verified {
-        Err(rustls::Error::InvalidCertificate(cause)) => match cause {
+    let length = path.map_err(Refusal::of_chain)?.intermediate_certificates().count();
+    Fields::read(authority).map_or(Ok(()), |fields| fitness(&fields, length, now))
+}
+
+/// Whether the certificate can stand at the end of a chain with so many intermediates. webpki asks a root for nothing but its
+/// key and the names that it is constrained to.
+fn fitness(authority: &Fields, intermediates: usize, now: Timestamp) -> Result<(), Refusal> {
+    if now < authority.not_before {
+        Err(Refusal::SignerNotBegun(authority.not_before))
+    } else if now > authority.not_after {
+        Err(Refusal::SignerEnded(authority.not_after))
+    } else if !authority.may_sign {
+        Err(Refusal::SignerIsNoAuthority)
+    } else if authority.is_unknown {
+        Err(Refusal::ChainExtension)
+    } else if !authority.may_serve {
+        Err(Refusal::ChainPurpose)
+    } else if authority.intermediates_max.is_some_and(|most| intermediates > most) {
+        Err(Refusal::ChainLength)
+    } else {
+        Ok(())
+    }
+}
+
+/// Go's rule for the purposes of each certificate of a chain: none are named, or one of them is for servers or any.
+struct ServerPurpose;
+
+impl ExtendedKeyUsageValidator for ServerPurpose {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut names_any = false;
+        for purpose in purposes {
+            let purpose = purpose?;
+            if SERVER_PURPOSES.iter().any(|oid| KeyPurposeId::new(oid) == purpose) {
+                return Ok(());
+            }
+            names_any = true;
+        }
+        if names_any { Err(webpki::Error::ExtensionValueInvalid) } else { Ok(()) }
+    }
+}
+
+impl Refusal {
+    /// What keeps webpki from building a chain. Whatever it does not accept is a refusal: a webhook that is not ready says why,
+    /// and one that API servers refuse without a word blocks the cluster.
+    fn of_chain(error: webpki::Error) -> Self {
+        use webpki::Error;
+        match error {
             // A signature by another key means another authority of the same name.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Err(Refusal::UnknownSigner),
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => Err(Refusal::IntermediateDates),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
+            Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => Self::UnknownSigner,
+            Error::CertExpired { .. } | Error::CertNotValidYet { .. } | Error::InvalidCertValidity => {
+                Self::IntermediateDates
+            }
+            Error::CaUsedAsEndEntity => Self::AuthorityAsLeaf,
+            Error::ExtensionValueInvalid => Self::ChainPurpose,
+            Error::NameConstraintViolation => Self::ChainNames,
+            Error::PathLenConstraintViolated => Self::ChainLength,
+            Error::UnsupportedCriticalExtension => Self::ChainExtension,
+            Error::UnsupportedSignatureAlgorithmContext(_)
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::ChainAlgorithm,
+            other => Self::Chain(other),
+        }
     }
 }
 

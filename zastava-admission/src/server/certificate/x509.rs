@@ -18,10 +18,13 @@ const EXTENSIONS: u8 = 0xa3;
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+/// The last arc of the extensions below `id-ce` that every Go knows: key identifiers, usages, names, constraints, policies and
+/// distribution points (`parseCertificate` of crypto/x509).
+const KNOWN_EXTENSIONS: [u8; 9] = [14, 15, 17, 19, 30, 31, 32, 35, 37];
 /// `keyCertSign`, bit 5 of the key usage (section 4.2.1.3).
 const KEY_CERT_SIGN: u8 = 0x80 >> 5;
 /// `anyExtendedKeyUsage` and `id-kp-serverAuth` (section 4.2.1.12).
-const SERVER_PURPOSES: [&[u8]; 2] =
+pub(super) const SERVER_PURPOSES: [&[u8]; 2] =
     [&[0x55, 0x1d, 0x25, 0x00], &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01]];
 
 /// What a certificate in DER says of itself (RFC 5280 section 4.1).
@@ -31,8 +34,12 @@ pub(super) struct Fields {
     pub(super) not_after: Timestamp,
     /// Whether it may sign other certificates.
     pub(super) may_sign: bool,
+    /// How many intermediates may stand between it and a leaf, if that is limited.
+    pub(super) intermediates_max: Option<usize>,
     /// Whether it may authenticate a server.
     pub(super) may_serve: bool,
+    /// Whether it has a critical extension that Go's library does not know.
+    pub(super) is_unknown: bool,
 }
 
 impl Fields {
@@ -60,7 +67,9 @@ impl Fields {
             not_after: not_after.parse().ok()?,
             // A certificate of version 1 has no extension that could say so.
             may_sign: !has_version,
+            intermediates_max: None,
             may_serve: true,
+            is_unknown: false,
         };
         fields.read_extensions(rest)?;
         Some(fields)
@@ -81,12 +90,15 @@ impl Fields {
             let (extension, others) = element(extensions, SEQUENCE)?;
             extensions = others;
             let (oid, mut value) = element(extension, OID)?;
+            let mut is_critical = false;
             if value.first() == Some(&BOOLEAN) {
-                (_, value) = element(value, BOOLEAN)?;
+                let (flag, rest) = element(value, BOOLEAN)?;
+                (is_critical, value) = (flag != [0], rest);
             }
+            self.is_unknown |= is_critical && !KNOWN_EXTENSIONS.iter().any(|last| oid == [0x55, 0x1d, *last]);
             let (value, _) = element(value, OCTET_STRING)?;
             match oid {
-                BASIC_CONSTRAINTS => self.may_sign = is_authority(value)?,
+                BASIC_CONSTRAINTS => (self.may_sign, self.intermediates_max) = basic_constraints(value)?,
                 KEY_USAGE => {
                     let (bits, _) = element(value, BIT_STRING)?;
                     // The first byte counts the bits that are not used.
@@ -101,10 +113,18 @@ impl Fields {
     }
 }
 
-/// `cA` of the basic constraints, which is left out when it is false.
-fn is_authority(value: &[u8]) -> Option<bool> {
-    let (constraints, _) = element(value, SEQUENCE)?;
-    Some(element(constraints, BOOLEAN).is_some_and(|(flag, _)| flag.first().is_some_and(|flag| *flag != 0)))
+/// `cA`, which is left out when it is false, and `pathLenConstraint` (section 4.2.1.9).
+fn basic_constraints(value: &[u8]) -> Option<(bool, Option<usize>)> {
+    let (mut constraints, _) = element(value, SEQUENCE)?;
+    let mut is_authority = false;
+    if let Some((flag, rest)) = element(constraints, BOOLEAN) {
+        (is_authority, constraints) = (flag.first().is_some_and(|flag| *flag != 0), rest);
+    }
+    // More digits than these permit more intermediates than any chain has.
+    let length = element(constraints, INTEGER)
+        .filter(|(digits, _)| digits.len() <= 4)
+        .map(|(digits, _)| digits.iter().fold(0_usize, |all, digit| (all << 8) | usize::from(*digit)));
+    Some((is_authority, length))
 }
 
 fn names_a_server(value: &[u8]) -> Option<bool> {
@@ -203,6 +223,12 @@ mod tests {
                 params.key_usages = vec![usage];
             };
             assert_eq!(found(&with_usage), (may_sign, true), "{usage:?}");
+        }
+        for (constraints, expected) in
+            [(BasicConstraints::Unconstrained, None), (BasicConstraints::Constrained(200), Some(200))]
+        {
+            let der = certificate(|params| params.is_ca = IsCa::Ca(constraints));
+            assert_eq!(Fields::read(&der).unwrap().intermediates_max, expected);
         }
         for (purposes, may_serve) in [
             (vec![ExtendedKeyUsagePurpose::ServerAuth], true),
