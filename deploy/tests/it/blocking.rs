@@ -168,9 +168,12 @@ fn exceptions_arrive_as_they_are_set_and_notes_warn_of_them() {
     let exceptions = json!({
         "shop": {"enforce": false, "until": "2099-12-01T00:00:00Z", "ticket": "OPS-17"},
         "past": {"enforce": false, "until": "2020-01-01T00:00:00Z"},
+        "both": {"enforce": false, "until": "2020-01-03T00:00:00Z"},
     });
     let values = json!({"zastava": {"webhook": {"admission": {
-        "namespaces": exceptions, "failOpenNamespaces": ["open", {"name": "ended", "until": "2020-01-02T00:00:00Z"}],
+        "namespaces": exceptions, "failOpenNamespaces": [
+            "open", {"name": "ended", "until": "2020-01-02T00:00:00Z"}, {"name": "both", "until": "2099-01-03T00:00:00Z"},
+        ],
     }}}});
     let rendered = chart.render(&[least(), values.clone()]);
     let found = yaml::document(&rendered.configuration("zastava-webhook"));
@@ -180,11 +183,17 @@ fn exceptions_arrive_as_they_are_set_and_notes_warn_of_them() {
         "WARNING: denials are only reported as warnings in namespace shop, until 2099-12-01T00:00:00Z.",
         "WARNING: the exception of namespace past ended at 2020-01-01T00:00:00Z",
         "WARNING: the exception of namespace ended ended at 2020-01-02T00:00:00Z",
+        "WARNING: the exception of namespace both ended at 2020-01-03T00:00:00Z",
     ] {
         assert!(notes.contains(words), "{words}\n{notes}");
     }
+    assert_eq!(
+        notes.matches("only reported as warnings").count(),
+        1,
+        "what has ended has no effect: {notes}"
+    );
     assert!(!notes.contains("does not exist"), "no cluster was looked at: {notes}");
-    let there = ["shop", "open", "ended"]
+    let there = ["shop", "open", "ended", "both"]
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     let notes = chart.notes_in(&Cluster::with(there.into()), &[sandbox(), values]);
     assert_eq!(notes.matches("does not exist").count(), 1, "{notes}");

@@ -5,7 +5,7 @@ use zastava_core::config::{Configuration, Origin, SettingValue};
 use zastava_core::options::{AuthorityOptions, BackendOptions, RuntimeOptions};
 use zastava_core::telemetry::METRICS;
 
-const MINIMAL: &str = "\
+pub(crate) const MINIMAL: &str = "\
 zastava:
   runtime:
     tenant: acme

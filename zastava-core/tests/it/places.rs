@@ -6,15 +6,7 @@ use std::path::Path;
 use zastava_core::config::{Configuration, Origin};
 use zastava_core::options::RuntimeOptions;
 
-const MINIMAL: &str = "\
-zastava:
-  runtime:
-    tenant: acme
-    authority:
-      issuer: https://authority.internal
-      clientCertificatePath: /tls/tls.crt
-      clientKeyPath: /tls/tls.key
-";
+use crate::config::MINIMAL;
 
 fn faults_of(config: &Configuration) -> Vec<String> {
     let read = config.read(|root| RuntimeOptions::read(&root.section("runtime")));
