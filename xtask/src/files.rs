@@ -1,6 +1,6 @@
 //! Files on disk, with the path in every error.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(Error::file("create", path))
+}
+
+/// Waits until no other process holds the lock of the file at `path`, and holds it until the result is dropped.
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+    create_directory(path.parent().unwrap_or(path))?;
+    let file = File::create(path).map_err(Error::file("create", path))?;
+    file.lock().map_err(Error::file("lock", path))?;
+    Ok(file)
 }
 
 /// Writes the whole file or nothing, so that no reader sees half of it.

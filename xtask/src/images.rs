@@ -77,6 +77,8 @@ pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> 
     PROGRAMS
         .iter()
         .try_for_each(|program| ImageBuilder::new(options.reference(program)).build().map(drop))?;
+    // Two builds at once would read each other's half-written programs.
+    let _lock = files::lock(&workspace.target.join("images.lock"))?;
     let mut report = Report::new(workspace);
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
     files::create_directory(&options.output)?;
