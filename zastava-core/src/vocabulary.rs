@@ -62,6 +62,8 @@ vocabulary! {
         ContainerdContainer = "containerd.container",
             "containerd's record of the container: its containerd namespace, or why the record was not read";
         ContainerdImage = "containerd.image", "containerd's record of the image: why the image has no digest";
+        SpecProgram = "spec.program",
+            "the program that the container's specification names: why it was not found before the container started";
         ProcfsScan = "procfs.scan", "the scan of `/proc` that found the workload: the name of its main process";
         Proc = "proc", "the main process as a whole: why nothing of it was read, or what it looks like";
         ProcStat = "proc.stat", "`/proc/<pid>/stat`: that the process ended while it was read";
@@ -79,7 +81,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// How a fact was obtained. No event carries one yet.
+    /// How the facts of a process were obtained: the annotation `provenance` of a start.
     pub enum Provenance("provenance") {
         Observed = "observed", "read from the running program";
         ResolvedBeforeExec = "resolved-before-exec",
@@ -92,6 +94,7 @@ vocabulary! {
     /// A key in an event's annotations.
     pub enum Annotation("annotation") {
         ExitStatus = "exitStatus", "the exit status of the main process, as the engine reported it";
+        Provenance = "provenance", "how the facts of the main process were obtained: a word of provenance";
         Reconciled = "reconciled", "`true`: found by listing the workloads, since the engine's own event is missing";
     }
 }

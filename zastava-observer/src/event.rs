@@ -6,10 +6,10 @@ use std::error::Error as _;
 
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, RuntimeEvent, event_id};
-use zastava_core::vocabulary::{Annotation, Engine, Signal};
+use zastava_core::vocabulary::{Annotation, Engine, Provenance, Signal};
 
 pub(crate) use self::fit::encode;
-use crate::inspect::{InspectError, ProcessFacts};
+use crate::inspect::{InspectError, PreparedProgram, ProcessFacts};
 use crate::tracker::Transition;
 use crate::workload::Workload;
 
@@ -46,11 +46,31 @@ impl Node {
                 process.build_id.clone_from(&facts.build_id);
                 event.loaded_libs.clone_from(&facts.libraries);
                 event.evidence.extend_from_slice(&facts.evidence);
+                event.annotate(Annotation::Provenance, Provenance::Observed.as_str());
             }
-            Err(error) => event.evidence.push(Evidence::new(Signal::Proc, with_cause(error))),
+            Err(error) => {
+                event.evidence.push(Evidence::new(Signal::Proc, with_cause(error)));
+                if !process.entrypoint.is_empty() {
+                    event.annotate(Annotation::Provenance, Provenance::Declared.as_str());
+                }
+            }
         }
         event.process = Some(process);
         event
+    }
+
+    /// Adds to a start what was known before its program ran. What was observed counts more: only a process that was
+    /// never seen gets its facts from here.
+    pub fn add_prepared(event: &mut RuntimeEvent, prepared: &PreparedProgram) {
+        let provenance = event.annotations.get(Annotation::Provenance.as_str()).map(String::as_str);
+        if provenance == Some(Provenance::Observed.as_str()) {
+            return;
+        }
+        event.annotate(Annotation::Provenance, prepared.provenance().as_str());
+        event.evidence.extend_from_slice(&prepared.evidence);
+        if let Some(process) = &mut event.process {
+            process.build_id.clone_from(&prepared.build_id);
+        }
     }
 
     /// The event of a workload that stopped.
@@ -115,6 +135,33 @@ mod tests {
         assert_ne!(start("b1", &Workload { start_ticks: Some(100), ..known.clone() }), id);
         assert_ne!(start("b1", &workload("b", 7)), id);
         assert_ne!(node("b1").stop_event(&known, Timestamp::UNIX_EPOCH, None).event_id, id);
+    }
+
+    #[test]
+    fn what_was_observed_counts_more_than_what_was_prepared() {
+        let workload = workload("a", 7);
+        let provenance = |event: &RuntimeEvent| event.annotations.get("provenance").cloned();
+        let build_id = |event: &RuntimeEvent| event.process.clone().and_then(|process| process.build_id);
+        let prepared = |chain: &[&str], id: Option<&str>| PreparedProgram {
+            chain: chain.iter().map(|&path| path.to_owned()).collect(),
+            build_id: id.map(str::to_owned),
+            ..PreparedProgram::default()
+        };
+        let (at, ended) = (Timestamp::UNIX_EPOCH, Err(&InspectError::Ended));
+        let facts = ProcessFacts { build_id: Some("aa".to_owned()), ..ProcessFacts::default() };
+        let mut seen = node("b").start_event(&workload, at, Ok(&facts));
+        Node::add_prepared(&mut seen, &prepared(&["/bin/sh"], Some("bb")));
+        assert_eq!((build_id(&seen), provenance(&seen)), (Some("aa".into()), Some("observed".into())));
+        let mut unseen = node("b").start_event(&workload, at, ended);
+        assert_eq!(provenance(&unseen), None);
+        Node::add_prepared(&mut unseen, &prepared(&["/bin/sh"], Some("bb")));
+        let wanted = (Some("bb".into()), Some("resolved-before-exec".into()));
+        assert_eq!((build_id(&unseen), provenance(&unseen)), wanted);
+        let declared = Workload { entrypoint: vec!["app".to_owned()], ..workload };
+        let mut unfound = node("b").start_event(&declared, at, ended);
+        assert_eq!(provenance(&unfound), Some("declared".into()));
+        Node::add_prepared(&mut unfound, &prepared(&[], None));
+        assert_eq!((build_id(&unfound), provenance(&unfound)), (None, Some("declared".into())));
     }
 
     #[test]

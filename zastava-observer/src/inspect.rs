@@ -11,6 +11,7 @@ mod libraries;
 mod library;
 mod mapped;
 mod oci_runtime;
+mod prepared;
 mod process;
 mod subject;
 
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
 
 pub(crate) use self::command_line::cap_arguments;
+pub use self::prepared::{PreparedProgram, WaitingProcess};
 use self::process::Stage;
 pub use self::process::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
 use crate::blocking::blocking;

@@ -145,13 +145,15 @@ pub use app::{AccountingHandle, App, Events};
 pub use delivery::Accounting;
 pub use error::Error;
 pub use event::Node;
-pub use inspect::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
+pub use inspect::{
+    InspectError, PreparedProgram, ProcessFacts, ProcessInspector, ProcessTarget, WaitingProcess,
+};
 pub use options::{
     CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PublishOptions,
 };
 pub use procfs::{CgroupUnit, CgroupUnitKind, ProcTree, Stat, cgroup_path, container_id};
 pub use source::host_workload;
-pub use workload::Workload;
+pub use workload::{DeclaredProcess, DeclaredUser, PathVariables, Workload};
 
 /// The README's example runs.
 #[cfg(doctest)]

@@ -1,8 +1,12 @@
 //! A workload as its engine describes it, and the changes that workload sources report.
 
+mod declared;
+
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{self, Evidence};
 use zastava_core::vocabulary::Engine;
+
+pub use self::declared::{DeclaredProcess, DeclaredUser, PathVariables};
 
 /// A workload and its main process: a container, or on the host engine a service, scope or session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub struct ProcessTarget {
 }
 
 /// What was read of a process. `evidence` holds the reason of every fact that is missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessFacts {
     /// Its id in the tree's pid namespace.
@@ -126,10 +126,10 @@ pub(super) enum Stage {
 /// make them on an async thread.
 #[derive(Clone, Debug)]
 pub struct ProcessInspector {
-    tree: ProcTree,
+    pub(super) tree: ProcTree,
     options: CollectOptions,
-    files: Arc<Files>,
-    reads: Reads,
+    pub(super) files: Arc<Files>,
+    pub(super) reads: Reads,
 }
 
 impl ProcessInspector {

@@ -1,0 +1,167 @@
+//! The program of a container that is about to start.
+//!
+//! When an engine has created a container, the OCI runtime's process waits in the container's root for the order to
+//! execute the program. So the program is there to be read before its first instruction, however short it runs.
+
+mod root;
+mod shebang;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use zastava_core::contract::Evidence;
+use zastava_core::vocabulary::{Provenance, Signal};
+use zastava_elf::{FileVersion, Process, Root};
+
+use self::root::{ContainerRoot, FoundProgram, Miss};
+use super::files::Files;
+use super::process::{InspectError, ProcessInspector};
+use crate::procfs;
+use crate::reads::{NotRead, Place, READ_TIME_MAX, Reader, UnderWay};
+use crate::text::{bounded, shown};
+use crate::workload::DeclaredProcess;
+
+/// The most interpreters that are followed. Linux runs a script of a script of … five deep.
+const DEPTH_MAX: usize = 8;
+
+/// A process that waits in a container's root, held so that its pid cannot become another's.
+///
+/// It keeps the container's file systems mounted: resolve or drop it soon.
+#[derive(Debug)]
+pub struct WaitingProcess {
+    pid: u32,
+    start_ticks: u64,
+    root: Arc<Root>,
+}
+
+impl WaitingProcess {
+    /// When it started, in clock ticks since boot: of the container's process later as well, since `exec` keeps it.
+    #[must_use]
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+}
+
+/// The program that a container executes first, as it was found in the container's root before that.
+///
+/// A program that is not an ELF file names its interpreter, which may be a script too. The facts are about the last
+/// file of this chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PreparedProgram {
+    /// The paths of the program and its interpreters in the container. Links are not resolved. Empty if the program
+    /// was not found.
+    pub chain: Vec<String>,
+    /// Which file the last one is.
+    pub file: Option<FileVersion>,
+    /// Its GNU build-id, in lower-case hex.
+    pub build_id: Option<String>,
+    /// Where the facts came from, and why others are missing.
+    pub evidence: Vec<Evidence>,
+}
+
+impl PreparedProgram {
+    /// How the facts were obtained: from the files if the program was found; otherwise only its name is declared.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        if self.chain.is_empty() { Provenance::Declared } else { Provenance::ResolvedBeforeExec }
+    }
+
+    fn add(&mut self, signal: Signal, value: &str) {
+        self.evidence.push(Evidence::new(signal, bounded(value)));
+    }
+}
+
+impl ProcessInspector {
+    /// Holds a process that an engine has created and not started yet. Call it as early as possible.
+    ///
+    /// # Errors
+    /// If it has ended or cannot be read.
+    pub fn hold(&self, pid: u32) -> Result<WaitingProcess, InspectError> {
+        let tree = self.tree.clone();
+        let hold = move |_: &UnderWay| {
+            let process = tree.process(pid).map_err(InspectError::from_io)?;
+            let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
+            let root = Process::root(&process).map_err(|error| InspectError::from_io(error.into()))?;
+            Ok(WaitingProcess { pid, start_ticks: stat.start_ticks, root: Arc::new(root) })
+        };
+        self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
+    }
+
+    /// Finds the program that the process will execute, as the OCI runtime does it: by the declared `PATH`, working
+    /// directory and user.
+    #[must_use]
+    pub fn resolve(&self, waiting: WaitingProcess, declared: &DeclaredProcess) -> PreparedProgram {
+        let mut reader = self.reads.reader(READ_TIME_MAX);
+        let WaitingProcess { pid, root, .. } = waiting;
+        let place = Place::LookUp { pid };
+        read(&mut reader, place, root, declared, Arc::clone(&self.files)).unwrap_or_else(|not_read| {
+            let mut nothing = PreparedProgram::default();
+            nothing.add(Signal::SpecProgram, &not_read.to_string());
+            nothing
+        })
+    }
+}
+
+fn read(
+    reader: &mut Reader,
+    look_up: Place,
+    root: Arc<Root>,
+    declared: &DeclaredProcess,
+    files: Arc<Files>,
+) -> Result<PreparedProgram, NotRead> {
+    let process = declared.clone();
+    reader.read(look_up, move |under_way| {
+        let container = ContainerRoot { root: &root, process: &process, under_way, look_up };
+        let mut prepared = PreparedProgram::default();
+        let program = container.program(process.args.first().map_or("", String::as_str));
+        match program.and_then(|program| container.follow(program, &mut prepared.chain)) {
+            Ok(last) => prepared.read(&last, &files),
+            Err(miss) => prepared.add(Signal::SpecProgram, &miss.to_string()),
+        }
+        prepared
+    })
+}
+
+impl PreparedProgram {
+    fn read(&mut self, last: &FoundProgram, files: &Files) {
+        let version = last.file.version();
+        self.file = Some(version);
+        match files.build_id(version, &last.file) {
+            Ok(id) => {
+                self.evidence.extend(super::executable::shared_id_evidence(&id));
+                self.build_id = Some(id);
+            }
+            Err(reason) => self.add(Signal::ElfBuildId, &reason),
+        }
+    }
+}
+
+impl ContainerRoot<'_> {
+    /// Follows the program through its interpreters to the file that the kernel loads, and through `env` to the program
+    /// that it starts. `chain` gets every path on the way.
+    fn follow(&self, mut program: FoundProgram, chain: &mut Vec<String>) -> Result<FoundProgram, Miss> {
+        loop {
+            chain.push(shown(&program.path));
+            let mut head = [0; shebang::HEAD_BYTES];
+            let Some(line) = shebang::parse(program.read_head(&mut head)?) else { return Ok(program) };
+            if chain.len() > DEPTH_MAX {
+                return Err(Miss::Unreadable(format!("more than {DEPTH_MAX} interpreters")));
+            }
+            let interpreter = Path::new(OsStr::from_bytes(line.interpreter));
+            let within = |miss| Miss::Unreadable(format!("interpreter {}: {miss}", shown(interpreter)));
+            program = self.program_at(interpreter).map_err(within)?;
+            let is_env = interpreter.file_name().is_some_and(|name| name == "env");
+            let argument = line.argument.and_then(|argument| std::str::from_utf8(argument).ok());
+            if let Some(name) = argument.filter(|_| is_env).and_then(shebang::env_program) {
+                chain.push(shown(&program.path));
+                program =
+                    self.program(name).map_err(|miss| Miss::Unreadable(format!("{name} of env: {miss}")))?;
+            }
+        }
+    }
+}
