@@ -30,11 +30,14 @@ struct Arguments {
     /// PEM file of the CA bundle that the registration holds [default: where the chart mounts it]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// What to print below the reasons for which API servers would refuse the certificate
+    #[arg(long, value_name = "TEXT")]
+    advice: Option<String>,
 }
 
 /// Runs the command.
 pub(super) fn run(program: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
-    let Arguments { names, certificate, key, ca } = parse(program, NAME, arguments)?;
+    let Arguments { names, certificate, key, ca, advice } = parse(program, NAME, arguments)?;
     let mut options = TlsOptions::default();
     options.server_names = names;
     options.certificate_path = certificate.unwrap_or(options.certificate_path);
@@ -47,7 +50,8 @@ pub(super) fn run(program: &str, arguments: Vec<OsString>) -> Result<ExitStatus,
             Ok(ExitStatus::Success)
         }
         Err(error) => {
-            print(std::io::stderr(), &format!("{}\n", with_causes(&error)));
+            let advice = advice.map(|advice| format!("{advice}\n")).unwrap_or_default();
+            print(std::io::stderr(), &format!("{}\n{advice}", with_causes(&error)));
             Ok(ExitStatus::Failure)
         }
     }

@@ -40,7 +40,7 @@ const NAME: &str = "webhook";
 pub fn check_certificate(options: &TlsOptions) -> Result<Timestamp, Error> {
     let source = PairFiles::new(options.clone());
     let pair = source.read()?.certified_key()?;
-    source.required_expectation()?.check(&pair.cert, Timestamp::now()).map_err(|refusals| {
+    source.expectation()?.check(&pair.cert, Timestamp::now()).map_err(|refusals| {
         Error::CertificateRefused { path: options.certificate_path.clone(), source: refusals.into() }
     })?;
     Ok(not_after(&pair).unwrap_or(Timestamp::UNIX_EPOCH))
@@ -64,6 +64,8 @@ struct Reported {
     left_aside: Option<String>,
     /// Why API servers refuse the pair that is served.
     refused: Option<String>,
+    /// Why the CA bundle cannot be read.
+    unchecked: Option<String>,
 }
 
 impl Certificates {
@@ -79,6 +81,13 @@ impl Certificates {
             accepted: telemetry.gauge(CERTIFICATE_ACCEPTED),
             ready,
         };
+        if options.server_names.is_empty() {
+            tracing::warn!(
+                scope = SCOPE,
+                "whether the serving certificate has the name by which API servers call is not checked; \
+                 tls.serverNames is empty"
+            );
+        }
         certificates.show(&served.pair);
         certificates.refresh(Timestamp::now());
         Ok(certificates)
@@ -102,7 +111,24 @@ impl Certificates {
     /// Takes a new pair, and says whether API servers accept the one that is served.
     fn refresh(&self, now: Timestamp) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let expectation = self.source.expectation();
+        let (expectation, unchecked) = match self.source.expectation() {
+            Ok(expectation) => (expectation, None),
+            // In the middle of a swap, for instance. A bundle that nobody can read refutes nothing.
+            Err(error) => (self.source.names_alone(), Some(with_causes(&error))),
+        };
+        if unchecked != reported.unchecked {
+            match &unchecked {
+                Some(error) => {
+                    tracing::warn!(
+                        scope = SCOPE,
+                        error,
+                        "whether API servers know the signer is not checked"
+                    );
+                }
+                None => tracing::info!(scope = SCOPE, "whether API servers know the signer is checked"),
+            }
+            reported.unchecked = unchecked;
+        }
         let served = self.current();
         let refused = expectation.check(&served.pair.cert, now).err();
         let left_aside = match self.source.read().and_then(PemPair::served) {

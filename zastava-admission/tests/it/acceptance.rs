@@ -302,7 +302,7 @@ fn exchanged(ca: &Made, good: &Made) -> Vec<Row> {
             good.pem.clone(),
             good.key(),
             good.key(),
-            Some("no certificate of the CA bundle"),
+            Some("ca.crt holds no certificate: it holds a private key"),
         ),
     ]
 }
@@ -315,7 +315,7 @@ pub(crate) fn write(directory: &Path, chain: &str, key: &str, bundle: &str) {
 }
 
 /// Runs `zastava-webhook check-certificate`: whether it accepts, and what it says.
-fn check(directory: &Path) -> (bool, String) {
+pub(crate) fn check(directory: &Path) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zastava-webhook"));
     command.args(["check-certificate", "--name", NAME]);
     for (flag, file) in [("--certificate", "tls.crt"), ("--key", "tls.key"), ("--ca", "ca.crt")] {

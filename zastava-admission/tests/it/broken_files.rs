@@ -11,6 +11,7 @@ use zastava_core::program::Health;
 use zastava_core::telemetry::Telemetry;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
+use super::acceptance::{NAME, authority, check, issued, write};
 use super::installation::Process;
 use super::scanner::FakeScanner;
 use super::web::{SecretVolume, self_signed};
@@ -160,4 +161,33 @@ fn a_key_that_is_given_as_the_configuration_is_not_quoted() {
         assert_eq!(ran.status.code(), Some(78), "{kind}: {printed}");
         assert!(printed.contains("zastava.yaml") && !shows(&printed, &key), "{kind}: {printed}");
     }
+}
+
+/// A CA file from which no certificate comes, and what is said of it.
+#[test]
+fn a_ca_file_without_a_certificate_is_named_with_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = authority();
+    let good = issued(&ca, &[NAME], |_| ());
+    let on_one_line = ca.pem.replace('\n', "");
+    let cut = ca.pem.replace("-----END CERTIFICATE-----", "");
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    for (bundle, words) in [
+        ("", "it is empty"),
+        ("not yet", "PEM is required"),
+        (&good.key(), "it holds a private key and no certificate"),
+        (&on_one_line, ""),
+        (&cut, "has no END line"),
+        (no_certificate, "what it holds is none of X.509"),
+    ] {
+        write(folder.path(), &good.pem, &good.key(), bundle);
+        let (accepted, said) = check(folder.path());
+        let place = format!("the CA bundle {}/ca.crt holds no certificate: ", folder.path().display());
+        assert!(!accepted && said.contains(&place) && said.contains(words), "{bundle}: {said}");
+        assert!(!said.contains("no certificate of the CA bundle signed it"), "{said}");
+    }
+    // As API servers do, it leaves out what cannot be read beside what can.
+    write(folder.path(), &good.pem, &good.key(), &format!("{no_certificate}{}", ca.pem));
+    let (accepted, said) = check(folder.path());
+    assert!(accepted, "{said}");
 }

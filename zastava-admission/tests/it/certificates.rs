@@ -236,3 +236,23 @@ async fn only_clients_of_the_configured_authorities_are_served() {
     until(&old_client, false).await;
     assert!(is_served(&webhook, &new_client).await && !is_served(&webhook, &nobody).await);
 }
+
+/// What is not checked is said, once.
+#[tokio::test]
+async fn a_check_that_cannot_be_made_is_in_the_log() {
+    let ca = authority();
+    let good = issued(&ca, &[NAME], |_| ());
+    let mut serving = Serving::start(&good.pem, &good.key(), &ca.pem).await;
+    serving.readiness("[+] certificate ok").await;
+    let bundle = serving.directory.path().join("serving/ca.crt");
+    std::fs::remove_file(&bundle).unwrap();
+    let line = serving.webhook.said("whether API servers know the signer is not checked").await;
+    assert!(line["error"].as_str().unwrap().contains("ca.crt"), "{line}");
+    serving.readiness("[+] certificate ok").await;
+    serving.replace("ca.crt", &ca.pem);
+    serving.webhook.said("whether API servers know the signer is checked").await;
+
+    serving.replace("ca.crt", "nothing");
+    let page = serving.readiness(REFUSED).await;
+    assert!(page.contains("ca.crt holds no certificate"), "{page}");
+}

@@ -6,6 +6,7 @@
 //! docs/design/admission.md#what-makes-a-serving-certificate-refused
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -13,16 +14,17 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter};
 use zastava_core::clock::Timestamp;
+use zastava_core::pem;
 
+use super::pair::PemFile;
 use super::x509::{Fields, SERVER_PURPOSES};
 
 /// What API servers check a chain against.
-#[derive(Debug)]
 pub(super) struct Expectation<'o> {
     /// The names by which they call the webhook.
     pub(super) names: &'o [String],
-    /// The registered CA bundle in PEM. Without it the signer is not checked.
-    pub(super) ca_bundle: Option<String>,
+    /// The registered CA bundle. Without it the signer is not checked.
+    pub(super) ca_bundle: Option<PemFile>,
 }
 
 /// Why API servers refuse a certificate. Never empty.
@@ -39,6 +41,8 @@ enum Refusal {
     OtherName(String),
     #[error("its extended key usage leaves out server authentication")]
     OtherPurpose,
+    #[error("the CA bundle {} holds no certificate: {why}", path.display())]
+    NoAuthorities { path: PathBuf, why: String },
     #[error("no certificate of the CA bundle signed it")]
     UnknownSigner,
     #[error("a certificate between it and the CA has ended or has not begun")]
@@ -83,9 +87,13 @@ impl Expectation<'_> {
             }
             is_fit = (fields.not_before..=fields.not_after).contains(&now) && fields.may_serve;
         }
-        // A certificate out of its dates or for another purpose has no valid chain anyway.
-        if let Some(bundle) = self.ca_bundle.as_ref().filter(|_| is_fit) {
-            found.extend(signer_refusal(leaf, intermediates, bundle, now));
+        match self.ca_bundle.as_ref().map(authorities) {
+            Some(Err(refusal)) => found.push(refusal),
+            // A certificate out of its dates or for another purpose has no valid chain anyway.
+            Some(Ok(authorities)) if is_fit => {
+                found.extend(signer_refusal(leaf, intermediates, &authorities, now));
+            }
+            _ => {}
         }
         if found.is_empty() { Ok(()) } else { Err(Refusals(found)) }
     }
@@ -98,22 +106,31 @@ fn is_named(leaf: &CertificateDer<'_>, name: &str) -> bool {
         .is_ok_and(|certificate| rustls::client::verify_server_name(&certificate, &name).is_ok())
 }
 
+/// The certificates of a bundle. Go's library, too, leaves out the blocks that it cannot read.
+fn authorities(bundle: &PemFile) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bundle.bytes).filter_map(Result::ok).collect();
+    if found.iter().any(|authority| Fields::read(authority).is_some()) {
+        return Ok(found);
+    }
+    let fault = pem::certificates(&bundle.bytes).err();
+    let why = fault.map_or_else(|| "what it holds is none of X.509".to_owned(), |fault| fault.to_string());
+    Err(Refusal::NoAuthorities { path: bundle.path.clone(), why })
+}
+
 /// Why no authority of the bundle makes the chain a valid one; `None` if one does.
 fn signer_refusal(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
-    bundle: &str,
+    authorities: &[CertificateDer<'_>],
     now: Timestamp,
 ) -> Option<Refusal> {
     let may_sign = |der: &&CertificateDer<'_>| Fields::read(der).is_none_or(|fields| fields.may_sign);
     let intermediates: Vec<_> = intermediates.iter().filter(may_sign).cloned().collect();
-    let authorities: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(bundle.as_bytes()).filter_map(Result::ok).collect();
     if authorities.iter().any(|authority| authority == leaf) {
         return None;
     }
     let mut found = Refusal::UnknownSigner;
-    for authority in &authorities {
+    for authority in authorities {
         match verify(leaf, &intermediates, authority, now) {
             Ok(()) => return None,
             Err(Refusal::UnknownSigner) => {}

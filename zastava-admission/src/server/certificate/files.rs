@@ -45,17 +45,15 @@ impl PairFiles {
         })
     }
 
-    /// What API servers check the chain against, as far as it is known here. A bundle that cannot be read
-    /// now, such as in the middle of a swap, refutes nothing.
-    pub(super) fn expectation(&self) -> Expectation<'_> {
-        let ca_bundle = read_file(self.ca_bundle_path()).ok().map(|file| file.text());
-        Expectation { names: &self.options.server_names, ca_bundle }
+    /// What API servers check the chain against.
+    pub(super) fn expectation(&self) -> Result<Expectation<'_>, Error> {
+        let ca_bundle = Some(read_file(self.ca_bundle_path())?);
+        Ok(Expectation { ca_bundle, ..self.names_alone() })
     }
 
-    /// The same for a caller who asks for the whole check.
-    pub(super) fn required_expectation(&self) -> Result<Expectation<'_>, Error> {
-        let ca_bundle = Some(read_file(self.ca_bundle_path())?.text());
-        Ok(Expectation { names: &self.options.server_names, ca_bundle })
+    /// The same without the bundle.
+    pub(super) fn names_alone(&self) -> Expectation<'_> {
+        Expectation { names: &self.options.server_names, ca_bundle: None }
     }
 
     pub(super) fn server_names(&self) -> &[String] {

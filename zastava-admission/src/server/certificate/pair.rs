@@ -92,11 +92,6 @@ impl PemPair {
 }
 
 impl PemFile {
-    /// A bundle, whose certificates are public. What is no UTF-8 is no PEM and does not matter.
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-
     fn unusable(&self, source: impl Into<BoxError>) -> Error {
         Error::Certificate { path: self.path.clone(), source: source.into() }
     }
