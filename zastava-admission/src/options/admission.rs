@@ -1,5 +1,6 @@
 //! `zastava.webhook.admission`: how reviews are decided.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use zastava_core::clock::Timestamp;
@@ -75,6 +76,7 @@ impl AdmissionOptions {
             section.conflict("cacheSeedPath", "is not built yet; the cache fills from Scanner alone");
         }
         options.check_names(section);
+        options.check_once(section);
         options.note_ends(section, Timestamp::now());
         for name in &options.fail_closed_namespaces {
             if options.fail_open_namespaces.iter().any(|open| open.name == *name) {
@@ -91,6 +93,16 @@ impl AdmissionOptions {
         let closed = self.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
         for (key, name) in exceptions.chain(open).chain(closed).filter(|(_, name)| !is_namespace(name)) {
             section.conflict(key, format!("{name:?} is no name of a namespace"));
+        }
+    }
+
+    /// Of two entries for a namespace the one that lasts longer would count, which neither of them says.
+    fn check_once(&self, section: &Section<'_>) {
+        let open = self.fail_open_namespaces.iter().map(|open| ("failOpenNamespaces", &open.name));
+        let closed = self.fail_closed_namespaces.iter().map(|name| ("failClosedNamespaces", name));
+        let mut seen = HashSet::new();
+        for (key, name) in open.chain(closed).filter(|entry| !seen.insert(*entry)) {
+            section.conflict(key, format!("{name} is in the list twice"));
         }
     }
 

@@ -124,6 +124,20 @@ fn what_is_no_namespace_is_in_no_list() {
     assert_eq!(faults.lines().count(), 4, "{faults}");
 }
 
+/// An entry without an end beside one with an end would hide that end.
+#[test]
+fn a_namespace_is_in_a_list_once() {
+    for (list, faults) in [
+        ("failOpenNamespaces: [{name: shop, until: '2099-12-01T00:00:00Z'}, batch, shop]", 1),
+        ("failOpenNamespaces: [shop, {name: shop, until: '2099-12-01T00:00:00Z'}]", 1),
+        ("failClosedNamespaces: [shop, batch, shop, shop]", 2),
+    ] {
+        let told = read(&format!("{LEAST}    admission: {{{list}}}\n")).unwrap_err();
+        assert_eq!(told.matches(": shop is in the list twice").count(), faults, "{told}");
+        assert_eq!(told.lines().count(), faults, "{told}");
+    }
+}
+
 /// The sample shows every key with its default, and nothing else.
 #[test]
 fn sample_is_valid_and_complete() {
