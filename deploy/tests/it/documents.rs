@@ -217,3 +217,16 @@ fn the_notes_name_what_can_be_typed_next_and_warn_of_what_is_for_a_lab() {
     let alone = chart.notes(&[least(), json!({"webhook": {"enabled": false}})]);
     assert!(alone.contains(commands[0]) && !alone.contains("webhook"), "{alone}");
 }
+
+/// Exceptions and digests are set at the release. An upgrade that takes a file alone would end them without a word.
+#[test]
+fn no_upgrade_of_the_runbook_drops_what_the_release_has() {
+    let runbook = read("docs/ops/runbook.md").replace("\\\n", " ");
+    let upgrades: Vec<_> =
+        runbook.lines().map(str::trim).filter(|line| line.starts_with("helm upgrade ")).collect();
+    assert!(upgrades.len() > 8, "{upgrades:?}");
+    for line in upgrades {
+        let keeps = line.contains("--install") || line.contains("--reset-then-reuse-values");
+        assert!(keeps, "{line}");
+    }
+}
