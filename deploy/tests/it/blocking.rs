@@ -40,6 +40,13 @@ fn a_second_installation_is_refused_by_the_name_of_the_first() {
             sandbox(),
             Some("release other in namespace security has daemonset/zastava-observer"),
         ),
+        // Whose webhook is not registered.
+        (
+            owned("Deployment", "zastava-webhook", "other", "security"),
+            sandbox(),
+            Some("release other in namespace security has deployment/zastava-webhook"),
+        ),
+        (owned("Deployment", "zastava-webhook", "zastava-runtime", "stellaops"), sandbox(), None),
         // Before anything else that is wrong: nothing is prepared in the namespace yet.
         (registration("other", "security"), least(), Some("one installation per cluster")),
         (registration("zastava-runtime", "stellaops"), sandbox(), None),
@@ -75,17 +82,19 @@ fn a_webhook_without_replicas_is_not_registered_as_if_it_ran() {
         (0, json!({}), true),
         (1, json!({}), false),
         (0, json!({"webhook": {"autoscaling": {"enabled": false}}}), false),
-        (0, json!({"webhook": {"registration": {"failurePolicy": "Ignore"}}}), false),
+        (0, json!({"webhook": {"registration": {"failurePolicy": "Ignore"}}}), true),
         (0, json!({"webhook": {"registration": {"enabled": false}}}), false),
         (0, json!({"webhook": {"enabled": false}}), false),
     ] {
         let told = chart.template_in(&Cluster::with(vec![scaled(replicas)]), &[sandbox(), values.clone()]);
         assert_eq!(told.is_err(), refused, "{replicas} {values}: {told:?}");
         if let Err(told) = told {
-            assert!(
-                told.contains("kubectl -n stellaops scale deploy/zastava-webhook --replicas=2"),
-                "{told}"
-            );
+            let consequence = match values["webhook"]["registration"]["failurePolicy"] == "Ignore" {
+                true => "with failurePolicy Ignore the API server would let every image through unjudged",
+                false => "with failurePolicy Fail the API server would refuse every Pod",
+            };
+            let command = "kubectl -n stellaops scale deploy/zastava-webhook --replicas=2";
+            assert!(told.contains(consequence) && told.contains(command), "{told}");
         }
     }
 }
@@ -109,7 +118,8 @@ fn the_certificate_is_checked_before_an_installation_an_upgrade_and_a_rollback()
         json!([
             "check-certificate",
             "--name=zastava-webhook.stellaops.svc",
-            "--ca=/var/run/secrets/zastava-webhook/ca.crt"
+            "--ca=/var/run/secrets/zastava-webhook/ca.crt",
+            "--advice=replace the certificate in the Secret stellaops/zastava-webhook-tls, or its ca.crt: runbook, section 3.1",
         ])
     );
     let bundle = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
@@ -193,9 +203,35 @@ fn exceptions_arrive_as_they_are_set_and_notes_warn_of_them() {
         "what has ended has no effect: {notes}"
     );
     assert!(!notes.contains("does not exist"), "no cluster was looked at: {notes}");
+    assert!(!notes.contains("never reviewed"), "{notes}");
     let there = ["shop", "open", "ended", "both"]
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     let notes = chart.notes_in(&Cluster::with(there.into()), &[sandbox(), values]);
     assert_eq!(notes.matches("does not exist").count(), 1, "{notes}");
     assert!(notes.contains("WARNING: the values name the namespace past, which does not exist."), "{notes}");
+}
+
+#[test]
+fn notes_warn_of_entries_for_namespaces_that_are_never_reviewed() {
+    let Some(chart) = Chart::open() else { return };
+    let until = json!({"enforce": false, "until": "2099-12-01T00:00:00Z"});
+    let values = json!({
+        "webhook": {"registration": {"excludedNamespaces": ["platform", "quiet"]}},
+        "zastava": {"webhook": {"admission": {
+            "namespaces": {"platform": until, "shop": until},
+            "failOpenNamespaces": ["stellaops", {"name": "batch"}], "failClosedNamespaces": ["kube-system", "bank"],
+        }}},
+    });
+    let notes = chart.notes(&[least(), values]);
+    for (name, why) in [
+        ("platform", "webhook.registration.excludedNamespaces"),
+        ("stellaops", "the chart excludes it"),
+        ("kube-system", "the chart excludes it"),
+    ] {
+        let warning = format!(
+            "WARNING: zastava.webhook.admission has an entry for the namespace {name}, which has no effect: Pods there are never reviewed ({why})."
+        );
+        assert!(notes.contains(&warning), "{name}\n{notes}");
+    }
+    assert_eq!(notes.matches("never reviewed").count(), 3, "{notes}");
 }

@@ -19,7 +19,7 @@ use zastava_sandbox::{Sandbox, SandboxOptions, ServerIdentity};
 use crate::chart::{Chart, Rendered, sandbox};
 
 /// The Secret as a pod sees it.
-fn mount(rendered: &Rendered, name: &str, folder: &Path) -> PathBuf {
+pub(crate) fn mount(rendered: &Rendered, name: &str, folder: &Path) -> PathBuf {
     let path = folder.join(name);
     std::fs::create_dir(&path).expect("is made");
     let data = rendered.object("Secret", name)["data"].as_object().expect("has data").clone();

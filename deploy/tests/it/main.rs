@@ -2,6 +2,7 @@
 
 mod blocking;
 mod bounds;
+mod certificates;
 mod chart;
 mod cluster;
 mod configuration;

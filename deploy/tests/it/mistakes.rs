@@ -148,6 +148,41 @@ static MISTAKES: LazyLock<Vec<(&str, Value, &str)>> = LazyLock::new(|| {
             json!("256m"),
             "'/observer/resources/limits/memory': 256m is in thousandths of a byte: say 256Mi",
         ),
+        (
+            "webhook.resources.limits.ephemeral-storage",
+            json!("1m"),
+            "'/webhook/resources/limits/ephemeral-storage': 1m is in thousandths of a byte: say 1Mi",
+        ),
+        (
+            "observer.resources.requests.ephemeral-storage",
+            json!("64m"),
+            "'/observer/resources/requests/ephemeral-storage': 64m is in thousandths of a byte: say 64Mi",
+        ),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!([{"name": "shop", "until": "2099-01-01T00:00:00Z"}, "batch", "shop"]),
+            "'/zastava/webhook/admission/failOpenNamespaces/2': shop is in the list already",
+        ),
+        (
+            "zastava.webhook.admission.failOpenNamespaces",
+            json!(["shop", {"name": "shop", "until": "2099-01-01T00:00:00Z"}]),
+            "'/zastava/webhook/admission/failOpenNamespaces/1': shop is in the list already",
+        ),
+        (
+            "zastava.webhook.admission.failClosedNamespaces",
+            json!(["shop", "shop"]),
+            "'/zastava/webhook/admission/failClosedNamespaces/1': shop is in the list already",
+        ),
+        (
+            "zastava.webhook.admission.namespaces",
+            json!({"Bad_Name": {"enforce": true}}),
+            "'/zastava/webhook/admission/namespaces': additional properties 'Bad_Name'",
+        ),
+        (
+            "zastava.webhook.admission.namespaces",
+            json!({"a".repeat(64): {"enforce": true}}),
+            "'/zastava/webhook/admission/namespaces': additional properties 'aaaa",
+        ),
         ("webhook.resources.requests.cpu", json!(-1), "'/webhook/resources/requests/cpu'"),
         (
             "zastava.webhook.health.listen",

@@ -49,7 +49,7 @@ them as the schema does: all at once, each with the path of its key.
 {{- $faults = append $faults . -}}
 {{- end -}}
 {{- end -}}
-{{- range list "zastava.secretFaults" "zastava.portFaults" "zastava.madeTwice" "zastava.programFaults" "zastava.rangeFaults" "zastava.ownFaults" "zastava.memoryFaults" "zastava.classFaults" -}}
+{{- range list "zastava.secretFaults" "zastava.servedFaults" "zastava.portFaults" "zastava.madeTwice" "zastava.programFaults" "zastava.rangeFaults" "zastava.ownFaults" "zastava.byteFaults" "zastava.classFaults" -}}
 {{- range include . $ | fromYamlArray -}}
 {{- $faults = append $faults . -}}
 {{- end -}}
@@ -151,11 +151,15 @@ itself.
 {{- end -}}
 {{- if .Values.webhook.enabled -}}
 {{- $admission := .Values.zastava.webhook.admission -}}
-{{- $open := list -}}
+{{- $names := list -}}
 {{- range $admission.failOpenNamespaces -}}
-{{- $open = append $open (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
 {{- end -}}
 {{- range $index, $open := $admission.failOpenNamespaces -}}
+{{- $name := index $names $index -}}
+{{- if has $name (slice $names 0 $index) -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/failOpenNamespaces/%d': %s is in the list already, and the entry that lasts longer would count: leave one of them" $index $name) -}}
+{{- end -}}
 {{- $until := get (kindIs "map" $open | ternary $open dict) "until" -}}
 {{- if and $until (toDate "2006-01-02T15:04:05Z07:00" $until).IsZero -}}
 {{- $faults = append $faults (printf "at '/zastava/webhook/admission/failOpenNamespaces/%d/until': there is no such time as %s" $index $until) -}}
@@ -170,7 +174,10 @@ itself.
 {{- end -}}
 {{- end -}}
 {{- range $index, $name := $admission.failClosedNamespaces -}}
-{{- if has $name $open -}}
+{{- if has $name (slice $admission.failClosedNamespaces 0 $index) -}}
+{{- $faults = append $faults (printf "at '/zastava/webhook/admission/failClosedNamespaces/%d': %s is in the list already: leave one of them" $index $name) -}}
+{{- end -}}
+{{- if has $name $names -}}
 {{- $faults = append $faults (printf "at '/zastava/webhook/admission/failClosedNamespaces/%d': %s is in '/zastava/webhook/admission/failOpenNamespaces' too: leave it in one of them" $index $name) -}}
 {{- end -}}
 {{- end -}}
@@ -313,14 +320,16 @@ one of the two would take effect.
 {{- toYaml $faults -}}
 {{- end -}}
 
-{{/* A list of faults: memory quantities in thousandths of a byte, such as 64m. */}}
-{{- define "zastava.memoryFaults" -}}
+{{/* A list of faults: quantities of bytes in thousandths of a byte, such as 64m. */}}
+{{- define "zastava.byteFaults" -}}
 {{- $faults := list -}}
 {{- range $part := list "observer" "webhook" "sandbox" -}}
 {{- range $kind, $quantities := (index $.Values $part).resources | default dict -}}
-{{- $memory := get ($quantities | default dict) "memory" | toString -}}
-{{- if hasSuffix "m" $memory -}}
-{{- $faults = append $faults (printf "at '/%s/resources/%s/memory': %s is in thousandths of a byte: say %si" $part $kind $memory (trimSuffix "m" $memory | printf "%sM")) -}}
+{{- range $resource := list "memory" "ephemeral-storage" -}}
+{{- $quantity := get ($quantities | default dict) $resource | toString -}}
+{{- if hasSuffix "m" $quantity -}}
+{{- $faults = append $faults (printf "at '/%s/resources/%s/%s': %s is in thousandths of a byte: say %sMi" $part $kind $resource $quantity (trimSuffix "m" $quantity)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -355,16 +364,20 @@ Why this release would block the cluster, or cannot be beside what the cluster h
 {{- include "zastava.otherInstallation" (dict "root" . "found" $found "key" "webhook.enabled") -}}
 {{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace "zastava-webhook" | default dict -}}
 {{- $spec := $deployment.spec | default dict -}}
-{{- if and .Values.webhook.autoscaling.enabled $registration.enabled (eq $registration.failurePolicy "Fail") (hasKey $spec "replicas") -}}
+{{- if and .Values.webhook.autoscaling.enabled $registration.enabled (hasKey $spec "replicas") -}}
 {{- if eq (int $spec.replicas) 0 -}}
-{{- printf "\n- deploy/zastava-webhook has 0 replicas, and an autoscaler leaves that alone: with failurePolicy Fail the API server would refuse every Pod. First: kubectl -n %s scale deploy/zastava-webhook --replicas=%d" .Release.Namespace (int .Values.webhook.autoscaling.minReplicas) -}}
+{{- $consequence := ternary "refuse every Pod" "let every image through unjudged" (eq $registration.failurePolicy "Fail") -}}
+{{- printf "\n- deploy/zastava-webhook has 0 replicas, and an autoscaler leaves that alone: with failurePolicy %s the API server would %s. First: kubectl -n %s scale deploy/zastava-webhook --replicas=%d" $registration.failurePolicy $consequence .Release.Namespace (int .Values.webhook.autoscaling.minReplicas) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.observer.enabled -}}
-{{- range (lookup "apps/v1" "DaemonSet" "" "" | default dict).items -}}
-{{- if eq .metadata.name "zastava-observer" -}}
-{{- include "zastava.otherInstallation" (dict "root" $ "found" . "key" "observer.enabled") -}}
+{{- /* Workloads show an installation of which another part, such as the registration, is off. */ -}}
+{{- range $kind, $part := dict "Deployment" "webhook" "DaemonSet" "observer" -}}
+{{- if (index $.Values $part).enabled -}}
+{{- range (lookup "apps/v1" $kind "" "" | default dict).items -}}
+{{- if eq .metadata.name (printf "zastava-%s" $part) -}}
+{{- include "zastava.otherInstallation" (dict "root" $ "found" (set . "kind" $kind) "key" (printf "%s.enabled" $part)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -24,9 +24,7 @@ one.
 */}}
 {{- define "zastava.webhookTls" -}}
 {{- $tls := deepCopy (.Values.zastava.webhook.tls | default dict) -}}
-{{- if not (hasKey $tls "serverNames") -}}
-{{- $_ := set $tls "serverNames" (list (include "zastava.host" (dict "root" . "part" "webhook"))) -}}
-{{- end -}}
+{{- $_ := set $tls "serverNames" (include "zastava.serverNames" . | fromYamlArray) -}}
 {{- if and (not $tls.caBundlePath) (include "zastava.registeredBundle" .) -}}
 {{- $_ := set $tls "caBundlePath" "/etc/zastava/registered-ca.crt" -}}
 {{- end -}}

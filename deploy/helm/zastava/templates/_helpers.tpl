@@ -209,3 +209,14 @@ checksum/configuration: {{ include "zastava.configuration" . | sha256sum }}
 signed: {{ .Values.tests.signedImage | default (ternary (printf "registry.sandbox.local/demo/signed@sha256:%s" (repeat 64 "1")) "" $known) | quote }}
 unsigned: {{ .Values.tests.unsignedImage | default (ternary (printf "registry.sandbox.local/demo/unsigned@sha256:%s" (repeat 64 "2")) "" $known) | quote }}
 {{- end -}}
+
+{{/*
+Whether `helm test` can send reviews: "true", or empty. A webhook that asks for client certificates refuses a test that has none.
+*/}}
+{{- define "zastava.testsRun" -}}
+{{- $images := include "zastava.testImages" . | fromYaml -}}
+{{- $canConnect := or .Values.tests.clientCertificateSecretName (not (.Values.zastava.webhook.tls | default dict).clientCaBundlePath) -}}
+{{- if and .Values.tests.enabled (or $images.signed $images.unsigned) $canConnect -}}
+true
+{{- end -}}
+{{- end -}}
