@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use zastava_authority::RuntimeCore;
 use zastava_core::contract::RuntimeEvent;
 use zastava_core::program::{Health, Shutdown};
-use zastava_core::telemetry::{SOURCE_UP, Telemetry};
+use zastava_core::telemetry::Telemetry;
 
 use self::task::Task;
 use crate::Error;
@@ -23,7 +23,7 @@ use crate::options::{EngineChoice, ObserverOptions};
 use crate::pipeline::Pipeline;
 use crate::procfs::ProcTree;
 use crate::reads::{Place, READ_TIME_MAX, Reads, ReadsReport};
-use crate::source::{Changes, Sources};
+use crate::source::{Changes, SourceMetrics, Sources};
 
 /// The most changes that wait for the pipeline. A source waits while there are more.
 const CHANGES_MAX: usize = 1024;
@@ -63,8 +63,8 @@ impl App {
         let scanner_health = ScannerHealth::default();
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
-        let (up, check) = (telemetry.gauge(SOURCE_UP), health.check("source"));
-        let sources = Sources::new(&options, tree.clone(), reads.clone(), up, check);
+        let (metrics, check) = (SourceMetrics::new(telemetry), health.check("source"));
+        let sources = Sources::new(&options, tree.clone(), reads.clone(), metrics, outbox.losses(), check);
         let (accounted, followed) = (Arc::clone(&outbox), sources.followed());
         health.status("observer", move || {
             json!({
@@ -118,7 +118,7 @@ impl App {
             () = shipper.ended() => Some("shipper"),
             () = reports.ended() => Some("reporting"),
         };
-        drop(source);
+        source.stop().await;
         pipeline_end.begin();
         pipeline.end(PIPELINE_END_MAX).await;
         shipper_end.begin();

@@ -130,6 +130,7 @@ mod event;
 mod hash;
 mod inspect;
 mod kubernetes;
+mod losses;
 mod mounts;
 mod options;
 mod pipeline;

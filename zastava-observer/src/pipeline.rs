@@ -7,15 +7,16 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{broadcast, mpsc};
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::RuntimeEvent;
+use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::program::Shutdown;
-use zastava_core::telemetry::{Gauge, OBSERVER_WORKLOADS, Telemetry};
-use zastava_core::vocabulary::Engine;
+use zastava_core::telemetry::{Gauge, Histogram, OBSERVER_START_TO_BUFFER, OBSERVER_WORKLOADS, Telemetry};
+use zastava_core::vocabulary::{Annotation, Engine};
 
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
 use crate::event::{Node, encode, mark_reconciled};
 use crate::inspect::{Inspector, LATE_AFTER};
+use crate::losses::{Losses, Reason};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
 use crate::workload::Change;
 
@@ -29,7 +30,10 @@ pub(crate) struct Pipeline {
     workloads: Gauge,
     /// The engines that `workloads` has a series of.
     shown: BTreeSet<Engine>,
-    starts_left_out: bool,
+    losses: Losses,
+    /// How many starts were left out so far.
+    left_out: u64,
+    start_to_buffer: Histogram,
 }
 
 /// Inspects workloads of this node and makes their events.
@@ -63,6 +67,7 @@ impl Pipeline {
         listeners: broadcast::Sender<Arc<RuntimeEvent>>,
         telemetry: &Telemetry,
     ) -> Self {
+        let losses = outbox.losses();
         Self {
             schedule: Schedule::default(),
             inspector: Arc::new(NodeInspector { node, processes: inspector }),
@@ -70,7 +75,9 @@ impl Pipeline {
             listeners,
             workloads: telemetry.gauge(OBSERVER_WORKLOADS),
             shown: BTreeSet::new(),
-            starts_left_out: false,
+            losses,
+            left_out: 0,
+            start_to_buffer: telemetry.histogram(OBSERVER_START_TO_BUFFER),
         }
     }
 
@@ -94,7 +101,7 @@ impl Pipeline {
                 continue;
             }
             if !open && self.schedule.is_idle() {
-                return;
+                break;
             }
             tokio::select! {
                 change = changes.recv(), if open && self.schedule.accepts() => match change {
@@ -106,6 +113,9 @@ impl Pipeline {
                 () = shutdown.begun(), if open => open = false,
             }
         }
+        while let Ok(change) = changes.try_recv() {
+            change.lost(Reason::Ended, &self.losses);
+        }
     }
 
     /// Stores the event, commits its transition, then passes the event on to listeners.
@@ -114,6 +124,10 @@ impl Pipeline {
         let (style, bytes_max) = (outbox.kind_style(), outbox.event_bytes_max());
         let json = blocking(move || encode((*stored).clone(), style, bytes_max)).await;
         outbox.offer(event.kind, json).await;
+        if is_reported_start(&event) {
+            let waited = Timestamp::now().saturating_since(event.when);
+            self.start_to_buffer.observe_seconds(&[&event.engine.name.to_string()], waited);
+        }
         self.schedule.commit();
         // Nobody has to listen.
         let _ = self.listeners.send(event);
@@ -130,12 +144,22 @@ impl Pipeline {
             self.workloads.set(&[engine.as_str()], count as f64);
         }
         self.shown = followed;
-        if tracker.left_out() > 0 && !self.starts_left_out {
-            self.starts_left_out = true;
+        let left_out = tracker.left_out();
+        if left_out > 0 && self.left_out == 0 {
             tracing::warn!(
                 limit = LIVE_MAX,
                 "too many workloads run; those beyond the limit are not observed"
             );
         }
+        let new = left_out - self.left_out;
+        self.losses.add(Reason::TooManyWorkloads, EventKind::ContainerStart, new);
+        self.left_out = left_out;
     }
+}
+
+/// Whether the engine reported the start when it happened.
+fn is_reported_start(event: &RuntimeEvent) -> bool {
+    event.kind == EventKind::ContainerStart
+        && event.engine.name != Engine::Host
+        && !event.annotations.contains_key(Annotation::Reconciled.as_str())
 }

@@ -9,6 +9,7 @@ mod containerd;
 mod follow;
 mod health;
 mod host;
+mod metrics;
 mod oci_spec;
 mod session;
 
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::follow::Sources;
 pub(crate) use self::health::SourceHealth;
 pub use self::host::host_workload;
+pub(crate) use self::metrics::SourceMetrics;
 use crate::workload::Change;
 
 /// Reports which workloads run.
@@ -37,6 +39,11 @@ impl Changes {
     pub(crate) fn channel(capacity: usize) -> (Self, mpsc::Receiver<Change>) {
         let (sender, receiver) = mpsc::channel(capacity);
         (Self(sender), receiver)
+    }
+
+    /// Waits until there is room for a change.
+    async fn room(&self) -> Result<mpsc::Permit<'_, Change>, Closed> {
+        self.0.reserve().await.map_err(|_| Closed)
     }
 
     async fn report(&self, change: Change) -> Result<(), Closed> {

@@ -46,7 +46,8 @@ pub(crate) struct Tracker {
     /// The runs that ended last, with their start ticks.
     ended: HashMap<Run, Option<u64>>,
     ended_order: VecDeque<Run>,
-    left_out: u64,
+    /// How many starts of each engine were left out.
+    left_out: BTreeMap<Engine, u64>,
 }
 
 /// The engine, the workload's key and the pid of its main process.
@@ -60,30 +61,32 @@ impl Tracker {
 
     /// The number of starts that were left out because [`LIVE_MAX`] workloads run.
     pub(crate) fn left_out(&self) -> u64 {
-        self.left_out
+        self.left_out.values().sum()
     }
 
     /// The transitions that the change means. They take effect when they are committed.
     pub(crate) fn plan(&mut self, change: Change, now: Timestamp) -> Vec<Transition> {
         match change {
-            Change::Started(workload) => {
-                let transitions = self.plan_start(*workload, now, false);
-                self.keep_bound(transitions)
-            }
-            Change::Stopped { engine, key, pid, at, exit_status } => {
+            Change::Started(workload) => self.plan_one(*workload, now, false),
+            Change::Found(workload) => self.plan_one(*workload, now, true),
+            Change::Stopped { engine, key, pid, at, exit_status, reconciled } => {
                 let live = self.find(engine, &key).filter(|workload| workload.pid == pid);
                 let stop = |workload: &Workload| Transition {
                     workload: workload.clone(),
                     at,
                     step: Step::Stop { exit_status },
-                    reconciled: false,
+                    reconciled,
                 };
                 live.map(stop).into_iter().collect()
             }
             Change::Listed { engine, workloads } => {
                 self.live.entry(engine).or_default();
-                let transitions = self.plan_list(engine, workloads, now);
-                self.keep_bound(transitions)
+                let mut transitions = self.plan_list(engine, workloads, now);
+                let left_out = self.keep_bound(&mut transitions);
+                // Each list leaves out the same ones again.
+                let counted = self.left_out.entry(engine).or_default();
+                *counted = left_out.max(*counted);
+                transitions
             }
             Change::Unfollowed { engine } => {
                 self.live.remove(&engine);
@@ -94,6 +97,14 @@ impl Tracker {
 
     fn find(&self, engine: Engine, key: &str) -> Option<&Workload> {
         self.live.get(&engine)?.get(key)
+    }
+
+    fn plan_one(&mut self, workload: Workload, now: Timestamp, reconciled: bool) -> Vec<Transition> {
+        let engine = workload.engine;
+        let mut transitions = self.plan_start(workload, now, reconciled);
+        let left_out = self.keep_bound(&mut transitions);
+        *self.left_out.entry(engine).or_default() += left_out;
+        transitions
     }
 
     /// A new run of a workload also stops the run before it.
@@ -124,8 +135,8 @@ impl Tracker {
         Transition { workload: workload.clone(), at: now, step, reconciled: true }
     }
 
-    /// Leaves out the starts that would take the table over its bound.
-    fn keep_bound(&mut self, mut transitions: Vec<Transition>) -> Vec<Transition> {
+    /// Leaves out the starts that would take the table over its bound, and counts them.
+    fn keep_bound(&self, transitions: &mut Vec<Transition>) -> u64 {
         let is_start = |transition: &Transition| transition.step == Step::Start;
         let stops = transitions.iter().filter(|transition| !is_start(transition)).count();
         let live: usize = self.live.values().map(HashMap::len).sum();
@@ -136,8 +147,7 @@ impl Tracker {
             room -= usize::from(fits && is_start(transition));
             fits
         });
-        self.left_out += (planned - transitions.len()) as u64;
-        transitions
+        (planned - transitions.len()) as u64
     }
 
     /// Applies a transition whose event is stored.
@@ -190,7 +200,7 @@ pub(crate) mod tests {
 
     pub(crate) fn stopped(key: &str, pid: u32) -> Change {
         let (engine, key, at) = (Engine::Host, key.to_owned(), Timestamp::UNIX_EPOCH);
-        Change::Stopped { engine, key, pid, at, exit_status: Some(0) }
+        Change::Stopped { engine, key, pid, at, exit_status: Some(0), reconciled: false }
     }
 
     pub(crate) fn listed(engine: Engine, workloads: &[(&str, u32)]) -> Change {

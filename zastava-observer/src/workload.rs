@@ -3,10 +3,11 @@
 mod declared;
 
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::{self, Evidence};
+use zastava_core::contract::{self, EventKind, Evidence};
 use zastava_core::vocabulary::Engine;
 
 pub use self::declared::{DeclaredProcess, DeclaredUser, PathVariables};
+use crate::losses::{Losses, Reason};
 
 /// A workload and its main process: a container, or on the host engine a service, scope or session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) fn may_be_same_start(one: Option<u64>, other: Option<u64>) -> bool {
 pub(crate) enum Change {
     /// A workload started.
     Started(Box<Workload>),
+    /// A workload runs whose start no event of the engine reported: a list shows it.
+    Found(Box<Workload>),
     /// A workload stopped.
     Stopped {
         /// The engine that ran it.
@@ -69,6 +72,8 @@ pub(crate) enum Change {
         at: Timestamp,
         /// The exit status of its main process.
         exit_status: Option<u32>,
+        /// No event of the engine reported it: lists show it.
+        reconciled: bool,
     },
     /// All workloads of the engine that run now. A workload that is missing has stopped.
     Listed {
@@ -82,6 +87,19 @@ pub(crate) enum Change {
         /// The engine that was followed until now.
         engine: Engine,
     },
+}
+
+impl Change {
+    /// Nobody works on the change any more.
+    pub(crate) fn lost(&self, reason: Reason, losses: &Losses) {
+        let kind = match self {
+            Self::Started(_) | Self::Found(_) => EventKind::ContainerStart,
+            Self::Stopped { .. } => EventKind::ContainerStop,
+            // The next list says the same.
+            Self::Listed { .. } | Self::Unfollowed { .. } => return,
+        };
+        losses.add(reason, kind, 1);
+    }
 }
 
 #[cfg(test)]

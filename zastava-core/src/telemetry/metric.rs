@@ -62,6 +62,12 @@ const LATENCY_MS: &[f64] =
 const REVIEW_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.008, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
+/// Includes the budget of a start: 5 ms for half of them, 50 ms for nearly all.
+const START_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// A list takes milliseconds, and seconds when a container's shim does not answer.
+const LIST_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 /// Events that Scanner acknowledged.
 pub const RUNTIME_EVENTS: Metric = counter(
     "zastava_runtime_events",
@@ -161,6 +167,38 @@ pub const OBSERVER_READS_NOT_IN_TIME: Metric = counter(
 /// Running workloads.
 pub const OBSERVER_WORKLOADS: Metric =
     gauge("zastava_observer_workloads", &["engine"], "Workloads running on this node");
+/// From the start of a workload to its event in the buffer.
+pub const OBSERVER_START_TO_BUFFER: Metric = histogram(
+    "zastava_observer_start_to_buffer_seconds",
+    START_SECONDS,
+    &["engine"],
+    "Seconds from a start, by the engine's own clock, until its event was in the buffer; without starts that only a list showed",
+);
+/// Connections that replace one that failed.
+pub const SOURCE_RESUBSCRIPTIONS: Metric = counter(
+    "zastava_observer_source_resubscriptions",
+    &["engine"],
+    "Subscriptions to the events of the engine after the first one",
+);
+/// Events of an engine that found no room.
+pub const SOURCE_OVERFLOWS: Metric = counter(
+    "zastava_observer_source_overflows",
+    &["engine"],
+    "Events of the engine that found the queue full; everything is listed then",
+);
+/// When an engine was heard last.
+pub const SOURCE_LAST_EVENT: Metric = gauge(
+    "zastava_observer_source_last_event_timestamp_seconds",
+    &["engine"],
+    "Unix time of the last event that the engine sent",
+);
+/// Duration of lists.
+pub const SOURCE_LIST_SECONDS: Metric = histogram(
+    "zastava_observer_source_list_seconds",
+    LIST_SECONDS,
+    &["engine"],
+    "Seconds until the engine answered a list of everything that runs",
+);
 /// State of the workload source.
 pub const SOURCE_UP: Metric =
     gauge("zastava_observer_source_up", &["engine"], "1 while the workload source works");
@@ -230,6 +268,11 @@ pub const METRICS: &[Metric] = &[
     OBSERVER_READS_HUNG,
     OBSERVER_READS_NOT_IN_TIME,
     OBSERVER_WORKLOADS,
+    OBSERVER_START_TO_BUFFER,
+    SOURCE_RESUBSCRIPTIONS,
+    SOURCE_OVERFLOWS,
+    SOURCE_LAST_EVENT,
+    SOURCE_LIST_SECONDS,
     SOURCE_UP,
     TOKEN_REQUESTS,
     TOKEN_EXPIRY,

@@ -17,6 +17,12 @@ impl Task {
         let _ = (&mut self.0).await;
     }
 
+    /// Stops the task, and waits until all that it holds is dropped.
+    pub(super) async fn stop(mut self) {
+        self.0.abort();
+        self.ended().await;
+    }
+
     /// Gives the task some time to finish, then stops it.
     pub(super) async fn end(mut self, patience: Duration) {
         if !self.0.is_finished() {

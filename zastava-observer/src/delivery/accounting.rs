@@ -7,6 +7,7 @@ use zastava_buffer::{DropReason, Stats};
 use zastava_core::contract::EventKind;
 
 use super::stored::{from_number, kind_name};
+use crate::losses::{LossCounts, Losses};
 
 /// Events that Scanner refused for good. They were sent, and have a metric of their own.
 const DEAD_LETTER: &str = "dead_letter";
@@ -45,14 +46,21 @@ pub(super) struct Counts {
     dead_letters: BTreeMap<Option<EventKind>, u64>,
     /// Events that never reached the buffer.
     refused: BTreeMap<(&'static str, Option<EventKind>), u64>,
+    /// Changes that never became events.
+    changes: Losses,
     /// The losses that [`Counts::new_losses`] returned so far.
-    reported: Losses,
+    reported: Lost,
 }
 
 /// By reason and kind, as the metric's labels have them.
-type Losses = BTreeMap<(String, &'static str), u64>;
+type Lost = BTreeMap<(String, &'static str), u64>;
 
 impl Counts {
+    /// With the changes that are lost elsewhere.
+    pub(super) fn new(changes: Losses) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
     /// Scanner took events, and had `duplicate` others already.
     pub(super) fn taken(&mut self, delivered: u64, duplicate: u64) {
         self.delivered += delivered;
@@ -69,13 +77,15 @@ impl Counts {
     }
 
     pub(super) fn accounting(&self, stats: &Stats) -> Accounting {
+        let changes = self.changes.counts();
+        let lost = changes.values().sum::<u64>();
         let mut dropped = BTreeMap::new();
-        for ((reason, _), count) in self.losses(stats) {
+        for ((reason, _), count) in self.losses(stats, &changes) {
             *dropped.entry(reason).or_default() += count;
         }
         let before = stats.acked_before + stats.dropped_before.total();
         Accounting {
-            observed: stats.accepted - before + self.refused.values().sum::<u64>(),
+            observed: stats.accepted - before + self.refused.values().sum::<u64>() + lost,
             delivered: self.delivered,
             duplicate: self.duplicate,
             buffered: stats.pending,
@@ -85,7 +95,7 @@ impl Counts {
 
     /// The losses since the last call, without dead letters.
     pub(super) fn new_losses(&mut self, stats: &Stats) -> Vec<(String, &'static str, u64)> {
-        let mut losses = self.losses(stats);
+        let mut losses = self.losses(stats, &self.changes.counts());
         losses.retain(|(reason, _), _| reason != DEAD_LETTER);
         let new = losses.iter().filter_map(|((reason, kind), count)| {
             let before = self.reported.get(&(reason.clone(), *kind)).copied().unwrap_or(0);
@@ -97,7 +107,7 @@ impl Counts {
     }
 
     /// Every loss since the start.
-    fn losses(&self, stats: &Stats) -> Losses {
+    fn losses(&self, stats: &Stats, changes: &LossCounts) -> Lost {
         let of_buffer = stats.dropped.iter().map(|(kind, reason, count)| {
             let new = count.saturating_sub(stats.dropped_before.count(kind, reason));
             (reason_name(reason), kind.and_then(from_number), new)
@@ -105,8 +115,12 @@ impl Counts {
         let refused =
             self.refused.iter().map(|((reason, kind), count)| ((*reason).to_owned(), *kind, *count));
         let dead = self.dead_letters.iter().map(|(kind, count)| (DEAD_LETTER.to_owned(), *kind, *count));
+        let changes = changes.iter();
+        let changes =
+            changes.map(|((reason, kind), count)| (reason.as_str().to_owned(), Some(*kind), *count));
+        let lost = of_buffer.chain(refused).chain(dead).chain(changes);
         let mut losses = BTreeMap::new();
-        for (reason, kind, count) in of_buffer.chain(refused).chain(dead).filter(|(.., count)| *count > 0) {
+        for (reason, kind, count) in lost.filter(|(.., count)| *count > 0) {
             *losses.entry((reason, kind_name(kind))).or_default() += count;
         }
         losses

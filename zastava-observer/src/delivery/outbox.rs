@@ -21,6 +21,7 @@ use super::accounting::{Accounting, Counts};
 use super::metrics::Metrics;
 use super::stored::{StoredEvent, to_number};
 use crate::Error;
+use crate::losses::Losses;
 use crate::options::{EventBufferOptions, ObserverOptions};
 
 /// Room for `{"batchId":"…","events":[…]}` and the commas between 256 events.
@@ -66,6 +67,7 @@ pub(crate) struct Outbox {
     event_bytes_max: usize,
     kind_style: KindStyle,
     metrics: Metrics,
+    losses: Losses,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,8 @@ impl Outbox {
         let (producer, consumer, report) =
             opened.map_err(|source| Error::Buffer { path: path.clone(), source })?;
         log_opened(path, &report);
-        let inner = Inner { counts: Counts::default(), oldest: None, health: producer.health() };
+        let losses = Losses::default();
+        let inner = Inner { counts: Counts::new(losses.clone()), oldest: None, health: producer.health() };
         let outbox = Self {
             producer,
             consumer: tokio::sync::Mutex::new(consumer),
@@ -96,9 +99,15 @@ impl Outbox {
             event_bytes_max,
             kind_style: options.publish.kind_style,
             metrics: Metrics::new(options, telemetry),
+            losses,
         };
         outbox.report();
         Ok(outbox)
+    }
+
+    /// Where changes are counted that were lost before they became events.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses.clone()
     }
 
     /// The longest event that can be stored and sent.

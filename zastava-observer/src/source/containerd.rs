@@ -1,30 +1,36 @@
 //! containerd through its own API: a subscription for speed, lists for completeness.
 //!
-//! containerd queues events for a slow subscriber without bound. So the stream is read into a bounded
-//! queue at once; if the queue is full, the connection is dropped and everything is listed again. A
-//! list names every task, so whatever the stream lost is found within the poll interval
-//! (docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
+//! containerd queues events for a slow subscriber without bound. So every event is taken off the stream at once, into a
+//! bounded queue. An event that finds the queue full is counted as lost, and everything is listed again. What the stream
+//! lost without a word, lists find ([`cadence`], docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
 
+mod cadence;
 mod client;
 mod container;
+mod event;
 mod image;
 mod messages;
-
+mod reader;
+mod table;
 mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use zastava_core::vocabulary::Engine;
 
 use self::client::{Client, ClientError, refused};
+use self::event::{TaskEvent, Undecodable};
 use self::messages::Envelope;
+use self::reader::TaskReader;
 use self::tasks::TaskWatcher;
 use super::session::{Connect, Ended, keep_connected};
-use super::{Changes, SourceHealth, WorkloadSource};
+use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::blocking::blocking;
-use crate::procfs::{self, ProcTree};
+use crate::losses::{Losses, Reason};
+use crate::procfs::{self, ProcTree, is_gone};
 use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// The most task events that wait to be handled.
@@ -37,6 +43,7 @@ pub(super) struct Containerd {
     processes: Processes,
     interval: Duration,
     arguments_max: usize,
+    losses: Losses,
 }
 
 /// The processes that tasks name.
@@ -54,6 +61,18 @@ impl Processes {
         let stat = blocking(move || reader.read(Place::Process { pid, file: "stat" }, read)).await;
         Some(stat.ok()?.ok()?.start_ticks)
     }
+
+    /// Whether the process with these start ticks runs; `None` if `/proc` does not say.
+    async fn is_running(&self, pid: u32, start_ticks: Option<u64>) -> Option<bool> {
+        let wanted = start_ticks?;
+        let (tree, mut reader) = (self.tree.clone(), self.reads.reader(READ_TIME_MAX));
+        let read = move |_: &_| tree.process(pid).and_then(|process| procfs::stat(&process));
+        let stat = blocking(move || reader.read(Place::Process { pid, file: "stat" }, read)).await;
+        match stat.ok()? {
+            Ok(stat) => Some(stat.start_ticks == wanted && !stat.is_ended()),
+            Err(error) => is_gone(&error).then_some(false),
+        }
+    }
 }
 
 /// Why a session failed.
@@ -63,10 +82,6 @@ pub(super) enum SessionError {
     Client(#[from] ClientError),
     #[error("containerd ended the stream of events")]
     StreamEnded,
-    #[error(
-        "more than {QUEUE_EVENTS_MAX} task events wait; the connection is dropped and all tasks are listed again"
-    )]
-    Overflow,
     #[error("no containerd socket is configured")]
     NoSocket,
 }
@@ -92,8 +107,9 @@ impl Containerd {
         processes: Processes,
         interval: Duration,
         arguments_max: usize,
+        losses: Losses,
     ) -> Self {
-        Self { sockets, processes, interval, arguments_max }
+        Self { sockets, processes, interval, arguments_max, losses }
     }
 
     /// Whether containerd answers on any of the sockets.
@@ -124,47 +140,106 @@ async fn connect(socket: &Path) -> Result<(Client, String), ClientError> {
 #[async_trait]
 impl WorkloadSource for Containerd {
     async fn watch(self: Box<Self>, changes: Changes, mut health: SourceHealth) {
-        keep_connected(&*self, &changes, &mut health).await;
+        let watcher = TaskWatcher::new(self.interval, changes, self.losses.clone());
+        let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
+        let arrivals = Arrivals { queue, gap: Notify::new(), losses: self.losses.clone() };
+        let mut watched = Watched { containerd: *self, watcher, arrivals, queued, was_connected: false };
+        keep_connected(&mut watched, &mut health).await;
     }
 }
 
+/// What outlives a connection: events that wait and tasks that are known.
+struct Watched {
+    containerd: Containerd,
+    watcher: TaskWatcher,
+    arrivals: Arrivals,
+    queued: mpsc::Receiver<TaskEvent>,
+    was_connected: bool,
+}
+
 #[async_trait]
-impl Connect for Containerd {
+impl Connect for Watched {
     type Error = SessionError;
 
-    async fn session(&self, changes: &Changes, health: &mut SourceHealth) -> SessionEnd {
-        let (client, version) = match self.connect().await {
+    async fn session(&mut self, health: &mut SourceHealth) -> SessionEnd {
+        let (client, version) = match self.containerd.connect().await {
             Ok(connected) => connected,
             Err(error) => return error.into(),
         };
-        let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
-        let stream = read_stream(client.clone(), queue);
-        let mut watcher =
-            TaskWatcher::new(client, version, self.processes.clone(), self.arguments_max, changes.clone());
-        // Subscribe first, list second: both report what happens in between, and the tracker emits it once.
-        tokio::select! {
+        let Containerd { processes, arguments_max, .. } = &self.containerd;
+        let (processes, arguments_max) = (processes.clone(), *arguments_max);
+        let metrics = health.metrics().clone();
+        if std::mem::replace(&mut self.was_connected, true) {
+            metrics.resubscribed(Engine::Containerd);
+        }
+        let stream = self.arrivals.read(client.clone(), metrics);
+        let reader = TaskReader { client, version, processes, arguments_max };
+        // Subscribe first, list second: both report what happens in between, and it is told once.
+        let ended = tokio::select! {
             biased;
             error = stream => error.into(),
-            ended = watcher.run(queued, self.interval, health) => ended,
+            ended = self.watcher.run(reader, &mut self.queued, &self.arrivals.gap, health) => ended,
+        };
+        self.watcher.disconnected();
+        ended
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        while let Ok(event) = self.queued.try_recv() {
+            self.arrivals.lost(&event, Reason::Ended);
         }
     }
 }
 
-/// Takes every event off the stream as soon as it arrives.
-async fn read_stream(client: Client, queue: mpsc::Sender<Envelope>) -> SessionError {
-    let mut stream = match client.subscribe().await {
-        Ok(stream) => stream,
-        Err(error) => return error.into(),
-    };
-    loop {
-        match stream.message().await {
-            Ok(Some(envelope)) => {
-                if queue.try_send(envelope).is_err() {
-                    return SessionError::Overflow;
+/// Where events arrive.
+struct Arrivals {
+    queue: mpsc::Sender<TaskEvent>,
+    /// An event was lost.
+    gap: Notify,
+    losses: Losses,
+}
+
+impl Arrivals {
+    /// Takes every event off the stream as soon as it arrives.
+    async fn read(&self, client: Client, metrics: SourceMetrics) -> SessionError {
+        let mut stream = match client.subscribe().await {
+            Ok(stream) => stream,
+            Err(error) => return error.into(),
+        };
+        loop {
+            match stream.message().await {
+                Ok(Some(envelope)) => {
+                    metrics.heard(Engine::Containerd);
+                    self.take(envelope, &metrics);
+                }
+                Ok(None) => return SessionError::StreamEnded,
+                Err(status) => return refused("Events/Subscribe", status).into(),
+            }
+        }
+    }
+
+    fn take(&self, envelope: Envelope, metrics: &SourceMetrics) {
+        match TaskEvent::read(envelope) {
+            Ok(None) => {}
+            Ok(Some(event)) => {
+                if let Err(error) = self.queue.try_send(event) {
+                    self.lost(&error.into_inner(), Reason::QueueFull);
+                    metrics.overflowed(Engine::Containerd);
+                    self.gap.notify_one();
                 }
             }
-            Ok(None) => return SessionError::StreamEnded,
-            Err(status) => return refused("Events/Subscribe", status).into(),
+            Err(Undecodable(kind)) => {
+                self.losses.add(Reason::Undecodable, kind, 1);
+                self.gap.notify_one();
+            }
+        }
+    }
+
+    fn lost(&self, event: &TaskEvent, reason: Reason) {
+        if let Some(kind) = event.kind() {
+            self.losses.add(reason, kind, 1);
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use zastava_core::program::Check;
-use zastava_core::telemetry::Gauge;
 use zastava_core::vocabulary::Engine;
 
 use super::choice::{Choice, Followed};
 use super::containerd::{Containerd, Processes};
 use super::host::Host;
-use super::{Changes, SourceHealth, WorkloadSource};
+use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
+use crate::losses::Losses;
 use crate::options::ObserverOptions;
 use crate::procfs::ProcTree;
 use crate::reads::Reads;
@@ -27,7 +27,8 @@ pub(crate) struct Sources {
     interval: Duration,
     arguments_max: usize,
     followed: FollowedEngine,
-    up: Gauge,
+    metrics: SourceMetrics,
+    losses: Losses,
     check: Check,
 }
 
@@ -47,12 +48,13 @@ impl FollowedEngine {
 }
 
 impl Sources {
-    /// `up` and `check` show the health of the source that is followed.
+    /// `metrics` and `check` show the health of the source that is followed; `losses` gets the changes that it loses.
     pub(crate) fn new(
         options: &ObserverOptions,
         tree: ProcTree,
         reads: Reads,
-        up: Gauge,
+        metrics: SourceMetrics,
+        losses: Losses,
         check: Check,
     ) -> Self {
         Self {
@@ -63,7 +65,8 @@ impl Sources {
             interval: options.poll_interval,
             arguments_max: options.collect.entrypoint_arguments_max,
             followed: FollowedEngine::default(),
-            up,
+            metrics,
+            losses,
             check,
         }
     }
@@ -79,13 +82,13 @@ impl Sources {
             let followed = self.choice.followed();
             let engine = followed.engine();
             self.followed.set(engine);
-            let health = SourceHealth::new(engine, self.up.clone(), self.check.clone());
+            let health = SourceHealth::new(engine, self.metrics.clone(), self.check.clone());
             let source = self.source(followed);
             tokio::select! {
                 () = source.watch(changes.clone(), health) => return,
                 () = self.until_chosen_anew(followed) => {}
             }
-            self.up.remove(&[engine.as_str()]);
+            self.metrics.end(engine);
             tracing::info!(from = %engine, to = %self.choice.followed().engine(), "another engine is followed now");
             // Everything that the source reported stands before this in the channel.
             if changes.report(Change::Unfollowed { engine }).await.is_err() {
@@ -121,6 +124,12 @@ impl Sources {
 
     fn containerd(&self) -> Containerd {
         let processes = Processes { tree: self.tree.clone(), reads: self.reads.clone() };
-        Containerd::new(self.sockets.clone(), processes, self.interval, self.arguments_max)
+        Containerd::new(
+            self.sockets.clone(),
+            processes,
+            self.interval,
+            self.arguments_max,
+            self.losses.clone(),
+        )
     }
 }

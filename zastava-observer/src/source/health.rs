@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use zastava_core::program::Check;
-use zastava_core::telemetry::Gauge;
 use zastava_core::vocabulary::Engine;
+
+use super::SourceMetrics;
 
 /// Readiness fails when the source has not worked for so long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -13,7 +14,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct SourceHealth {
     engine: Engine,
-    up: Gauge,
+    metrics: SourceMetrics,
     check: Check,
     /// When it last worked; `None` if it never did.
     worked: Option<Instant>,
@@ -21,20 +22,25 @@ pub(crate) struct SourceHealth {
 }
 
 impl SourceHealth {
-    pub(super) fn new(engine: Engine, up: Gauge, check: Check) -> Self {
-        up.set(&[engine.as_str()], 0.0);
-        Self { engine, up, check, worked: None, is_failing: false }
+    pub(super) fn new(engine: Engine, metrics: SourceMetrics, check: Check) -> Self {
+        metrics.begin(engine);
+        Self { engine, metrics, check, worked: None, is_failing: false }
     }
 
     /// The source works.
     pub(super) fn works(&mut self) {
         if self.is_failing || self.worked.is_none() {
             tracing::info!(engine = %self.engine, "the source of workloads works");
-            self.up.set(&[self.engine.as_str()], 1.0);
+            self.metrics.up(self.engine, true);
             self.check.holds();
         }
         self.worked = Some(Instant::now());
         self.is_failing = false;
+    }
+
+    /// What is counted of the source.
+    pub(super) fn metrics(&self) -> &SourceMetrics {
+        &self.metrics
     }
 
     /// The source failed. Only the first of several failures in a row is a warning.
@@ -46,7 +52,7 @@ impl SourceHealth {
             tracing::warn!(%engine, error, "the source of workloads failed; it is tried again");
         }
         self.is_failing = true;
-        self.up.set(&[engine.as_str()], 0.0);
+        self.metrics.up(engine, false);
         if self.worked.is_none_or(|worked| worked.elapsed() >= SILENCE_MAX) {
             self.check.fails(format!("{engine}: {error}"));
         }

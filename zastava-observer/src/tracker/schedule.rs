@@ -192,7 +192,7 @@ impl<E> Schedule<E> {
             }
             Change::Unfollowed { engine } if of_engine(*engine).count() == 0 => return Wait::Nothing,
             Change::Listed { .. } | Change::Unfollowed { .. } => return Wait::InTime,
-            Change::Started(workload) => (workload.engine, &workload.key),
+            Change::Started(workload) | Change::Found(workload) => (workload.engine, &workload.key),
             Change::Stopped { engine, key, .. } => (*engine, key),
         };
         let is_meant = |workload: &Workload| workload.engine == engine && workload.key == *key;
@@ -218,7 +218,9 @@ fn is_same(one: &Workload, other: &Workload) -> bool {
 
 fn concerns(change: &Change, of: Engine, wanted: &str) -> bool {
     match change {
-        Change::Started(workload) => workload.engine == of && workload.key == wanted,
+        Change::Started(workload) | Change::Found(workload) => {
+            workload.engine == of && workload.key == wanted
+        }
         Change::Stopped { engine, key, .. } => *engine == of && key == wanted,
         Change::Listed { .. } | Change::Unfollowed { .. } => false,
     }

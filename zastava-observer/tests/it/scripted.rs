@@ -48,6 +48,10 @@ pub(crate) enum Step {
     Store(Item),
     /// The next call of this method goes wrong. For a look-up, only the call for that container does.
     Fault(Method, Fault),
+    /// From now on calls of this method are not answered.
+    Stall(Method),
+    /// Calls of this method are answered again, also those that wait.
+    Resume(Method),
     /// The stream of events ends.
     EndStream,
     /// containerd stops: connections are cut, and new ones are refused.

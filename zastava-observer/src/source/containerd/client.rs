@@ -18,8 +18,9 @@ use zastava_core::image::Digest;
 
 use super::messages::{
     ContainerRecord, Envelope, GetContainerRequest, GetContainerResponse, GetImageRequest, GetImageResponse,
-    Image, ListNamespacesResponse, ListRequest, ListTasksResponse, ReadContentRequest, ReadContentResponse,
-    SnapshotInfo, StatSnapshotRequest, StatSnapshotResponse, SubscribeRequest, Task, VersionResponse,
+    GetTaskRequest, GetTaskResponse, Image, ListNamespacesResponse, ListRequest, ListTasksResponse,
+    ReadContentRequest, ReadContentResponse, SnapshotInfo, StatSnapshotRequest, StatSnapshotResponse,
+    SubscribeRequest, Task, VersionResponse,
 };
 
 /// The largest answer. containerd sends up to 16 MiB; tonic's default of 4 MiB is less than the list of a
@@ -43,10 +44,9 @@ pub(in crate::source) enum ClientError {
 }
 
 impl ClientError {
-    /// Whether containerd may answer this call when it is made again on another connection. Otherwise what was asked for
-    /// cannot be had.
-    pub(super) fn is_of_connection(&self) -> bool {
-        !matches!(self, Self::Call { code, .. } if *code != Code::Unavailable)
+    /// Whether the connection does not work any more. Otherwise only this call went wrong.
+    pub(super) fn ends_connection(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Call { code: Code::Unavailable, .. })
     }
 }
 
@@ -81,6 +81,14 @@ impl Client {
         let method = "/containerd.services.tasks.v1.Tasks/List";
         let answer: ListTasksResponse = self.call(method, Some(namespace), ListRequest {}).await?;
         Ok(answer.tasks)
+    }
+
+    /// `None` if the container has no task.
+    pub(super) async fn task(&self, namespace: &str, id: &str) -> Result<Option<Task>, ClientError> {
+        let method = "/containerd.services.tasks.v1.Tasks/Get";
+        let request = GetTaskRequest { container_id: id.to_owned() };
+        let answer = self.call::<_, GetTaskResponse>(method, Some(namespace), request).await;
+        Ok(found(answer)?.and_then(|answer| answer.process))
     }
 
     /// `None` if the container does not exist any more.

@@ -208,6 +208,45 @@ pub(super) struct Envelope {
     pub(super) event: Option<Any>,
 }
 
+/// `containerd.services.tasks.v1.GetRequest`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetTaskRequest {
+    #[prost(string, tag = "1")]
+    pub(super) container_id: String,
+}
+
+/// `containerd.services.tasks.v1.GetResponse`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetTaskResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) process: Option<Task>,
+}
+
+/// `containerd.events.TaskCreate`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TaskCreate {
+    #[prost(string, tag = "1")]
+    pub(super) container_id: String,
+    #[prost(uint32, tag = "6")]
+    pub(super) pid: u32,
+}
+
+/// `containerd.events.TaskDelete`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TaskDelete {
+    #[prost(string, tag = "1")]
+    pub(super) container_id: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) pid: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) exit_status: u32,
+    #[prost(message, optional, tag = "4")]
+    pub(super) exited_at: Option<Time>,
+    /// The process; empty for the main one.
+    #[prost(string, tag = "5")]
+    pub(super) id: String,
+}
+
 /// `containerd.events.TaskStart`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TaskStart {

@@ -1,221 +1,225 @@
-//! Turns task events and lists into changes, in order.
+//! Turns task events and lists into changes. [`TaskTable`] decides; this makes the calls, side by side, so that a slow one
+//! holds up its own task only.
 
-use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
 
-use prost::Message as _;
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use zastava_core::clock::Timestamp;
+use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Engine;
 
-use super::client::{Client, ClientError};
-use super::container::{Container, TaskKey, workload};
-use super::image::{ImageFound, Images};
-use super::messages::{Any, Envelope, Task, TaskExit, TaskStart, TaskStatus, Time};
-use super::{Processes, SessionEnd};
-use crate::inspect::cap_arguments;
-use crate::source::{Changes, SourceHealth};
+use super::SessionEnd;
+use super::cadence::Cadence;
+use super::client::ClientError;
+use super::container::TaskKey;
+use super::event::TaskEvent;
+use super::messages::Time;
+use super::reader::TaskReader;
+use super::table::{Action, ListedTask, TaskTable, Verdict, Why};
+use crate::losses::{Losses, Reason};
+use crate::source::{Changes, Closed, SourceHealth};
 use crate::workload::{Change, Workload};
 
-/// The most tasks that are remembered: twice as many as the tracker follows. A node has hundreds.
-const TASKS_MAX: usize = 16_384;
+/// The most look-ups at once. While so many wait, events wait in the queue.
+const LOOK_UPS_MAX: usize = 512;
+/// The most look-ups at once that only a list asked for, so that events find room.
+const LISTED_LOOK_UPS_MAX: usize = 64;
+/// The most changes that wait for the pipeline before events wait in the queue.
+const OUTGOING_MAX: usize = 2048;
+/// The wait before a list that failed is asked for again.
+const LIST_RETRY: Duration = Duration::from_millis(500);
 
-/// Watches the tasks of one connection.
+type Running<T> = FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>;
+type Listing = Pin<Box<dyn Future<Output = Listed> + Send>>;
+/// What a list says, and how long it took.
+type Listed = (Result<Vec<ListedTask>, ClientError>, Duration);
+
+/// Watches the tasks of one containerd, across its connections.
+#[derive(Debug)]
 pub(super) struct TaskWatcher {
-    client: Client,
-    version: String,
-    processes: Processes,
-    arguments_max: usize,
+    table: TaskTable,
+    cadence: Cadence,
+    outgoing: VecDeque<Change>,
     changes: Changes,
-    /// The tasks that run, with their workloads: only new tasks are looked up. `None` is a task that
-    /// is no workload.
-    known: HashMap<TaskKey, Option<Workload>>,
+    losses: Losses,
+}
+
+/// What is asked on one connection.
+struct Questions {
+    reader: TaskReader,
+    look_ups: Running<(TaskKey, Option<Workload>)>,
+    /// Look-ups that wait for others.
+    waiting: VecDeque<(TaskKey, Time, Why)>,
+    confirmations: Running<(TaskKey, Verdict)>,
+    listing: Option<Listing>,
+    next_list: Instant,
+    was_listed: bool,
 }
 
 impl TaskWatcher {
-    pub(super) fn new(
-        client: Client,
-        version: String,
-        processes: Processes,
-        arguments_max: usize,
-        changes: Changes,
-    ) -> Self {
-        Self { client, version, processes, arguments_max, changes, known: HashMap::new() }
+    pub(super) fn new(interval: Duration, changes: Changes, losses: Losses) -> Self {
+        let (table, cadence) = (TaskTable::default(), Cadence::new(interval));
+        Self { table, cadence, outgoing: VecDeque::new(), changes, losses }
     }
 
-    /// Handles queued events, and lists all tasks at once and then at each interval.
+    /// Handles queued events and lists until the connection fails. `gap` asks for a list at once.
     pub(super) async fn run(
         &mut self,
-        mut queued: mpsc::Receiver<Envelope>,
-        interval: Duration,
+        reader: TaskReader,
+        queued: &mut mpsc::Receiver<TaskEvent>,
+        gap: &Notify,
         health: &mut SourceHealth,
     ) -> SessionEnd {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut questions = Questions::new(reader);
+        let known = self.table.connected();
+        self.act(known, &mut questions);
+        self.cadence.doubt();
         loop {
-            let done = tokio::select! {
+            questions.begin_waiting();
+            let accepts = questions.look_ups.len() < LOOK_UPS_MAX && self.outgoing.len() < OUTGOING_MAX;
+            let actions = tokio::select! {
                 biased;
-                _ = ticks.tick() => self.list().await.map(|()| health.works()),
-                Some(envelope) = queued.recv() => self.event(envelope).await,
-            };
-            if let Err(ended) = done {
-                return ended;
-            }
-        }
-    }
-
-    async fn list(&mut self) -> Result<(), SessionEnd> {
-        let mut running = Vec::new();
-        for namespace in self.client.namespaces().await? {
-            let asked = now();
-            for task in self.client.tasks(&namespace).await? {
-                let key = task_key(&namespace, &task);
-                match task.status() {
-                    // After a restart of containerd the pid of a stopped task can still be there. The
-                    // status decides here, and the process's cgroup when it is inspected.
-                    TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing if key.pid != 0 => {
-                        running.push((key, asked));
-                    }
-                    // The exit event may be late or lost. The list holds the same facts.
-                    TaskStatus::Stopped if self.known.contains_key(&key) => {
-                        self.report_stop(&key, task.exited_at, task.exit_status).await?;
-                    }
-                    _ => {}
+                sent = send(&self.changes, &mut self.outgoing) => match sent {
+                    Ok(()) => continue,
+                    Err(closed) => return closed.into(),
+                },
+                Some((key, found)) = questions.look_ups.next() => self.table.looked_up(&key, found),
+                Some((key, verdict)) = questions.confirmations.next() => self.table.confirmed(&key, verdict),
+                // Before the list, which may show the same.
+                Some(event) = queued.recv(), if accepts => self.table.event(event),
+                () = gap.notified() => {
+                    self.cadence.doubt();
+                    questions.next_list = Instant::now();
+                    continue;
                 }
-            }
-        }
-        running.truncate(TASKS_MAX);
-        let mut known = HashMap::with_capacity(running.len());
-        for (key, asked) in running {
-            let workload = match self.known.remove(&key) {
-                Some(workload) => workload,
-                None => self.look_up(&key, asked).await?,
+                listed = list(&mut questions.listing, &questions.reader, questions.next_list) => match self.listed(listed, &mut questions, health) {
+                    Ok(actions) => actions,
+                    Err(ended) => return ended,
+                },
             };
-            known.insert(key, workload);
+            self.act(actions, &mut questions);
         }
-        self.known = known;
-        let workloads = self.known.values().flatten().cloned().collect();
-        let listed = Change::Listed { engine: Engine::Containerd, workloads };
-        Ok(self.changes.report(listed).await?)
     }
 
-    async fn event(&mut self, envelope: Envelope) -> Result<(), SessionEnd> {
-        let Some(Any { value, .. }) = &envelope.event else { return Ok(()) };
-        match envelope.topic.as_str() {
-            "/tasks/start" => {
-                let Ok(start) = TaskStart::decode(&value[..]) else { return Ok(()) };
-                let key = TaskKey { namespace: envelope.namespace, id: start.container_id, pid: start.pid };
-                self.started(key, envelope.timestamp).await
+    /// The connection ended.
+    pub(super) fn disconnected(&mut self) {
+        self.table.disconnected(Timestamp::now());
+    }
+
+    fn listed(
+        &mut self,
+        (listed, after): Listed,
+        questions: &mut Questions,
+        health: &mut SourceHealth,
+    ) -> Result<Vec<Action>, SessionEnd> {
+        let now = Instant::now();
+        match listed {
+            Ok(listed) => {
+                health.works();
+                health.metrics().listed(Engine::Containerd, after);
+                let is_first = !std::mem::replace(&mut questions.was_listed, true);
+                questions.next_list = now + self.cadence.next();
+                Ok(self.table.listed(listed, is_first))
             }
-            "/tasks/exit" => {
-                let Ok(exit) = TaskExit::decode(&value[..]) else { return Ok(()) };
-                // Another process of the container, such as that of an exec, can end alone.
-                if exit.id != exit.container_id {
-                    return Ok(());
+            Err(error) if error.ends_connection() => Err(error.into()),
+            Err(error) => {
+                health.failed(&error);
+                questions.next_list = now + LIST_RETRY;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>, questions: &mut Questions) {
+        for action in actions {
+            match action {
+                Action::LookUp { key, seen, why: Why::Listed } => {
+                    questions.waiting.push_back((key, seen, Why::Listed));
                 }
-                let key = TaskKey { namespace: envelope.namespace, id: exit.container_id, pid: exit.pid };
-                let at = exit.exited_at.or(envelope.timestamp);
-                self.report_stop(&key, at, exit.exit_status).await
+                Action::LookUp { key, seen, why } => questions.look_up(key, seen, why),
+                Action::Confirm { key, start_ticks, listed } => {
+                    let asked = questions.reader.clone().confirm(key, start_ticks, listed);
+                    questions.confirmations.push(Box::pin(asked));
+                }
+                Action::Report(change) => {
+                    if matches!(&change, Change::Found(_) | Change::Stopped { reconciled: true, .. }) {
+                        self.cadence.doubt();
+                        questions.next_list =
+                            questions.next_list.min(Instant::now() + self.cadence.interval());
+                    }
+                    self.outgoing.push_back(change);
+                }
+                Action::Lost(reason, kind) => self.losses.add(reason, kind, 1),
             }
-            _ => Ok(()),
         }
-    }
-
-    async fn started(&mut self, key: TaskKey, at: Option<Time>) -> Result<(), SessionEnd> {
-        let mut workload = self.look_up(&key, at.unwrap_or_else(now)).await?;
-        if let Some(workload) = &mut workload {
-            workload.started_at = at.map(timestamp);
-            self.changes.report(Change::Started(Box::new(workload.clone()))).await?;
-        }
-        if self.known.len() < TASKS_MAX {
-            self.known.insert(key, workload);
-        }
-        Ok(())
-    }
-
-    async fn report_stop(&self, key: &TaskKey, at: Option<Time>, exit_status: u32) -> Result<(), SessionEnd> {
-        let at = at.map_or_else(Timestamp::now, timestamp);
-        let (engine, pid, exit_status) = (Engine::Containerd, key.pid, Some(exit_status));
-        let stopped = Change::Stopped { engine, key: key.workload(), pid, at, exit_status };
-        Ok(self.changes.report(stopped).await?)
-    }
-
-    /// The workload of a task that was there at the time `seen`; `None` for the sandbox of a pod, which is none.
-    async fn look_up(&self, key: &TaskKey, seen: Time) -> Result<Option<Workload>, ClientError> {
-        // First of all, since the process may end soon.
-        let start_ticks = self.processes.start_ticks(key.pid).await;
-        let record = match again(|| self.client.container(&key.namespace, &key.id)).await? {
-            Some(Some(record)) => Ok(Container::read(record)),
-            Some(None) => Err("the container was gone before it could be asked for"),
-            None => Err("containerd refused to show the container"),
-        };
-        if record.as_ref().is_ok_and(Container::is_pod_sandbox) {
-            return Ok(None);
-        }
-        let is_younger = |record: &Container| !record.is_older_than(seen);
-        let record = match record {
-            Ok(record) if is_younger(&record) => Err("another container has got its id"),
-            record => record,
-        };
-        let image = match &record {
-            Ok(container) => self.image(&key.namespace, container).await?,
-            Err(_) => None,
-        };
-        let record = record.as_ref().map_err(|reason| *reason);
-        let mut found = workload(key, &self.version, start_ticks, record, image);
-        found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
-        Ok(Some(found))
-    }
-
-    async fn image(&self, namespace: &str, container: &Container) -> Result<Option<ImageFound>, ClientError> {
-        let images = Images { client: &self.client, namespace };
-        Ok(match again(|| images.find(container)).await? {
-            Some(found) => found,
-            None => container.image_name().map(|name| ImageFound {
-                reference: name.to_owned(),
-                without_digest: Some("containerd refused to show the image"),
-            }),
-        })
     }
 }
 
-/// Calls a second time after a failure. `None` if what was asked for cannot be had: that costs one workload a fact, while an
-/// error ends the connection, which another one may mend.
-async fn again<T, C>(call: impl Fn() -> C) -> Result<Option<T>, ClientError>
-where
-    C: Future<Output = Result<T, ClientError>>,
-{
-    let failed = match call().await {
-        Ok(found) => return Ok(Some(found)),
-        Err(error) => error,
+/// What was not told is lost with the watcher.
+impl Drop for TaskWatcher {
+    fn drop(&mut self) {
+        let (starts, stops) = self.table.untold();
+        self.losses.add(Reason::Ended, EventKind::ContainerStart, starts);
+        self.losses.add(Reason::Ended, EventKind::ContainerStop, stops);
+        for change in &self.outgoing {
+            change.lost(Reason::Ended, &self.losses);
+        }
+    }
+}
+
+impl Questions {
+    fn new(reader: TaskReader) -> Self {
+        Self {
+            reader,
+            look_ups: Running::new(),
+            waiting: VecDeque::new(),
+            confirmations: Running::new(),
+            listing: None,
+            next_list: Instant::now(),
+            was_listed: false,
+        }
+    }
+
+    fn look_up(&mut self, key: TaskKey, seen: Time, why: Why) {
+        self.look_ups.push(Box::pin(self.reader.clone().look_up(key, seen, why)));
+    }
+
+    fn begin_waiting(&mut self) {
+        while self.look_ups.len() < LISTED_LOOK_UPS_MAX
+            && let Some((key, seen, why)) = self.waiting.pop_front()
+        {
+            self.look_up(key, seen, why);
+        }
+    }
+}
+
+/// The next list, when it is due and answered. Nothing is lost when this is dropped.
+async fn list(listing: &mut Option<Listing>, reader: &TaskReader, due: Instant) -> Listed {
+    if listing.is_none() {
+        tokio::time::sleep_until(due).await;
+    }
+    let ask = || {
+        let (asked, list) = (Instant::now(), reader.clone().list());
+        Box::pin(async move { (list.await, asked.elapsed()) }) as Listing
     };
-    if failed.is_of_connection() {
-        return Err(failed);
+    let listed = listing.get_or_insert_with(ask).await;
+    *listing = None;
+    listed
+}
+
+/// Sends the first change; waits for ever if there is none.
+async fn send(changes: &Changes, outgoing: &mut VecDeque<Change>) -> Result<(), Closed> {
+    if outgoing.is_empty() {
+        return std::future::pending().await;
     }
-    match call().await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_of_connection() => Err(error),
-        Err(error) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "containerd refused a call twice");
-            Ok(None)
-        }
+    let room = changes.room().await?;
+    if let Some(change) = outgoing.pop_front() {
+        room.send(change);
     }
-}
-
-fn task_key(namespace: &str, task: &Task) -> TaskKey {
-    // In a list `id` names the container. Older servers set the other field.
-    let id = if task.id.is_empty() { &task.container_id } else { &task.id };
-    TaskKey { namespace: namespace.to_owned(), id: id.clone(), pid: task.pid }
-}
-
-fn timestamp(time: Time) -> Timestamp {
-    let nanos = u64::try_from(time.nanos).unwrap_or(0);
-    Timestamp::from_unix_seconds(time.seconds).saturating_add(Duration::from_nanos(nanos))
-}
-
-fn now() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-    Time { seconds, nanos: since.subsec_nanos().cast_signed() }
+    Ok(())
 }

@@ -1,16 +1,16 @@
 //! Answers calls from the state that the script has reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tonic::Code;
 
 use super::messages::{
-    GetContainerRequest, GetContainerResponse, ListNamespacesResponse, ListTasksResponse, Namespace, Task,
-    TaskStatus, VersionResponse,
+    GetContainerRequest, GetContainerResponse, GetTaskRequest, GetTaskResponse, ListNamespacesResponse,
+    ListTasksResponse, Namespace, Task, TaskStatus, VersionResponse,
 };
 use super::store::Store;
 use super::{Fault, NAMESPACE, Step};
@@ -24,6 +24,8 @@ pub(crate) enum Method {
     Version,
     Namespaces,
     Tasks,
+    /// One task.
+    Task,
     /// The look-up of any container, or of one.
     Container(Option<&'static str>),
     Image,
@@ -44,6 +46,7 @@ pub(super) struct Calls {
     state: Mutex<State>,
     counts: watch::Sender<BTreeMap<Method, u64>>,
     has_subscriber: watch::Sender<bool>,
+    resumed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,8 @@ struct State {
     /// By the id of the container.
     tasks: BTreeMap<&'static str, ScriptedTask>,
     faults: Vec<(Method, Fault)>,
+    /// Calls of these methods are not answered.
+    stalled: BTreeSet<Method>,
     subscribers: Vec<mpsc::UnboundedSender<Bytes>>,
     store: Store,
 }
@@ -82,6 +87,11 @@ impl Calls {
                 state.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
             }
             Step::Fault(method, fault) => state.faults.push((method, fault)),
+            Step::Stall(method) => drop(state.stalled.insert(method)),
+            Step::Resume(method) => {
+                state.stalled.remove(&method);
+                self.resumed.notify_waiters();
+            }
             Step::Store(item) => state.store.put(item),
             Step::EndStream => {
                 drop(state);
@@ -124,6 +134,13 @@ impl Calls {
             }
             None => {}
         }
+        loop {
+            let resumed = self.resumed.notified();
+            if !self.state().stalled.contains(&method) {
+                break;
+            }
+            resumed.await;
+        }
         let mut state = self.state();
         match method {
             Method::Version => {
@@ -137,6 +154,11 @@ impl Calls {
                 message(&ListNamespacesResponse { namespaces })
             }
             Method::Tasks => message(&ListTasksResponse { tasks: state.listed() }),
+            Method::Task => {
+                let requested = GetTaskRequest::decode(request).unwrap_or_default().container_id;
+                let task = state.tasks.get_key_value(requested.as_str());
+                found(task.map(|(id, task)| GetTaskResponse { process: Some(task.shown(id)) }))
+            }
             Method::Container(_) if state.tasks.contains_key(requested.as_str()) => {
                 message(&GetContainerResponse { container: Some(state.store.container(&requested)) })
             }
@@ -177,15 +199,26 @@ impl State {
 
     fn listed(&self) -> Vec<Task> {
         let shown = self.tasks.iter().filter(|(_, task)| !task.is_hidden);
-        let entry = |(id, task): (&&str, &ScriptedTask)| Task {
-            container_id: String::new(),
-            id: (*id).to_owned(),
-            pid: task.pid,
-            status: task.exit_status.map_or(TaskStatus::Running, |_| TaskStatus::Stopped).into(),
-            exit_status: task.exit_status.unwrap_or(0),
-            exited_at: None,
+        shown.map(|(id, task)| task.shown(id)).collect()
+    }
+}
+
+impl ScriptedTask {
+    fn shown(&self, id: &str) -> Task {
+        let status = match self.exit_status {
+            // What containerd says while the shim does not answer.
+            _ if self.is_hidden => TaskStatus::Unknown,
+            Some(_) => TaskStatus::Stopped,
+            None => TaskStatus::Running,
         };
-        shown.map(entry).collect()
+        Task {
+            container_id: String::new(),
+            id: id.to_owned(),
+            pid: if self.is_hidden { 0 } else { self.pid },
+            status: status.into(),
+            exit_status: self.exit_status.unwrap_or(0),
+            exited_at: None,
+        }
     }
 }
 
@@ -202,6 +235,7 @@ fn method(path: &str) -> Option<Method> {
         "version.v1.Version/Version" => Method::Version,
         "namespaces.v1.Namespaces/List" => Method::Namespaces,
         "tasks.v1.Tasks/List" => Method::Tasks,
+        "tasks.v1.Tasks/Get" => Method::Task,
         "containers.v1.Containers/Get" => Method::Container(None),
         "images.v1.Images/Get" => Method::Image,
         "snapshots.v1.Snapshots/Stat" => Method::Snapshot,

@@ -1,0 +1,103 @@
+//! The events of tasks that containerd publishes, as far as they matter.
+
+use std::time::Duration;
+
+use prost::Message;
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::EventKind;
+
+use super::container::TaskKey;
+use super::messages::{Any, Envelope, TaskCreate, TaskDelete, TaskExit, TaskStart, Time};
+
+/// What happened to the main process of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TaskEvent {
+    /// It waits in the container's root for the order to execute the program.
+    Created(TaskKey),
+    /// It got that order.
+    Started(TaskKey, Time),
+    /// It exited.
+    Ended(TaskKey, Exit),
+    /// What was left of it was deleted. This repeats the exit, whose own event may be lost.
+    Deleted(TaskKey, Exit),
+}
+
+/// How a task ended, as far as containerd says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub(super) at: Option<Timestamp>,
+    pub(super) status: Option<u32>,
+}
+
+/// An event that no message can be made of, and what it would have become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Undecodable(pub(super) EventKind);
+
+impl TaskEvent {
+    /// Reads an event; `None` if it is about nothing that is observed.
+    pub(super) fn read(envelope: Envelope) -> Result<Option<Self>, Undecodable> {
+        let Envelope { timestamp, namespace, topic, event } = envelope;
+        let value = event.map(|Any { value, .. }| value);
+        let key = |id, pid| TaskKey { namespace, id, pid };
+        match topic.as_str() {
+            // Nothing is told of a container before it starts.
+            "/tasks/create" => {
+                let created = decode::<TaskCreate>(value);
+                Ok(created.map(|created| Self::Created(key(created.container_id, created.pid))))
+            }
+            "/tasks/start" => {
+                let start = decode::<TaskStart>(value).ok_or(Undecodable(EventKind::ContainerStart))?;
+                let at = timestamp.unwrap_or_else(Time::now);
+                Ok(Some(Self::Started(key(start.container_id, start.pid), at)))
+            }
+            "/tasks/exit" => {
+                let exit = decode::<TaskExit>(value).ok_or(Undecodable(EventKind::ContainerStop))?;
+                // Another process of the container, such as that of an exec, can end alone.
+                let is_main = exit.id == exit.container_id;
+                let found = Exit::new(exit.exited_at.or(timestamp), exit.exit_status);
+                Ok(is_main.then(|| Self::Ended(key(exit.container_id, exit.pid), found)))
+            }
+            "/tasks/delete" => {
+                let Some(gone) = decode::<TaskDelete>(value) else { return Ok(None) };
+                let is_main = gone.id.is_empty() || gone.id == gone.container_id;
+                let found = Exit::new(gone.exited_at, gone.exit_status);
+                Ok(is_main.then(|| Self::Deleted(key(gone.container_id, gone.pid), found)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The kind of event that is lost with this one.
+    pub(super) fn kind(&self) -> Option<EventKind> {
+        match self {
+            Self::Created(_) | Self::Deleted(..) => None,
+            Self::Started(..) => Some(EventKind::ContainerStart),
+            Self::Ended(..) => Some(EventKind::ContainerStop),
+        }
+    }
+}
+
+impl Exit {
+    pub(super) fn new(at: Option<Time>, status: u32) -> Self {
+        // Go's zero time lies before 1970.
+        let at = at.filter(|at| at.seconds > 0).map(Time::timestamp);
+        Self { at, status: Some(status) }
+    }
+}
+
+impl Time {
+    pub(super) fn now() -> Self {
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        Self { seconds, nanos: since.subsec_nanos().cast_signed() }
+    }
+
+    pub(super) fn timestamp(self) -> Timestamp {
+        let nanos = u64::try_from(self.nanos).unwrap_or(0);
+        Timestamp::from_unix_seconds(self.seconds).saturating_add(Duration::from_nanos(nanos))
+    }
+}
+
+fn decode<M: Message + Default>(value: Option<Vec<u8>>) -> Option<M> {
+    M::decode(&value?[..]).ok()
+}

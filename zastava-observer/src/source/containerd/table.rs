@@ -1,0 +1,361 @@
+//! The tasks of one containerd, and what is to be done when an event, a list or an answer says something about one. Pure.
+//!
+//! A task is told when the engine's event or a list says that it started, and its facts are known. It has ended when an
+//! event says so. A list that lacks it only raises a doubt, since containerd leaves out a task whose shim is slow: then the
+//! task itself is asked for, and the kernel for its process
+//! (docs/design/observer.md#when-has-a-task-ended-that-a-list-does-not-name).
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use zastava_core::clock::Timestamp;
+use zastava_core::contract::EventKind;
+use zastava_core::vocabulary::Engine;
+
+use super::container::TaskKey;
+use super::event::{Exit, TaskEvent};
+use super::messages::{TaskStatus, Time};
+use crate::losses::Reason;
+use crate::workload::{Change, Workload};
+
+/// The most tasks that are remembered: twice as many as the tracker follows. A node has hundreds.
+const TASKS_MAX: usize = 16_384;
+/// A process that is gone counts as the task's end after so many doubts, even if containerd does not answer.
+const DOUBTS_MAX: u8 = 2;
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Read the facts of a task that containerd named at this time.
+    LookUp { key: TaskKey, seen: Time, why: Why },
+    /// Find out whether a task has ended. A list may have said how.
+    Confirm { key: TaskKey, start_ticks: Option<u64>, listed: Option<Exit> },
+    /// Report a change.
+    Report(Change),
+    /// A change is lost.
+    Lost(Reason, EventKind),
+}
+
+/// Why a task is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It waits for its start.
+    Created,
+    /// Its start was reported.
+    Started,
+    /// Only a list names it. The event of its start may be on its way.
+    Listed,
+}
+
+/// What came of a doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The task is there.
+    Runs,
+    Ended(Exit),
+    /// containerd does not say.
+    Unknown {
+        process_is_gone: bool,
+    },
+}
+
+/// A task in a list.
+#[derive(Clone, Debug)]
+pub(super) struct ListedTask {
+    pub(super) key: TaskKey,
+    pub(super) status: TaskStatus,
+    pub(super) exit: Exit,
+    /// When the list was asked for.
+    pub(super) asked: Time,
+}
+
+/// The tasks of one containerd. It outlives connections.
+#[derive(Debug, Default)]
+pub(super) struct TaskTable {
+    tasks: HashMap<TaskKey, Task>,
+    /// What the first list of a connection waits for until it is reported.
+    awaited: Option<HashSet<TaskKey>>,
+    /// Since when events are missing: the connection before this one ended then.
+    gap_since: Option<Timestamp>,
+    /// How many tasks the last list had no room for.
+    listed_without_room: u64,
+}
+
+#[derive(Debug)]
+struct Task {
+    facts: Facts,
+    begin: Begin,
+    /// It ended before its start could be told.
+    exit: Option<Ended>,
+    is_told: bool,
+    is_doubted: bool,
+    doubts: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    exit: Exit,
+    reconciled: bool,
+}
+
+#[derive(Debug)]
+enum Facts {
+    Asked,
+    /// `None` is a task that is no workload.
+    Known(Option<Box<Workload>>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Created,
+    Started(Time),
+    Listed,
+}
+
+impl TaskTable {
+    /// A connection ended: events are missing from now on.
+    pub(super) fn disconnected(&mut self, now: Timestamp) {
+        self.gap_since.get_or_insert(now);
+    }
+
+    /// A connection begins. What was asked for on the one before is not answered any more.
+    pub(super) fn connected(&mut self) -> Vec<Action> {
+        self.awaited = None;
+        let asked = self.tasks.iter_mut().filter_map(|(key, task)| {
+            task.is_doubted = false;
+            let (seen, why) = match task.begin {
+                Begin::Created => (Time::now(), Why::Created),
+                Begin::Started(at) => (at, Why::Started),
+                Begin::Listed => (Time::now(), Why::Listed),
+            };
+            let is_asked = matches!(task.facts, Facts::Asked);
+            is_asked.then(|| Action::LookUp { key: key.clone(), seen, why })
+        });
+        asked.collect()
+    }
+
+    pub(super) fn event(&mut self, event: TaskEvent) -> Vec<Action> {
+        match event {
+            TaskEvent::Created(key) => self.begin(key, Begin::Created, Time::now()),
+            TaskEvent::Started(key, at) => self.begin(key, Begin::Started(at), at),
+            TaskEvent::Deleted(key, _) if !self.tasks.contains_key(&key) => Vec::new(),
+            TaskEvent::Ended(key, exit) | TaskEvent::Deleted(key, exit) => {
+                self.ended(&key, Ended { exit, reconciled: false })
+            }
+        }
+    }
+
+    /// The facts of a task are known; `None` for one that is no workload.
+    pub(super) fn looked_up(&mut self, key: &TaskKey, workload: Option<Workload>) -> Vec<Action> {
+        let Some(task) = self.tasks.get_mut(key) else { return Vec::new() };
+        task.facts = Facts::Known(workload.map(Box::new));
+        self.settled(key)
+    }
+
+    /// Everything that containerd has, of all its namespaces.
+    pub(super) fn listed(&mut self, listed: Vec<ListedTask>, is_first: bool) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut named = HashSet::with_capacity(listed.len());
+        // A shim that does not answer costs a task its status, and its pid.
+        let mut vague = HashSet::new();
+        let mut exits = HashMap::new();
+        let mut without_room = 0;
+        for ListedTask { key, status, exit, asked } in listed {
+            match status {
+                TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing if key.pid != 0 => {
+                    named.insert(key.clone());
+                    if self.has_room(&key) {
+                        actions.extend(self.begin(key, Begin::Listed, asked));
+                    } else {
+                        without_room += 1;
+                    }
+                }
+                TaskStatus::Created if key.pid != 0 => {
+                    named.insert(key.clone());
+                    if self.has_room(&key) {
+                        actions.extend(self.begin(key, Begin::Created, asked));
+                    }
+                }
+                TaskStatus::Stopped => {
+                    if is_first && self.is_of_gap(&key, exit) {
+                        actions.extend(self.begin(key.clone(), Begin::Listed, asked));
+                    }
+                    exits.insert(key, exit);
+                }
+                _ => drop(vague.insert((key.namespace, key.id))),
+            }
+        }
+        let more = u64::saturating_sub(without_room, self.listed_without_room);
+        actions.extend((0..more).map(|_| Action::Lost(Reason::TooManyTasks, EventKind::ContainerStart)));
+        self.listed_without_room = without_room;
+        for (key, task) in &mut self.tasks {
+            let is_there = named.contains(key) || vague.contains(&(key.namespace.clone(), key.id.clone()));
+            if is_there {
+                task.doubts = 0;
+            } else if !task.is_doubted {
+                task.is_doubted = true;
+                let (key, start_ticks) = (key.clone(), task.start_ticks());
+                let listed = exits.get(&key).copied();
+                actions.push(Action::Confirm { key, start_ticks, listed });
+            }
+        }
+        if is_first {
+            self.gap_since = None;
+            self.awaited = Some(self.unsettled().cloned().collect());
+            actions.extend(self.first_list());
+        }
+        actions
+    }
+
+    /// A doubt is settled.
+    pub(super) fn confirmed(&mut self, key: &TaskKey, verdict: Verdict) -> Vec<Action> {
+        let Some(task) = self.tasks.get_mut(key) else { return Vec::new() };
+        task.is_doubted = false;
+        let exit = match verdict {
+            Verdict::Runs => None,
+            Verdict::Ended(exit) => Some(exit),
+            Verdict::Unknown { process_is_gone } => {
+                task.doubts = task.doubts.saturating_add(1);
+                (process_is_gone && task.doubts >= DOUBTS_MAX).then(Exit::default)
+            }
+        };
+        match exit {
+            Some(exit) => self.ended(key, Ended { exit, reconciled: true }),
+            None => self.settle(key).into_iter().collect(),
+        }
+    }
+
+    /// The starts and the stops that are not told yet.
+    pub(super) fn untold(&self) -> (u64, u64) {
+        let waits = |task: &&Task| !task.is_told && task.begin != Begin::Created;
+        let starts = self.tasks.values().filter(waits).count();
+        let stops = self.tasks.values().filter(waits).filter(|task| task.exit.is_some()).count();
+        (starts as u64, stops as u64)
+    }
+
+    fn has_room(&self, key: &TaskKey) -> bool {
+        self.tasks.len() < TASKS_MAX || self.tasks.contains_key(key)
+    }
+
+    /// The task is named: by an event or by a list.
+    fn begin(&mut self, key: TaskKey, begin: Begin, seen: Time) -> Vec<Action> {
+        if !self.has_room(&key) {
+            let is_start = matches!(begin, Begin::Started(_));
+            let lost = Action::Lost(Reason::TooManyTasks, EventKind::ContainerStart);
+            return is_start.then_some(lost).into_iter().collect();
+        }
+        let Some(task) = self.tasks.get_mut(&key) else {
+            let why = match begin {
+                Begin::Created => Why::Created,
+                Begin::Started(_) => Why::Started,
+                Begin::Listed => Why::Listed,
+            };
+            self.tasks.insert(key.clone(), Task::new(begin));
+            return vec![Action::LookUp { key, seen, why }];
+        };
+        let is_news = match (task.begin, begin) {
+            (_, Begin::Created) => false,
+            (before, Begin::Started(_)) => !matches!(before, Begin::Started(_)),
+            (before, Begin::Listed) => before == Begin::Created,
+        };
+        if task.is_told || !is_news {
+            return Vec::new();
+        }
+        task.begin = begin;
+        self.settled(&key)
+    }
+
+    fn ended(&mut self, key: &TaskKey, ended: Ended) -> Vec<Action> {
+        let Some(task) = self.tasks.get_mut(key) else {
+            // The tracker may know it from an earlier run of the observer.
+            return vec![Action::Report(stopped(key, ended))];
+        };
+        if !task.is_told && task.begin != Begin::Created {
+            task.exit.get_or_insert(ended);
+            return self.settle(key).into_iter().collect();
+        }
+        let is_workload = task.is_told && matches!(task.facts, Facts::Known(Some(_)));
+        self.tasks.remove(key);
+        let told = is_workload.then(|| Action::Report(stopped(key, ended)));
+        told.into_iter().chain(self.settle(key)).collect()
+    }
+
+    /// Whether the task began and ended while nobody could tell.
+    fn is_of_gap(&self, key: &TaskKey, exit: Exit) -> bool {
+        let since = self.gap_since.zip(exit.at);
+        self.has_room(key) && !self.tasks.contains_key(key) && since.is_some_and(|(gap, at)| at >= gap)
+    }
+
+    /// Tells the task if it has started and its facts are known.
+    fn settled(&mut self, key: &TaskKey) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let Some(task) = self.tasks.get_mut(key) else { return actions };
+        let Facts::Known(workload) = &mut task.facts else { return actions };
+        if task.begin == Begin::Created || task.is_told {
+            actions.extend(self.settle(key));
+            return actions;
+        }
+        task.is_told = true;
+        if let Some(workload) = workload {
+            if let Begin::Started(at) = task.begin {
+                workload.started_at = Some(at.timestamp());
+            }
+            let told = workload.clone();
+            actions.push(Action::Report(match task.begin {
+                Begin::Listed => Change::Found(told),
+                _ => Change::Started(told),
+            }));
+            actions.extend(task.exit.map(|ended| Action::Report(stopped(key, ended))));
+        }
+        if task.exit.is_some() {
+            self.tasks.remove(key);
+        }
+        actions.extend(self.settle(key));
+        actions
+    }
+
+    /// One thing less that the first list waits for.
+    fn settle(&mut self, key: &TaskKey) -> Option<Action> {
+        self.awaited.as_mut()?.remove(key);
+        self.first_list()
+    }
+
+    fn unsettled(&self) -> impl Iterator<Item = &TaskKey> {
+        let waits = |task: &Task| task.is_doubted || matches!(task.facts, Facts::Asked);
+        self.tasks.iter().filter(move |(_, task)| waits(task)).map(|(key, _)| key)
+    }
+
+    /// All that runs, once nothing is in doubt: it also ends what ran before the observer did.
+    fn first_list(&mut self) -> Option<Action> {
+        self.awaited.take_if(|awaited| awaited.is_empty())?;
+        let told = self.tasks.values().filter(|task| task.is_told);
+        let workloads = told.filter_map(|task| match &task.facts {
+            Facts::Known(Some(workload)) => Some((**workload).clone()),
+            _ => None,
+        });
+        let workloads = workloads.collect();
+        Some(Action::Report(Change::Listed { engine: Engine::Containerd, workloads }))
+    }
+}
+
+impl Task {
+    fn new(begin: Begin) -> Self {
+        let facts = Facts::Asked;
+        Self { facts, begin, exit: None, is_told: false, is_doubted: false, doubts: 0 }
+    }
+
+    fn start_ticks(&self) -> Option<u64> {
+        match &self.facts {
+            Facts::Known(workload) => workload.as_ref()?.start_ticks,
+            Facts::Asked => None,
+        }
+    }
+}
+
+fn stopped(key: &TaskKey, Ended { exit, reconciled }: Ended) -> Change {
+    let (engine, pid, exit_status) = (Engine::Containerd, key.pid, exit.status);
+    let at = exit.at.unwrap_or_else(Timestamp::now);
+    Change::Stopped { engine, key: key.workload(), pid, at, exit_status, reconciled }
+}

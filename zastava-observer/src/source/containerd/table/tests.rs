@@ -1,0 +1,216 @@
+use super::*;
+use crate::workload::tests::workload;
+
+const EXIT: Exit = Exit { at: Some(Timestamp::UNIX_EPOCH), status: Some(3) };
+const GONE: Verdict = Verdict::Unknown { process_is_gone: true };
+
+fn key(id: &str, pid: u32) -> TaskKey {
+    TaskKey { namespace: "n".to_owned(), id: id.to_owned(), pid }
+}
+
+fn created(id: &str, pid: u32) -> TaskEvent {
+    TaskEvent::Created(key(id, pid))
+}
+
+fn started(id: &str, pid: u32) -> TaskEvent {
+    TaskEvent::Started(key(id, pid), Time::default())
+}
+
+fn ended(id: &str, pid: u32) -> TaskEvent {
+    TaskEvent::Ended(key(id, pid), EXIT)
+}
+
+fn listed(id: &str, pid: u32, status: TaskStatus) -> ListedTask {
+    let exit = if status == TaskStatus::Stopped { EXIT } else { Exit::default() };
+    ListedTask { key: key(id, pid), status, exit, asked: Time::default() }
+}
+
+/// `look a1`, `confirm a1`, `+a1` and `-a1 3` for what is reported, with `~` in front of what only lists showed.
+fn text(action: &Action) -> String {
+    let name = |key: &str, pid: u32| format!("{}{pid}", key.trim_start_matches("n/"));
+    match action {
+        Action::LookUp { key, .. } => format!("look {}", name(&key.id, key.pid)),
+        Action::Confirm { key, .. } => format!("confirm {}", name(&key.id, key.pid)),
+        Action::Report(Change::Started(workload)) => format!("+{}", name(&workload.key, workload.pid)),
+        Action::Report(Change::Found(workload)) => format!("~+{}", name(&workload.key, workload.pid)),
+        Action::Report(Change::Stopped { key, pid, exit_status, reconciled, .. }) => {
+            let (mark, status) =
+                (if *reconciled { "~" } else { "" }, exit_status.map(|status| status.to_string()));
+            format!("{mark}-{} {}", name(key, *pid), status.unwrap_or_default()).trim_end().to_owned()
+        }
+        Action::Report(Change::Listed { workloads, .. }) => {
+            let mut names: Vec<_> = workloads.iter().map(|found| name(&found.key, found.pid)).collect();
+            names.sort();
+            format!("list {}", names.join(" "))
+        }
+        Action::Report(Change::Unfollowed { .. }) => unreachable!("containerd is followed"),
+        Action::Lost(reason, _) => format!("lost {}", reason.as_str()),
+    }
+}
+
+/// A table whose first list was empty.
+struct Script(TaskTable);
+
+impl Script {
+    fn new() -> Self {
+        let mut table = TaskTable::default();
+        assert!(table.connected().is_empty());
+        assert_eq!(texts(&table.listed(Vec::new(), true)), ["list "]);
+        Self(table)
+    }
+
+    fn event(&mut self, event: TaskEvent) -> Vec<String> {
+        texts(&self.0.event(event))
+    }
+
+    fn known(&mut self, id: &str, pid: u32) -> Vec<String> {
+        let found = workload(&format!("n/{id}"), pid);
+        texts(&self.0.looked_up(&key(id, pid), Some(found)))
+    }
+
+    fn list(&mut self, tasks: Vec<ListedTask>) -> Vec<String> {
+        texts(&self.0.listed(tasks, false))
+    }
+
+    fn confirm(&mut self, id: &str, pid: u32, verdict: Verdict) -> Vec<String> {
+        texts(&self.0.confirmed(&key(id, pid), verdict))
+    }
+
+    /// One task that runs and is told.
+    fn running() -> Self {
+        let mut script = Self::new();
+        script.event(started("a", 1));
+        assert_eq!(script.known("a", 1), ["+a1"]);
+        script
+    }
+}
+
+fn texts(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(text).collect()
+}
+
+#[test]
+fn a_task_is_looked_up_when_it_is_created_and_told_when_it_starts() {
+    let mut script = Script::new();
+    assert_eq!(script.event(created("a", 1)), ["look a1"]);
+    assert!(script.known("a", 1).is_empty());
+    assert_eq!(script.event(started("a", 1)), ["+a1"]);
+    assert!(script.event(started("a", 1)).is_empty());
+    assert_eq!(script.event(ended("a", 1)), ["-a1 3"]);
+    assert!(script.event(TaskEvent::Deleted(key("a", 1), EXIT)).is_empty());
+    // A container that could not be started leaves nothing behind.
+    script.event(created("b", 2));
+    assert!(script.event(ended("b", 2)).is_empty());
+    assert!(script.known("b", 2).is_empty() && script.0.tasks.is_empty());
+}
+
+#[test]
+fn an_exit_waits_for_the_facts_of_its_start() {
+    let mut script = Script::new();
+    script.event(started("a", 1));
+    assert!(script.event(ended("a", 1)).is_empty());
+    assert_eq!(script.0.untold(), (1, 1));
+    assert_eq!(script.known("a", 1), ["+a1", "-a1 3"]);
+    assert!(script.0.tasks.is_empty());
+}
+
+#[test]
+fn a_deletion_tells_an_exit_whose_event_is_lost() {
+    let mut script = Script::running();
+    assert_eq!(script.event(TaskEvent::Deleted(key("a", 1), EXIT)), ["-a1 3"]);
+}
+
+#[test]
+fn what_a_list_lacks_is_doubted_once_and_ends_when_that_is_confirmed() {
+    let mut script = Script::running();
+    assert_eq!(script.list(Vec::new()), ["confirm a1"]);
+    assert!(script.list(Vec::new()).is_empty(), "the doubt is not settled yet");
+    assert!(script.confirm("a", 1, Verdict::Runs).is_empty());
+    assert_eq!(script.list(Vec::new()), ["confirm a1"]);
+    assert_eq!(script.confirm("a", 1, Verdict::Ended(EXIT)), ["~-a1 3"]);
+    // The exit's own event settles a doubt, too.
+    let mut script = Script::running();
+    script.list(Vec::new());
+    assert_eq!(script.event(ended("a", 1)), ["-a1 3"]);
+    assert!(script.confirm("a", 1, Verdict::Ended(EXIT)).is_empty());
+}
+
+#[test]
+fn a_task_whose_shim_does_not_answer_is_not_doubted() {
+    let mut script = Script::running();
+    assert!(script.list(vec![listed("a", 0, TaskStatus::Unknown)]).is_empty());
+    assert!(script.list(vec![listed("a", 1, TaskStatus::Paused)]).is_empty());
+}
+
+#[test]
+fn a_process_that_is_gone_ends_its_task_even_if_containerd_never_says_so() {
+    let mut script = Script::running();
+    script.list(Vec::new());
+    assert!(script.confirm("a", 1, GONE).is_empty());
+    script.list(Vec::new());
+    assert_eq!(script.confirm("a", 1, GONE), ["~-a1"]);
+    let mut script = Script::running();
+    for _ in 0..5 {
+        script.list(Vec::new());
+        assert!(script.confirm("a", 1, Verdict::Unknown { process_is_gone: false }).is_empty());
+    }
+}
+
+#[test]
+fn a_list_and_an_event_tell_a_start_once() {
+    let mut script = Script::new();
+    let running = || vec![listed("a", 1, TaskStatus::Running)];
+    assert_eq!(script.list(running()), ["look a1"]);
+    assert!(script.event(started("a", 1)).is_empty());
+    assert_eq!(script.known("a", 1), ["+a1"]);
+    let mut script = Script::new();
+    script.list(running());
+    assert_eq!(script.known("a", 1), ["~+a1"]);
+    assert!(script.event(started("a", 1)).is_empty());
+    // A created task whose start is lost.
+    script.event(created("b", 2));
+    script.known("b", 2);
+    assert_eq!(script.list([running(), vec![listed("b", 2, TaskStatus::Running)]].concat()), ["~+b2"]);
+}
+
+#[test]
+fn the_first_list_of_a_connection_is_reported_when_nothing_of_it_is_open() {
+    let mut script = Script::running();
+    script.event(started("b", 2));
+    script.0.disconnected(Timestamp::UNIX_EPOCH);
+    // What was asked on the connection before is asked again.
+    assert_eq!(texts(&script.0.connected()), ["look b2"]);
+    let tasks = vec![listed("b", 2, TaskStatus::Running), listed("c", 3, TaskStatus::Running)];
+    let mut actions = texts(&script.0.listed(tasks, true));
+    actions.sort();
+    assert_eq!(actions, ["confirm a1", "look c3"]);
+    assert_eq!(script.known("b", 2), ["+b2"]);
+    assert_eq!(script.confirm("a", 1, Verdict::Ended(EXIT)), ["~-a1 3"]);
+    assert_eq!(script.known("c", 3), ["~+c3", "list b2 c3"]);
+}
+
+#[test]
+fn what_began_and_ended_between_two_connections_is_told() {
+    let stopped = || vec![listed("a", 1, TaskStatus::Stopped)];
+    let mut script = Script::new();
+    assert!(script.list(stopped()).is_empty(), "it ended before anybody looked");
+    script.0.disconnected(Timestamp::UNIX_EPOCH);
+    script.0.connected();
+    assert_eq!(texts(&script.0.listed(stopped(), true)), ["look a1", "confirm a1"]);
+    assert!(script.confirm("a", 1, Verdict::Ended(EXIT)).is_empty());
+    assert_eq!(script.known("a", 1), ["~+a1", "~-a1 3", "list "]);
+}
+
+#[test]
+fn the_table_is_bounded_and_counts_what_it_leaves_out() {
+    let mut script = Script::new();
+    let tasks = |count: u32| (1..=count).map(|pid| listed("w", pid, TaskStatus::Running)).collect();
+    let max = TASKS_MAX as u32;
+    let lost =
+        |actions: Vec<String>| actions.iter().filter(|action| *action == "lost too_many_tasks").count();
+    assert_eq!(lost(script.list(tasks(max + 5))), 5);
+    assert_eq!(lost(script.list(tasks(max + 5))), 0, "the same ones are not counted again");
+    assert_eq!(lost(script.list(tasks(max + 6))), 1);
+    assert_eq!(script.event(started("b", max + 7)), ["lost too_many_tasks"]);
+    assert_eq!(script.0.tasks.len(), TASKS_MAX);
+}
