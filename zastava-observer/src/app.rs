@@ -63,8 +63,17 @@ impl App {
         let scanner_health = ScannerHealth::default();
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
+        let processes = ProcessInspector::with_reads(tree.clone(), options.collect.clone(), reads.clone());
         let (metrics, check) = (SourceMetrics::new(telemetry), health.check("source"));
-        let sources = Sources::new(&options, tree.clone(), reads.clone(), metrics, outbox.losses(), check);
+        let sources = Sources::new(
+            &options,
+            tree.clone(),
+            reads.clone(),
+            processes.clone(),
+            metrics,
+            outbox.losses(),
+            check,
+        );
         let (accounted, followed) = (Arc::clone(&outbox), sources.followed());
         health.status("observer", move || {
             json!({
@@ -80,8 +89,7 @@ impl App {
             name: options.node_name.clone(),
             boot_id: tree.boot_id().to_owned(),
         };
-        let inspector = ProcessInspector::with_reads(tree, options.collect, reads.clone());
-        let inspector = Inspector::new(inspector, telemetry);
+        let inspector = Inspector::new(processes, telemetry);
         let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads })

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
+use zastava_core::vocabulary::Engine;
 
 pub(crate) use self::command_line::cap_arguments;
 pub use self::prepared::{PreparedProgram, WaitingProcess};
@@ -33,13 +34,16 @@ const INSPECTIONS_MAX: usize = 4;
 /// The most inspections that wait for files that do not answer. They do no work, so others are read meanwhile.
 const LATE_MAX: usize = 60;
 /// An inspection that takes so long waits for something.
-pub(crate) const LATE_AFTER: Duration = Duration::from_millis(100);
-/// An engine may report a start before the OCI runtime executes the program, and nothing announces
-/// that it does. The process is read so often, with this pause in between.
-const STAGE_READS_MAX: usize = 50;
-const STAGE_PAUSE: Duration = Duration::from_millis(10);
-/// A program that has just started is still loading its libraries. It is read again after this pause.
-const LOADING_PAUSE: Duration = Duration::from_millis(50);
+const LATE_AFTER: Duration = Duration::from_millis(100);
+/// An engine may report a start before the OCI runtime executes the program, and nothing announces that it does. So the
+/// process is read again after these pauses, the last of which repeats. A program that was found before its start is not waited
+/// for any longer than this.
+const PAUSES_MS: [u64; 4] = [2, 4, 8, 16];
+/// The most reads of a process that is not the program yet, if nothing else is known of that.
+const STAGE_READS_MAX: usize = 40;
+/// A program that has just started is still loading its libraries. It is read again until two reads agree, after the same
+/// pauses. The host is only scanned now and then, so its processes are given all that time at once.
+const LOADING_MAX: Duration = Duration::from_millis(50);
 
 /// Reads the main processes of workloads.
 #[derive(Debug)]
@@ -67,32 +71,66 @@ impl Inspector {
             start_ticks: workload.start_ticks,
             cgroup: workload.cgroup.clone(),
         };
-        let found = self.read_when_started(&target).await;
+        let found = match workload.engine {
+            Engine::Host => self.read_on_host(&target).await,
+            _ => self.read_when_started(&target, workload.prepared.as_deref()).await,
+        };
         let outcome = found.as_ref().map_or_else(InspectError::outcome, |_| "read");
         self.inspections.add(&[outcome], 1);
         found
     }
 
-    /// Reads again while the OCI runtime prepares the container, and while a young program loads its
-    /// libraries. If the process ends before it is read for the second time, or too early in it, the first read counts.
-    async fn read_when_started(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
-        let mut reads = 1;
+    async fn read_on_host(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
+        let stage = Stage::Started { runtime: None };
+        let facts = match self.read(stage, target).await {
+            Err(InspectError::NotStarted) => self.read(Stage::Any, target).await?,
+            found => found?,
+        };
+        if !ProcessInspector::is_young(&facts, LOADING_MAX) {
+            return Ok(facts);
+        }
+        tokio::time::sleep(LOADING_MAX).await;
+        let again = self.read(stage, target).await.ok();
+        Ok(again.filter(|again| !again.is_less_than(&facts)).unwrap_or(facts))
+    }
+
+    /// Reads again while the OCI runtime prepares the container, and while a young program loads its libraries. If the process
+    /// ends before it is read again, or too early in it, the read before counts, or what was found before its start.
+    async fn read_when_started(
+        &self,
+        target: &ProcessTarget,
+        prepared: Option<&PreparedProgram>,
+    ) -> Result<ProcessFacts, InspectError> {
+        let stage = Stage::Started { runtime: prepared.and_then(|prepared| prepared.runtime) };
+        let is_known = prepared.is_some_and(|prepared| !prepared.chain.is_empty());
+        let stage_reads_max = if is_known { PAUSES_MS.len() } else { STAGE_READS_MAX };
+        let mut before: Option<ProcessFacts> = None;
+        let mut reads = 0;
         loop {
-            match self.read(Stage::Started, target).await {
-                Err(InspectError::NotStarted) if reads < STAGE_READS_MAX => {
-                    reads += 1;
-                    tokio::time::sleep(STAGE_PAUSE).await;
-                }
+            let found = self.read(stage, target).await;
+            reads += 1;
+            match (found, before.take()) {
+                (Err(InspectError::NotStarted), None) if reads < stage_reads_max => {}
+                (Err(InspectError::NotStarted), None) if is_known => return Err(InspectError::NotStarted),
                 // No OCI runtime takes so long. Its looks are no reason to say nothing of a workload.
-                Err(InspectError::NotStarted) => return self.read(Stage::Any, target).await,
-                Ok(facts) if ProcessInspector::is_young(&facts, LOADING_PAUSE) => {
-                    tokio::time::sleep(LOADING_PAUSE).await;
-                    let again = self.read(Stage::Started, target).await.ok();
-                    let again = again.filter(|again| !again.is_less_than(&facts));
-                    return Ok(again.unwrap_or(facts));
+                (Err(InspectError::NotStarted), None) => return self.read(Stage::Any, target).await,
+                (Ok(facts), None) if is_known && facts.ended_without_build_id() => {
+                    return Err(InspectError::Ended);
                 }
-                found => return found,
+                (Ok(facts), Some(before)) if facts.is_less_than(&before) => return Ok(before),
+                (Ok(facts), known) => {
+                    let agrees = known.is_some_and(|known| facts.has_loaded_since(&known));
+                    let is_young = ProcessInspector::is_young(&facts, LOADING_MAX);
+                    if agrees || !is_young || reads > PAUSES_MS.len() {
+                        return Ok(facts);
+                    }
+                    before = Some(facts);
+                }
+                (Err(_), Some(before)) => return Ok(before),
+                (Err(error), None) => return Err(error),
             }
+            let pause = PAUSES_MS[(reads - 1).min(PAUSES_MS.len() - 1)];
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
 
@@ -106,5 +144,44 @@ impl Inspector {
         // Either permit is held until the end.
         let _permit = self.late_permits.try_acquire().unwrap_or(permit);
         found.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::options::CollectOptions;
+    use crate::procfs::ProcTree;
+    use crate::workload::DeclaredProcess;
+
+    #[tokio::test]
+    async fn the_oci_runtime_is_known_by_its_file_and_waited_for() {
+        // The shell stands for an OCI runtime whose name nobody knows.
+        let mut command = Command::new("/bin/sh");
+        let command = command.args(["-c", "read go; exec /bin/sleep 300"]).stdin(Stdio::piped());
+        let mut child = command.spawn().expect("is installed");
+        let processes =
+            ProcessInspector::new(ProcTree::open("/proc").expect("is there"), CollectOptions::default());
+        let inspector = Inspector::new(processes.clone(), &Telemetry::detached());
+        let waiting = processes.hold(child.id()).expect("runs");
+        let declared = DeclaredProcess { args: vec!["/bin/sleep".to_owned()], ..DeclaredProcess::default() };
+        let prepared = processes.resolve(waiting, &declared);
+        let target = ProcessTarget { pid: child.id(), ..ProcessTarget::default() };
+        let found = inspector.read_when_started(&target, Some(&prepared)).await;
+        assert!(matches!(found, Err(InspectError::NotStarted)), "{found:?}");
+        child.stdin.take().expect("is piped").write_all(b"go\n").expect("is read");
+        let facts = loop {
+            match inspector.read_when_started(&target, Some(&prepared)).await {
+                Err(InspectError::NotStarted) => {}
+                found => break found.expect("runs"),
+            }
+        };
+        assert_eq!(facts.arguments, ["/bin/sleep", "300"]);
+        assert_eq!(facts.build_id, prepared.build_id);
+        child.kill().expect("runs");
+        child.wait().expect("ends");
     }
 }

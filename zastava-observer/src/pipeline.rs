@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -15,10 +16,13 @@ use zastava_core::vocabulary::{Annotation, Engine};
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
 use crate::event::{Node, encode, mark_reconciled};
-use crate::inspect::{Inspector, LATE_AFTER};
+use crate::inspect::Inspector;
 use crate::losses::{Losses, Reason};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
 use crate::workload::Change;
+
+/// Events of other workloads do not wait any longer for an inspection.
+const OVERTAKEN_AFTER: Duration = Duration::from_millis(20);
 
 /// From the changes of a workload source to events in the outbox.
 #[derive(Debug)]
@@ -50,7 +54,11 @@ impl NodeInspector {
         let mut event = match step {
             Step::Start => {
                 let found = self.processes.inspect(workload).await;
-                self.node.start_event(workload, *at, found.as_ref())
+                let mut event = self.node.start_event(workload, *at, found.as_ref());
+                if let Some(prepared) = &workload.prepared {
+                    Node::add_prepared(&mut event, prepared);
+                }
+                event
             }
             Step::Stop { exit_status } => self.node.stop_event(workload, *at, *exit_status),
         };
@@ -90,7 +98,7 @@ impl Pipeline {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
                 inspections.push(Arc::clone(&self.inspector).event(ticket, transition));
                 late.push(async move {
-                    tokio::time::sleep(LATE_AFTER).await;
+                    tokio::time::sleep(OVERTAKEN_AFTER).await;
                     ticket
                 });
             }

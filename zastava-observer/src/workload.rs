@@ -2,11 +2,14 @@
 
 mod declared;
 
+use std::sync::Arc;
+
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{self, EventKind, Evidence};
 use zastava_core::vocabulary::Engine;
 
 pub use self::declared::{DeclaredProcess, DeclaredUser, PathVariables};
+use crate::inspect::PreparedProgram;
 use crate::losses::{Losses, Reason};
 
 /// A workload and its main process: a container, or on the host engine a service, scope or session.
@@ -36,6 +39,8 @@ pub struct Workload {
     pub entrypoint: Vec<String>,
     /// Where these facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
+    /// What was found of its program before that ran; `None` if nobody looked in time.
+    pub(crate) prepared: Option<Arc<PreparedProgram>>,
 }
 
 impl Workload {
@@ -122,6 +127,7 @@ pub(crate) mod tests {
             description: contract::Workload::new(Platform::Vm),
             entrypoint: Vec::new(),
             evidence: Vec::new(),
+            prepared: None,
         }
     }
 }

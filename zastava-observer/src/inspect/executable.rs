@@ -13,8 +13,8 @@ use crate::reads::UnderWay;
 use crate::text::{cause, reason, shown};
 
 /// Which file the process runs.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExecutableFile {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExecutableFile {
     pub(super) device: Device,
     pub(super) inode: u64,
     /// Whether the file has any name.

@@ -18,6 +18,7 @@ use zastava_core::vocabulary::{Provenance, Signal};
 use zastava_elf::{FileVersion, Process, Root};
 
 use self::root::{ContainerRoot, FoundProgram, Miss};
+use super::executable::ExecutableFile;
 use super::files::Files;
 use super::process::{InspectError, ProcessInspector};
 use crate::procfs;
@@ -36,6 +37,7 @@ pub struct WaitingProcess {
     pid: u32,
     start_ticks: u64,
     root: Arc<Root>,
+    runtime: Option<ExecutableFile>,
 }
 
 impl WaitingProcess {
@@ -62,6 +64,8 @@ pub struct PreparedProgram {
     pub build_id: Option<String>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
+    /// The file that the process ran before that: the OCI runtime's.
+    pub(crate) runtime: Option<ExecutableFile>,
 }
 
 impl PreparedProgram {
@@ -69,6 +73,13 @@ impl PreparedProgram {
     #[must_use]
     pub fn provenance(&self) -> Provenance {
         if self.chain.is_empty() { Provenance::Declared } else { Provenance::ResolvedBeforeExec }
+    }
+
+    /// Nothing: the process could not be held.
+    pub(crate) fn not_held(error: &InspectError) -> Self {
+        let mut nothing = Self::default();
+        nothing.add(Signal::SpecProgram, &error.to_string());
+        nothing
     }
 
     fn add(&mut self, signal: Signal, value: &str) {
@@ -87,7 +98,8 @@ impl ProcessInspector {
             let process = tree.process(pid).map_err(InspectError::from_io)?;
             let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
             let root = Process::root(&process).map_err(|error| InspectError::from_io(error.into()))?;
-            Ok(WaitingProcess { pid, start_ticks: stat.start_ticks, root: Arc::new(root) })
+            let (root, runtime) = (Arc::new(root), ExecutableFile::of(&process));
+            Ok(WaitingProcess { pid, start_ticks: stat.start_ticks, root, runtime })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
     }
@@ -97,13 +109,16 @@ impl ProcessInspector {
     #[must_use]
     pub fn resolve(&self, waiting: WaitingProcess, declared: &DeclaredProcess) -> PreparedProgram {
         let mut reader = self.reads.reader(READ_TIME_MAX);
-        let WaitingProcess { pid, root, .. } = waiting;
+        let WaitingProcess { pid, root, runtime, .. } = waiting;
         let place = Place::LookUp { pid };
-        read(&mut reader, place, root, declared, Arc::clone(&self.files)).unwrap_or_else(|not_read| {
+        let found = read(&mut reader, place, root, declared, Arc::clone(&self.files));
+        let mut prepared = found.unwrap_or_else(|not_read| {
             let mut nothing = PreparedProgram::default();
             nothing.add(Signal::SpecProgram, &not_read.to_string());
             nothing
-        })
+        });
+        prepared.runtime = runtime;
+        prepared
     }
 }
 

@@ -53,10 +53,28 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
+    /// Whether the process ended before its build-id was read.
+    pub(super) fn ended_without_build_id(&self) -> bool {
+        self.build_id.is_none() && self.evidence.iter().any(|evidence| evidence.signal == Signal::ProcStat)
+    }
+
+    /// Whether the program has loaded its libraries, since an earlier read found the same. A dynamic loader alone has only
+    /// begun: libc at least comes with it.
+    pub(super) fn has_loaded_since(&self, earlier: &Self) -> bool {
+        let paths =
+            |facts: &Self| facts.libraries.iter().map(|library| library.path.clone()).collect::<Vec<_>>();
+        let is_loader = |path: &str| {
+            path.rsplit('/').next().is_some_and(|name| {
+                ["ld-linux", "ld.so", "ld64.so"].iter().any(|loader| name.starts_with(loader))
+            })
+        };
+        let only_loader = matches!(&self.libraries[..], [library] if is_loader(&library.path));
+        !only_loader && paths(self) == paths(earlier)
+    }
+
     /// Whether these lack the build-id that an earlier read found, because the process ended while it was read.
     pub(super) fn is_less_than(&self, earlier: &Self) -> bool {
-        let has_ended = self.evidence.iter().any(|evidence| evidence.signal == Signal::ProcStat);
-        has_ended && self.build_id.is_none() && earlier.build_id.is_some()
+        self.ended_without_build_id() && earlier.build_id.is_some()
     }
 }
 
@@ -111,8 +129,9 @@ impl From<NotRead> for InspectError {
 /// Which processes are inspected.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
-    /// Not one that looks like the OCI runtime's, which becomes the program of a container.
-    Started,
+    /// Not that of the OCI runtime, which becomes the program of a container. It is known by its file if the container was
+    /// seen before its start, and otherwise by its looks.
+    Started { runtime: Option<ExecutableFile> },
     /// That too. Its looks are its own text: a program that calls itself so is not hidden by it.
     Any,
 }
@@ -149,7 +168,7 @@ impl ProcessInspector {
     /// # Errors
     /// If the process does not exist, is not the one that is meant, or became another one meanwhile.
     pub fn inspect(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {
-        self.inspect_at(Stage::Started, target)
+        self.inspect_at(Stage::Started { runtime: None }, target)
     }
 
     /// Inspects the process at this stage of its container's start.
@@ -160,25 +179,33 @@ impl ProcessInspector {
     ) -> Result<ProcessFacts, InspectError> {
         let mut reader = self.reads.reader(INSPECTION_TIME_MAX);
         let (tree, pid) = (self.tree.clone(), target.pid);
-        let (process, identity, path) = reader.read(Place::Process { pid, file: "stat" }, move |_| {
-            let process = tree.process(pid).map_err(InspectError::from_io)?;
-            let identity = Identity::read(&process)?;
-            let path = process.link("exe");
-            Ok::<_, InspectError>((process, identity, path))
-        })??;
+        let (process, identity, path, running) =
+            reader.read(Place::Process { pid, file: "stat" }, move |_| {
+                let process = tree.process(pid).map_err(InspectError::from_io)?;
+                let identity = Identity::read(&process)?;
+                let (path, running) = (process.link("exe"), ExecutableFile::of(&process));
+                Ok::<_, InspectError>((process, identity, path, running))
+            })??;
         let unknown_cgroup = identity.check(target, self.tree.has_whole_cgroup_paths())?;
         let mut subject = Subject::new(process, pid, reader);
         let (arguments, mut evidence) = command_line::read(&mut subject);
         evidence.extend(unknown_cgroup);
-        if oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok()) {
-            match stage {
-                Stage::Started => return Err(InspectError::NotStarted),
-                Stage::Any => {
-                    evidence.push(Evidence::new(Signal::Proc, "looks like the OCI runtime's own process"))
-                }
+        let looks_like_runtime =
+            || oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok());
+        match stage {
+            Stage::Started { runtime: Some(file) } if running == Some(file) => {
+                return Err(InspectError::NotStarted);
             }
+            Stage::Started { runtime: None } if looks_like_runtime() => return Err(InspectError::NotStarted),
+            Stage::Any if looks_like_runtime() => {
+                evidence.push(Evidence::new(Signal::Proc, "looks like the OCI runtime's own process"));
+            }
+            Stage::Started { .. } | Stage::Any => {}
         }
         let (executable, build_id) = self.read_executable(&mut subject);
+        // A process that is ending has no program any more, a moment before its state says so.
+        let had_program = running.is_some() || matches!(&path, Err(error) if is_gone(&(*error).into()));
+        let is_ending = executable.is_none() && had_program;
         evidence.push(executable::path_evidence(&mut subject, &path, executable));
         match &build_id {
             Ok(id) => evidence.extend(executable::shared_id_evidence(id)),
@@ -194,7 +221,7 @@ impl ProcessInspector {
         }
         // Not even a process that let every read hang loses what was read.
         let mut subject = subject.read_by(self.reads.reader(READ_TIME_MAX));
-        evidence.extend(identity.check_again(&mut subject)?);
+        evidence.extend(identity.check_again(&mut subject, is_ending)?);
         Ok(ProcessFacts {
             pid: identity.stat.pid,
             start_ticks: identity.stat.start_ticks,
@@ -257,15 +284,18 @@ impl Identity {
 
     /// Everything was read through one directory, so it belongs to this process even if that ended
     /// meanwhile. But the process may have moved to another workload.
-    fn check_again(&self, subject: &mut Subject) -> Result<Option<Evidence>, InspectError> {
+    fn check_again(&self, subject: &mut Subject, is_ending: bool) -> Result<Option<Evidence>, InspectError> {
         let place = Place::Process { pid: subject.pid(), file: "stat" };
         match subject.read(place, |process, _| Self::read(process))? {
             Ok(now) if now.stat.start_ticks != self.stat.start_ticks => Err(InspectError::Reused),
             Ok(now) if !now.stat.is_ended() && now.cgroups.path() != self.cgroups.path() => {
                 Err(InspectError::OtherCgroup)
             }
-            Ok(_) => Ok(None),
-            Err(InspectError::Ended) => Ok(Some(Evidence::new(Signal::ProcStat, "ended while it was read"))),
+            Ok(now) if !now.stat.is_ended() && !is_ending => Ok(None),
+            // Until its parent asks for its status, `/proc` still shows it.
+            Ok(_) | Err(InspectError::Ended) => {
+                Ok(Some(Evidence::new(Signal::ProcStat, "ended while it was read")))
+            }
             Err(error) => Err(error),
         }
     }

@@ -29,6 +29,7 @@ use self::tasks::TaskWatcher;
 use super::session::{Connect, Ended, keep_connected};
 use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::blocking::blocking;
+use crate::inspect::ProcessInspector;
 use crate::losses::{Losses, Reason};
 use crate::procfs::{self, ProcTree, is_gone};
 use crate::reads::{Place, READ_TIME_MAX, Reads};
@@ -42,6 +43,7 @@ pub(super) struct Containerd {
     sockets: Vec<PathBuf>,
     processes: Processes,
     interval: Duration,
+    inspector: ProcessInspector,
     arguments_max: usize,
     losses: Losses,
 }
@@ -106,10 +108,11 @@ impl Containerd {
         sockets: Vec<PathBuf>,
         processes: Processes,
         interval: Duration,
+        inspector: ProcessInspector,
         arguments_max: usize,
         losses: Losses,
     ) -> Self {
-        Self { sockets, processes, interval, arguments_max, losses }
+        Self { sockets, processes, interval, inspector, arguments_max, losses }
     }
 
     /// Whether containerd answers on any of the sockets.
@@ -166,14 +169,14 @@ impl Connect for Watched {
             Ok(connected) => connected,
             Err(error) => return error.into(),
         };
-        let Containerd { processes, arguments_max, .. } = &self.containerd;
-        let (processes, arguments_max) = (processes.clone(), *arguments_max);
+        let Containerd { processes, inspector, arguments_max, .. } = &self.containerd;
+        let (processes, inspector, arguments_max) = (processes.clone(), inspector.clone(), *arguments_max);
         let metrics = health.metrics().clone();
         if std::mem::replace(&mut self.was_connected, true) {
             metrics.resubscribed(Engine::Containerd);
         }
         let stream = self.arrivals.read(client.clone(), metrics);
-        let reader = TaskReader { client, version, processes, arguments_max };
+        let reader = TaskReader { client, version, processes, inspector, arguments_max };
         // Subscribe first, list second: both report what happens in between, and it is told once.
         let ended = tokio::select! {
             biased;

@@ -11,6 +11,7 @@ use super::choice::{Choice, Followed};
 use super::containerd::{Containerd, Processes};
 use super::host::Host;
 use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
+use crate::inspect::ProcessInspector;
 use crate::losses::Losses;
 use crate::options::ObserverOptions;
 use crate::procfs::ProcTree;
@@ -24,6 +25,7 @@ pub(crate) struct Sources {
     sockets: Vec<PathBuf>,
     tree: ProcTree,
     reads: Reads,
+    inspector: ProcessInspector,
     interval: Duration,
     arguments_max: usize,
     followed: FollowedEngine,
@@ -53,6 +55,7 @@ impl Sources {
         options: &ObserverOptions,
         tree: ProcTree,
         reads: Reads,
+        inspector: ProcessInspector,
         metrics: SourceMetrics,
         losses: Losses,
         check: Check,
@@ -62,6 +65,7 @@ impl Sources {
             sockets: options.containerd_sockets(),
             tree,
             reads,
+            inspector,
             interval: options.poll_interval,
             arguments_max: options.collect.entrypoint_arguments_max,
             followed: FollowedEngine::default(),
@@ -128,6 +132,7 @@ impl Sources {
             self.sockets.clone(),
             processes,
             self.interval,
+            self.inspector.clone(),
             self.arguments_max,
             self.losses.clone(),
         )

@@ -4,19 +4,15 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use crate::workload::DeclaredProcess;
+
 /// A container's specification. What is absent or `null` is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OciSpec {
-    process: Process,
+    process: DeclaredProcess,
     annotations: Option<HashMap<String, String>>,
     linux: Linux,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Process {
-    args: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,7 +29,12 @@ impl OciSpec {
 
     /// Program and arguments.
     pub(super) fn arguments(&self) -> Vec<String> {
-        self.process.args.clone().unwrap_or_default()
+        self.process.args.clone()
+    }
+
+    /// The process that the container executes first.
+    pub(super) fn process(&self) -> &DeclaredProcess {
+        &self.process
     }
 
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {

@@ -1,5 +1,6 @@
 //! The containerd source against a private containerd, with an image that the test makes.
 
+mod capture;
 mod cri;
 mod harness;
 

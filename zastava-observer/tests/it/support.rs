@@ -36,8 +36,12 @@ pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
 }
 
 /// Writes past the capture of the test runner, which would hide the line of a test that passes.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 pub(crate) fn skip(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIP: {reason}");
+    note(&format!("SKIP: {reason}"));
 }
 
 /// A sandbox with a directory of its own.
@@ -116,6 +120,11 @@ impl Running {
             }
         })
         .await
+    }
+
+    /// The events that were read so far, in their order.
+    pub(crate) fn seen(&self) -> &[Arc<RuntimeEvent>] {
+        &self.seen
     }
 
     /// The event of that kind for that process, whether it was read before or is the next.

@@ -11,7 +11,7 @@ use super::image::ImageFound;
 use super::messages::{ContainerRecord, Time};
 use crate::kubernetes::PodFacts;
 use crate::source::oci_spec::OciSpec;
-use crate::workload::Workload;
+use crate::workload::{DeclaredProcess, Workload};
 
 /// The namespace that Docker Engine uses in its containerd.
 const DOCKER_NAMESPACE: &str = "moby";
@@ -101,6 +101,11 @@ impl Container {
         names.next().or(Some(self.record.image.as_str())).filter(|name| !name.is_empty())
     }
 
+    /// The process that it executes first; `None` without a readable specification.
+    pub(super) fn process(&self) -> Option<&DeclaredProcess> {
+        self.spec.as_ref().map(OciSpec::process)
+    }
+
     /// The digest of the image's config, which the container was made of.
     pub(super) fn image_id(&self) -> Option<Digest> {
         Digest::from_str(&self.cri.as_ref()?.image_ref).ok()
@@ -142,6 +147,7 @@ pub(super) fn workload(
         description: describe(key, &id, record.ok(), image),
         entrypoint: spec.map(OciSpec::arguments).unwrap_or_default(),
         evidence,
+        prepared: None,
         id,
     }
 }

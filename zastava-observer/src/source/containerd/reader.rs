@@ -1,5 +1,6 @@
 //! Asks containerd and `/proc` about tasks. Each question has a deadline and ends by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Processes;
@@ -9,7 +10,8 @@ use super::event::Exit;
 use super::image::{ImageFound, Images};
 use super::messages::{Task, TaskStatus, Time};
 use super::table::{ListedTask, Verdict, Why};
-use crate::inspect::cap_arguments;
+use crate::blocking::blocking;
+use crate::inspect::{InspectError, PreparedProgram, ProcessInspector, WaitingProcess, cap_arguments};
 use crate::workload::Workload;
 
 /// The longest look-up of one task. What is not known by then is missing.
@@ -22,12 +24,15 @@ const CALL_REFUSALS_MAX: u32 = 2;
 /// The wait before a call is made again that did not reach containerd.
 const CALL_PAUSE: Duration = Duration::from_millis(50);
 
+type Held = Result<WaitingProcess, InspectError>;
+
 /// What one connection knows of tasks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct TaskReader {
     pub(super) client: Client,
     pub(super) version: String,
     pub(super) processes: Processes,
+    pub(super) inspector: ProcessInspector,
     pub(super) arguments_max: usize,
 }
 
@@ -51,8 +56,15 @@ impl TaskReader {
     /// The workload of a task that was there at the time `seen`; `None` for the sandbox of a pod, which is none.
     pub(super) async fn look_up(self, key: TaskKey, seen: Time, why: Why) -> (TaskKey, Option<Workload>) {
         // First of all, since the process may end soon.
-        let start_ticks = self.processes.start_ticks(key.pid).await;
-        let look = self.workload(&key, seen, start_ticks);
+        let held = match why {
+            Why::Created => Some(self.hold(key.pid).await),
+            Why::Started | Why::Listed => None,
+        };
+        let start_ticks = match &held {
+            Some(Ok(waiting)) => Some(waiting.start_ticks()),
+            _ => self.processes.start_ticks(key.pid).await,
+        };
+        let look = self.workload(&key, seen, start_ticks, held);
         let found = match why {
             // An event that comes meanwhile makes the list's word superfluous.
             Why::Listed => tokio::join!(in_time(look), tokio::time::sleep(EVENT_DELAY_MAX)).0,
@@ -70,7 +82,19 @@ impl TaskReader {
         (key, found)
     }
 
-    async fn workload(&self, key: &TaskKey, seen: Time, start_ticks: Option<u64>) -> Option<Workload> {
+    /// The process of a created container, which waits in its root.
+    async fn hold(&self, pid: u32) -> Held {
+        let inspector = self.inspector.clone();
+        blocking(move || inspector.hold(pid)).await
+    }
+
+    async fn workload(
+        &self,
+        key: &TaskKey,
+        seen: Time,
+        start_ticks: Option<u64>,
+        held: Option<Held>,
+    ) -> Option<Workload> {
         let record = match again(|| self.client.container(&key.namespace, &key.id)).await {
             Some(Some(record)) => Ok(Container::read(record)),
             Some(None) => Err("the container was gone before it could be asked for"),
@@ -84,12 +108,24 @@ impl TaskReader {
             Ok(record) if is_younger(&record) => Err("another container has got its id"),
             record => record,
         };
-        let image = match &record {
-            Ok(container) => self.image(&key.namespace, container).await,
-            Err(_) => None,
+        let (image, prepared) = match &record {
+            Ok(container) => {
+                tokio::join!(self.image(&key.namespace, container), self.prepared(held, container))
+            }
+            Err(_) => (None, None),
         };
         let record = record.as_ref().map_err(|reason| *reason);
-        Some(workload(key, &self.version, start_ticks, record, image))
+        Some(Workload { prepared, ..workload(key, &self.version, start_ticks, record, image) })
+    }
+
+    /// The program that the waiting process will execute.
+    async fn prepared(&self, held: Option<Held>, container: &Container) -> Option<Arc<PreparedProgram>> {
+        let declared = container.process()?.clone();
+        let inspector = self.inspector.clone();
+        Some(Arc::new(match held? {
+            Ok(waiting) => blocking(move || inspector.resolve(waiting, &declared)).await,
+            Err(error) => PreparedProgram::not_held(&error),
+        }))
     }
 
     async fn image(&self, namespace: &str, container: &Container) -> Option<ImageFound> {

@@ -90,6 +90,8 @@ struct Task {
     /// It ended before its start could be told.
     exit: Option<Ended>,
     is_told: bool,
+    /// A list shows that a created task runs.
+    is_listed: bool,
     is_doubted: bool,
     doubts: u8,
 }
@@ -203,7 +205,8 @@ impl TaskTable {
         }
         if is_first {
             self.gap_since = None;
-            self.awaited = Some(self.unsettled().cloned().collect());
+            let open = self.tasks.iter().filter(|(_, task)| task.is_open());
+            self.awaited = Some(open.map(|(key, _)| key.clone()).collect());
             actions.extend(self.first_list());
         }
         actions
@@ -214,6 +217,10 @@ impl TaskTable {
         let Some(task) = self.tasks.get_mut(key) else { return Vec::new() };
         task.is_doubted = false;
         let exit = match verdict {
+            Verdict::Runs if task.is_listed && task.begin == Begin::Created => {
+                task.begin = Begin::Listed;
+                return self.settled(key);
+            }
             Verdict::Runs => None,
             Verdict::Ended(exit) => Some(exit),
             Verdict::Unknown { process_is_gone } => {
@@ -263,6 +270,11 @@ impl TaskTable {
         if task.is_told || !is_news {
             return Vec::new();
         }
+        if begin == Begin::Listed && !task.is_open() {
+            // The event of its start may be on its way.
+            (task.is_doubted, task.is_listed) = (true, true);
+            return vec![Action::Confirm { key, start_ticks: task.start_ticks(), listed: None }];
+        }
         task.begin = begin;
         self.settled(&key)
     }
@@ -274,7 +286,7 @@ impl TaskTable {
         };
         if !task.is_told && task.begin != Begin::Created {
             task.exit.get_or_insert(ended);
-            return self.settle(key).into_iter().collect();
+            return Vec::new();
         }
         let is_workload = task.is_told && matches!(task.facts, Facts::Known(Some(_)));
         self.tasks.remove(key);
@@ -316,15 +328,13 @@ impl TaskTable {
         actions
     }
 
-    /// One thing less that the first list waits for.
+    /// One thing less that the first list waits for, if nothing of this task is open any more.
     fn settle(&mut self, key: &TaskKey) -> Option<Action> {
+        if self.tasks.get(key).is_some_and(Task::is_open) {
+            return None;
+        }
         self.awaited.as_mut()?.remove(key);
         self.first_list()
-    }
-
-    fn unsettled(&self) -> impl Iterator<Item = &TaskKey> {
-        let waits = |task: &Task| task.is_doubted || matches!(task.facts, Facts::Asked);
-        self.tasks.iter().filter(move |(_, task)| waits(task)).map(|(key, _)| key)
     }
 
     /// All that runs, once nothing is in doubt: it also ends what ran before the observer did.
@@ -343,7 +353,12 @@ impl TaskTable {
 impl Task {
     fn new(begin: Begin) -> Self {
         let facts = Facts::Asked;
-        Self { facts, begin, exit: None, is_told: false, is_doubted: false, doubts: 0 }
+        Self { facts, begin, exit: None, is_told: false, is_listed: false, is_doubted: false, doubts: 0 }
+    }
+
+    /// Whether its facts or its end are asked for.
+    fn is_open(&self) -> bool {
+        self.is_doubted || matches!(self.facts, Facts::Asked)
     }
 
     fn start_ticks(&self) -> Option<u64> {

@@ -25,8 +25,8 @@ use crate::losses::{Losses, Reason};
 use crate::source::{Changes, Closed, SourceHealth};
 use crate::workload::{Change, Workload};
 
-/// The most look-ups at once. While so many wait, events wait in the queue.
-const LOOK_UPS_MAX: usize = 512;
+/// The most look-ups at once, each of which may hold a container's root open. While so many wait, events wait in the queue.
+const LOOK_UPS_MAX: usize = 256;
 /// The most look-ups at once that only a list asked for, so that events find room.
 const LISTED_LOOK_UPS_MAX: usize = 64;
 /// The most changes that wait for the pipeline before events wait in the queue.
@@ -185,7 +185,7 @@ impl Questions {
         }
     }
 
-    fn look_up(&mut self, key: TaskKey, seen: Time, why: Why) {
+    fn look_up(&self, key: TaskKey, seen: Time, why: Why) {
         self.look_ups.push(Box::pin(self.reader.clone().look_up(key, seen, why)));
     }
 

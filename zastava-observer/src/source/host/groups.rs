@@ -103,6 +103,7 @@ impl Groups {
             description,
             entrypoint: Vec::new(),
             evidence: vec![Evidence::new(Signal::ProcfsScan, main.name.clone())],
+            prepared: None,
         }
     }
 }

@@ -127,12 +127,17 @@ impl Containerd {
 
     /// The same, with further options of `ctr run`.
     pub(super) fn run_with(&mut self, id: &str, options: &[&str], arguments: &[&str]) -> u32 {
+        self.start_only(id, options, arguments);
+        self.pid(id)
+    }
+
+    /// The same for a container that may have ended when this returns.
+    pub(super) fn start_only(&mut self, id: &str, options: &[&str], arguments: &[&str]) {
         self.containers.push(id.to_owned());
         let log = self.directory.join(format!("{id}.log"));
         let uri = format!("file://{}", log.display());
         let fixed = ["run", "-d", "--snapshotter", "native", "--log-uri", &uri];
         self.ctr(&[&fixed, options, &[IMAGE, id], arguments].concat());
-        self.pid(id)
     }
 
     fn pid(&self, id: &str) -> u32 {

@@ -170,7 +170,20 @@ fn a_list_and_an_event_tell_a_start_once() {
     // A created task whose start is lost.
     script.event(created("b", 2));
     script.known("b", 2);
-    assert_eq!(script.list([running(), vec![listed("b", 2, TaskStatus::Running)]].concat()), ["~+b2"]);
+    assert_eq!(script.list([running(), vec![listed("b", 2, TaskStatus::Running)]].concat()), ["confirm b2"]);
+    assert_eq!(script.confirm("b", 2, Verdict::Runs), ["~+b2"]);
+    // A created task whose start comes after all.
+    script.event(created("c", 3));
+    script.known("c", 3);
+    assert_eq!(
+        script.list(
+            [running(), vec![listed("b", 2, TaskStatus::Running), listed("c", 3, TaskStatus::Running)]]
+                .concat()
+        ),
+        ["confirm c3"]
+    );
+    assert_eq!(script.event(started("c", 3)), ["+c3"]);
+    assert!(script.confirm("c", 3, Verdict::Runs).is_empty());
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! Containers that live for milliseconds, and what is known of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::vocabulary::{Provenance, Signal};
+
+use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
+use super::{FIRST, SLEEP, kill, observe};
+use crate::support::{Running, Stage, note, readelf_build_id, skip, within};
+
+const STORM: usize = 60;
+const TRUE: [&str; 2] = [BUSYBOX, "true"];
+
+/// An observer that is subscribed to the events of this containerd.
+async fn subscribed(stage: &Stage, containerd: &Containerd) -> Running {
+    let running = observe(stage, &containerd.socket());
+    within(async {
+        while !running.telemetry.render().contains("zastava_observer_source_up{engine=\"containerd\"} 1") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    running
+}
+
+/// The start events of these containers, by name.
+async fn starts(running: &mut Running, names: &[String]) -> BTreeMap<String, Arc<RuntimeEvent>> {
+    let mut found = BTreeMap::new();
+    within(async {
+        while found.len() < names.len() {
+            let event = running.events.next().await.expect("the observer runs");
+            let id = event.workload.container_id.as_deref().and_then(|id| id.strip_prefix("containerd://"));
+            let id = id.unwrap_or_default().to_owned();
+            if event.kind == EventKind::ContainerStart && names.contains(&id) {
+                found.insert(id, event);
+            }
+        }
+    })
+    .await;
+    found
+}
+
+fn build_id(event: &RuntimeEvent) -> Option<&str> {
+    event.process.as_ref()?.build_id.as_deref()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() {
+    if !is_possible() {
+        return;
+    }
+    let Some(wanted) = readelf_build_id(BUSYBOX) else { return };
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    // The first connection to Authority and Scanner is none of the storm's business.
+    let first = containerd.run(&container_name("first"), &SLEEP);
+    running.event(EventKind::ContainerStart, first).await;
+    within(stage.sandbox.wait_until(|_, events| !events.is_empty())).await;
+    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("storm-{number}"))).collect();
+    for name in &names {
+        containerd.start_only(name, &[], &TRUE);
+    }
+    let found = starts(&mut running, &names).await;
+    let complete = |event: &&Arc<RuntimeEvent>| {
+        let process = event.process.as_ref();
+        build_id(event) == Some(wanted.as_str()) && process.is_some_and(|process| process.entrypoint == TRUE)
+    };
+    let read = found.values().filter(complete).count();
+    let from = |provenance: Provenance| {
+        let is_from = |event: &&Arc<RuntimeEvent>| {
+            event.annotations.get("provenance").is_some_and(|from| from == provenance.as_str())
+        };
+        found.values().filter(is_from).count()
+    };
+    let (before, observed) = (from(Provenance::ResolvedBeforeExec), from(Provenance::Observed));
+    note(&format!(
+        "entrypoint and build-id of {read} of {STORM} containers of `true`: {before} before their start, {observed} while they ran"
+    ));
+    let metrics = running.telemetry.render();
+    metrics.lines().filter(|line| line.contains("start_to_buffer_seconds")).for_each(note);
+    for event in found.values().filter(|event| !complete(event)) {
+        note(&format!("{:?} {:?}", event.annotations, event.evidence));
+    }
+    assert!(
+        read * 100 >= STORM * 99,
+        "{read} of {STORM}: {:#?}",
+        found.values().find(|event| !complete(event))
+    );
+    let accounting = running.end().await;
+    assert!(accounting.dropped.is_empty(), "{accounting:?}");
+}
+
+/// runc under another name, which it also gives itself in its arguments.
+fn renamed_runc(directory: &Path) -> Option<PathBuf> {
+    let found = Command::new("sh").args(["-c", "command -v runc"]).output().expect("sh runs");
+    let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let renamed = directory.join("oci-starter");
+    fs::copy(&path, &renamed).ok().map(|_| renamed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oci_runtime_of_another_name_is_not_taken_for_the_workload() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let Some(runc) = renamed_runc(stage.directory.path()) else {
+        return skip("runc cannot be copied");
+    };
+    let wanted = readelf_build_id(BUSYBOX);
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    let runc = runc.display().to_string();
+    let options = ["--runc-binary", runc.as_str()];
+    let names: Vec<_> = (0..10).map(|number| container_name(&format!("renamed-{number}"))).collect();
+    for (number, name) in names.iter().enumerate() {
+        let arguments = if number % 2 == 0 { &SLEEP[..] } else { &TRUE[..] };
+        containerd.start_only(name, &options, arguments);
+    }
+    for event in starts(&mut running, &names).await.values() {
+        assert_eq!(build_id(event), wanted.as_deref(), "{event:#?}");
+        // busybox is static: a library would be the runtime's.
+        assert!(event.loaded_libs.is_empty(), "{event:#?}");
+        let shown = event.evidence.iter().filter(|evidence| evidence.signal == Signal::ProcExe);
+        assert!(shown.map(|evidence| evidence.value.as_str()).all(|path| path == BUSYBOX), "{event:#?}");
+    }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_begins_and_ends_while_containerd_restarts_is_told_once() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let directory = stage.directory.path().join("containerd");
+    let mut containerd = Containerd::start(&directory).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    let names = ["ends", "stays"].map(container_name);
+    let pids = [containerd.run(&names[0], &SLEEP), containerd.run(&names[1], &SLEEP)];
+    for pid in pids {
+        let start = running.event_again(EventKind::ContainerStart, pid).await;
+        assert!(!start.annotations.contains_key("reconciled"), "{start:#?}");
+    }
+    let mut containerd = containerd.restart_after(|| kill(pids[0])).await;
+    let stop = running.event_again(EventKind::ContainerStop, pids[0]).await;
+    assert_eq!(stop.annotations.get("exitStatus").map(String::as_str), Some("137"), "{stop:#?}");
+    // A start that is reported again is ordinary.
+    let after = containerd.run(&container_name("after"), &SLEEP);
+    running.event_again(EventKind::ContainerStart, after).await;
+    let starts_and_stops = |events: &[Arc<RuntimeEvent>], pid: u32| {
+        let of_pid =
+            events.iter().filter(|event| event.process.as_ref().is_some_and(|process| process.pid == pid));
+        of_pid.map(|event| event.kind).collect::<Vec<_>>()
+    };
+    let told = running.seen();
+    let (start, stop) = (EventKind::ContainerStart, EventKind::ContainerStop);
+    assert_eq!(starts_and_stops(told, pids[0]), [start, stop]);
+    assert_eq!(starts_and_stops(told, pids[1]), [start]);
+    assert_eq!(starts_and_stops(told, after), [start]);
+    assert!(
+        running
+            .telemetry
+            .render()
+            .contains("zastava_observer_source_resubscriptions_total{engine=\"containerd\"} 1")
+    );
+    let accounting = running.end().await;
+    assert_eq!(accounting.observed, accounting.delivered, "{accounting:?}");
+}
