@@ -94,6 +94,11 @@ vocabulary! {
     /// A key in an event's annotations.
     pub enum Annotation("annotation") {
         ExitStatus = "exitStatus", "the exit status of the main process, as the engine reported it";
+        Interpreter = "interpreter",
+            "the language whose interpreter or virtual machine the main process is: `python`, `node`, `java`, `ruby`, `php`, `perl`, `dotnet`, `erlang`";
+        InterpreterVersion = "interpreterVersion",
+            "the version of it, as the names of its files tell";
+        InterpretedProgram = "interpretedProgram", "the script, module, jar or class that it runs";
         Provenance = "provenance", "how the facts of the main process were obtained: a word of provenance";
         Reconciled = "reconciled", "`true`: found by listing the workloads, since the engine's own event is missing";
     }

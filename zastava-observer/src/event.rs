@@ -9,7 +9,7 @@ use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, Runti
 use zastava_core::vocabulary::{Annotation, Engine, Provenance, Signal};
 
 pub(crate) use self::fit::encode;
-use crate::inspect::{InspectError, PreparedProgram, ProcessFacts};
+use crate::inspect::{InspectError, Interpreter, PreparedProgram, ProcessFacts};
 use crate::tracker::Transition;
 use crate::workload::Workload;
 
@@ -44,9 +44,13 @@ impl Node {
                     process.entrypoint.clone_from(&facts.arguments);
                 }
                 process.build_id.clone_from(&facts.build_id);
+                process.entry_trace.clone_from(&facts.entry_trace);
                 event.loaded_libs.clone_from(&facts.libraries);
                 event.evidence.extend_from_slice(&facts.evidence);
                 event.annotate(Annotation::Provenance, Provenance::Observed.as_str());
+                if let Some(interpreter) = &facts.interpreter {
+                    annotate_interpreter(&mut event, interpreter);
+                }
             }
             Err(error) => {
                 event.evidence.push(Evidence::new(Signal::Proc, with_cause(error)));
@@ -59,9 +63,12 @@ impl Node {
         event
     }
 
-    /// Adds to a start what was known before its program ran. What was observed counts more: only a process that was
-    /// never seen gets its facts from here.
+    /// Adds to a start what was known before its program ran: how it leads to another program. Of the program itself, what
+    /// was observed counts more: only a process that was never seen gets its facts from here.
     pub fn add_prepared(event: &mut RuntimeEvent, prepared: &PreparedProgram) {
+        if let Some(process) = &mut event.process {
+            process.entry_trace.clone_from(&prepared.entry_trace);
+        }
         let provenance = event.annotations.get(Annotation::Provenance.as_str()).map(String::as_str);
         if provenance == Some(Provenance::Observed.as_str()) {
             return;
@@ -106,6 +113,16 @@ pub(crate) fn mark_reconciled(event: &mut RuntimeEvent, transition: &Transition)
     }
 }
 
+fn annotate_interpreter(event: &mut RuntimeEvent, interpreter: &Interpreter) {
+    event.annotate(Annotation::Interpreter, interpreter.language);
+    if let Some(version) = &interpreter.version {
+        event.annotate(Annotation::InterpreterVersion, version);
+    }
+    if let Some(program) = &interpreter.program {
+        event.annotate(Annotation::InterpretedProgram, &program.name);
+    }
+}
+
 fn with_cause(error: &InspectError) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
@@ -115,6 +132,8 @@ fn with_cause(error: &InspectError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use zastava_core::contract::EntryTrace;
+
     use super::*;
     use crate::workload::tests::workload;
 
@@ -145,6 +164,7 @@ mod tests {
         let prepared = |chain: &[&str], id: Option<&str>| PreparedProgram {
             chain: chain.iter().map(|&path| path.to_owned()).collect(),
             build_id: id.map(str::to_owned),
+            entry_trace: vec![EntryTrace::default()],
             ..PreparedProgram::default()
         };
         let (at, ended) = (Timestamp::UNIX_EPOCH, Err(&InspectError::Ended));
@@ -152,6 +172,7 @@ mod tests {
         let mut seen = node("b").start_event(&workload, at, Ok(&facts));
         Node::add_prepared(&mut seen, &prepared(&["/bin/sh"], Some("bb")));
         assert_eq!((build_id(&seen), provenance(&seen)), (Some("aa".into()), Some("observed".into())));
+        assert_eq!(seen.process.as_ref().map(|process| process.entry_trace.len()), Some(1));
         let mut unseen = node("b").start_event(&workload, at, ended);
         assert_eq!(provenance(&unseen), None);
         Node::add_prepared(&mut unseen, &prepared(&["/bin/sh"], Some("bb")));

@@ -5,14 +5,17 @@
 //! run at once.
 
 mod command_line;
+mod entry_trace;
 mod executable;
 mod files;
+mod interpreter;
 mod libraries;
 mod library;
 mod mapped;
 mod oci_runtime;
 mod prepared;
 mod process;
+mod shell;
 mod subject;
 
 use std::pin::pin;
@@ -23,6 +26,7 @@ use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
 use zastava_core::vocabulary::Engine;
 
 pub(crate) use self::command_line::cap_arguments;
+pub use self::interpreter::{InterpretedProgram, Interpreter};
 pub use self::prepared::{PreparedProgram, WaitingProcess};
 use self::process::Stage;
 pub use self::process::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
@@ -77,7 +81,14 @@ impl Inspector {
         };
         let outcome = found.as_ref().map_or_else(InspectError::outcome, |_| "read");
         self.inspections.add(&[outcome], 1);
-        found
+        let mut facts = found?;
+        if let Some(declared) = workload.declared.clone() {
+            let (processes, target) = (self.processes.clone(), target);
+            // The program has run for a while; that it ends just now is no reason to say nothing of it.
+            let traced = blocking(move || processes.entry_trace(&target, &declared)).await;
+            facts.entry_trace = traced.unwrap_or_default();
+        }
+        Ok(facts)
     }
 
     async fn read_on_host(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {

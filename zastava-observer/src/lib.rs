@@ -88,7 +88,8 @@
 //! * A fact that could not be read is missing from the event, and its reason is among the evidence.
 //! * A file that does not answer, on FUSE or NFS, costs its own workload that fact and a few seconds, and others nothing.
 //! * An image's digest is that of the image that runs, also after its tag was moved.
-//! * Environment variables are never read, and command lines are capped and masked.
+//! * Environment variables of processes are never read; of a declared environment only paths are kept. Command lines are
+//!   capped and masked.
 //! * Only the buffer and the dead letters are written.
 //!
 //! # Features
@@ -112,7 +113,7 @@
 //! * Decide whether an image may run: take `stellaops-zastava-admission`.
 //! * Read build-ids of files, or map files to debug information: take `stellaops-zastava-elf`.
 //! * Queue records of another kind: take `stellaops-zastava-buffer`.
-//! * Entry traces, drift and posture are not built yet, and stops that happen while the observer is down are
+//! * Drift and posture are not built yet, and stops that happen while the observer is down are
 //!   not reported.
 //! * Run on another system than Linux.
 //!
@@ -147,7 +148,8 @@ pub use delivery::Accounting;
 pub use error::Error;
 pub use event::Node;
 pub use inspect::{
-    InspectError, PreparedProgram, ProcessFacts, ProcessInspector, ProcessTarget, WaitingProcess,
+    InspectError, InterpretedProgram, Interpreter, PreparedProgram, ProcessFacts, ProcessInspector,
+    ProcessTarget, WaitingProcess,
 };
 pub use options::{
     CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PublishOptions,

@@ -22,8 +22,9 @@ use self::table::{Admission, Table};
 /// The longest wait for one read. A read of this length has stopped: those that only take long end by themselves
 /// before.
 pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(2);
-/// A read needs little stack. The threads that hang keep theirs.
-const STACK_BYTES: usize = 256 << 10;
+/// Room for scripts that are nested as deeply as they may be. Only what is used takes memory; the threads that hang keep
+/// theirs.
+const STACK_BYTES: usize = 2 << 20;
 
 /// What a read may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

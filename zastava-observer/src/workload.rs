@@ -41,6 +41,8 @@ pub struct Workload {
     pub evidence: Vec<Evidence>,
     /// What was found of its program before that ran; `None` if nobody looked in time.
     pub(crate) prepared: Option<Arc<PreparedProgram>>,
+    /// The process that its specification declares, of a workload that was not seen before its program ran.
+    pub(crate) declared: Option<Arc<DeclaredProcess>>,
 }
 
 impl Workload {
@@ -128,6 +130,7 @@ pub(crate) mod tests {
             entrypoint: Vec::new(),
             evidence: Vec::new(),
             prepared: None,
+            declared: None,
         }
     }
 }

@@ -4,8 +4,8 @@ use zastava_core::contract::{Evidence, KindStyle, RuntimeEvent, RuntimeEventEnve
 use zastava_core::vocabulary::Signal;
 
 /// The event's envelope as JSON of at most `bytes_max` bytes. A workload controls how long some facts
-/// are. First libraries are left out, half of them at a time, then the entrypoint; the evidence says what
-/// was left out.
+/// are. First libraries are left out, half of them at a time, then the entry trace, then the entrypoint; the evidence
+/// says what was left out.
 ///
 /// `None` if even that is too long, which takes absurd names of the node or tenant.
 pub(crate) fn encode(event: RuntimeEvent, style: KindStyle, bytes_max: usize) -> Option<Vec<u8>> {
@@ -26,9 +26,16 @@ pub(crate) fn encode(event: RuntimeEvent, style: KindStyle, bytes_max: usize) ->
 /// Takes the next part out of the event and says what is missing by now; `None` if nothing is left.
 fn leave_out(event: &mut RuntimeEvent, libraries: usize) -> Option<String> {
     if event.loaded_libs.is_empty() {
-        let process = event.process.as_mut().filter(|process| !process.entrypoint.is_empty())?;
+        let process = event.process.as_mut()?;
+        if !process.entry_trace.is_empty() {
+            process.entry_trace.clear();
+            return Some("libraries and entry trace are left out".to_owned());
+        }
+        if process.entrypoint.is_empty() {
+            return None;
+        }
         process.entrypoint.clear();
-        return Some("libraries and entrypoint are left out".to_owned());
+        return Some("libraries, entry trace and entrypoint are left out".to_owned());
     }
     event.loaded_libs.truncate(event.loaded_libs.len() / 2);
     Some(format!("{} libraries are left out", libraries - event.loaded_libs.len()))
@@ -37,7 +44,7 @@ fn leave_out(event: &mut RuntimeEvent, libraries: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use zastava_core::clock::Timestamp;
-    use zastava_core::contract::{EngineIdentity, EventKind, LoadedLibrary, Process, Workload};
+    use zastava_core::contract::{EngineIdentity, EntryTrace, EventKind, LoadedLibrary, Process, Workload};
     use zastava_core::vocabulary::{Engine, Platform};
 
     use super::*;
@@ -65,8 +72,14 @@ mod tests {
 
     #[test]
     fn the_entrypoint_is_left_out_last() {
-        let json = encode(event(), KindStyle::Pascal, 500).expect("fits");
-        let read: RuntimeEventEnvelope = serde_json::from_slice(&json).expect("is an envelope");
-        assert!(read.event.process.expect("has one").entrypoint.is_empty());
+        let step = EntryTrace { target: Some("t".repeat(300)), ..EntryTrace::default() };
+        let mut event = event();
+        event.process.as_mut().expect("has one").entry_trace = vec![step];
+        for (bytes_max, steps, words) in [(1_000, 1, 1), (800, 0, 1), (500, 0, 0)] {
+            let json = encode(event.clone(), KindStyle::Pascal, bytes_max).expect("fits");
+            let read: RuntimeEventEnvelope = serde_json::from_slice(&json).expect("is an envelope");
+            let process = read.event.process.expect("has one");
+            assert_eq!((process.entry_trace.len(), process.entrypoint.len()), (steps, words), "{bytes_max}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! execute the program. So the program is there to be read before its first instruction, however short it runs.
 
 mod root;
-mod shebang;
+pub(super) mod shebang;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +13,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use zastava_core::contract::Evidence;
+use zastava_core::contract::{EntryTrace, Evidence};
 use zastava_core::vocabulary::{Provenance, Signal};
 use zastava_elf::{FileVersion, Process, Root};
 
-use self::root::{ContainerRoot, FoundProgram, Miss};
+pub(super) use self::root::{ContainerRoot, FoundProgram, Miss};
+use super::entry_trace;
 use super::executable::ExecutableFile;
 use super::files::Files;
-use super::process::{InspectError, ProcessInspector};
+use super::process::{InspectError, ProcessInspector, ProcessTarget};
 use crate::procfs;
 use crate::reads::{NotRead, Place, READ_TIME_MAX, Reader, UnderWay};
 use crate::text::{bounded, shown};
@@ -62,6 +63,8 @@ pub struct PreparedProgram {
     pub file: Option<FileVersion>,
     /// Its GNU build-id, in lower-case hex.
     pub build_id: Option<String>,
+    /// The steps to the program that really runs, if they are wanted.
+    pub entry_trace: Vec<EntryTrace>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
     /// The file that the process ran before that: the OCI runtime's.
@@ -111,14 +114,53 @@ impl ProcessInspector {
         let mut reader = self.reads.reader(READ_TIME_MAX);
         let WaitingProcess { pid, root, runtime, .. } = waiting;
         let place = Place::LookUp { pid };
-        let found = read(&mut reader, place, root, declared, Arc::clone(&self.files));
+        let found = read(&mut reader, place, Arc::clone(&root), declared, Arc::clone(&self.files));
         let mut prepared = found.unwrap_or_else(|not_read| {
             let mut nothing = PreparedProgram::default();
             nothing.add(Signal::SpecProgram, &not_read.to_string());
             nothing
         });
+        match self.trace(&mut reader, place, root, declared) {
+            Ok(steps) => prepared.entry_trace = steps,
+            Err(not_read) => prepared.add(Signal::SpecProgram, &format!("entry trace: {not_read}")),
+        }
         prepared.runtime = runtime;
         prepared
+    }
+
+    /// The steps from the declared program of a container that runs to the one that really runs; none if they are not
+    /// wanted. The files are those of now, and no longer those of the start.
+    ///
+    /// # Errors
+    /// If the process has ended or is another one, or its files did not answer.
+    pub fn entry_trace(
+        &self,
+        target: &ProcessTarget,
+        declared: &DeclaredProcess,
+    ) -> Result<Vec<EntryTrace>, InspectError> {
+        let held = self.hold(target.pid)?;
+        if target.start_ticks.is_some_and(|ticks| ticks != held.start_ticks) {
+            return Err(InspectError::Reused);
+        }
+        let (mut reader, place) = (self.reads.reader(READ_TIME_MAX), Place::LookUp { pid: target.pid });
+        Ok(self.trace(&mut reader, place, held.root, declared)?)
+    }
+
+    fn trace(
+        &self,
+        reader: &mut Reader,
+        look_up: Place,
+        root: Arc<Root>,
+        declared: &DeclaredProcess,
+    ) -> Result<Vec<EntryTrace>, NotRead> {
+        if !self.options.entry_trace {
+            return Ok(Vec::new());
+        }
+        let (process, steps_max) = (declared.clone(), self.options.entry_trace_steps_max);
+        reader.read(look_up, move |under_way| {
+            let container = ContainerRoot { root: &root, process: &process, under_way, look_up };
+            entry_trace::trace(&container, steps_max)
+        })
     }
 }
 

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use zastava_core::contract::{Evidence, LoadedLibrary};
+use zastava_core::contract::{EntryTrace, Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
 use zastava_elf::{KernelPath, Process};
 
 use super::executable::ExecutableFile;
 use super::files::{BuildIdAnswer, Files};
+use super::interpreter::Interpreter;
 use super::libraries::Libraries;
 use super::mapped::Program;
 use super::subject::Subject;
@@ -46,6 +47,10 @@ pub struct ProcessFacts {
     pub arguments: Vec<String>,
     /// The GNU build-id of the executable, in lower-case hex.
     pub build_id: Option<String>,
+    /// The steps from the declared program to this one, if they were asked for.
+    pub entry_trace: Vec<EntryTrace>,
+    /// The interpreter or virtual machine that it is, if it is one.
+    pub interpreter: Option<Interpreter>,
     /// The shared objects that are mapped as code.
     pub libraries: Vec<LoadedLibrary>,
     /// Where the facts came from, and why others are missing.
@@ -146,7 +151,7 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub struct ProcessInspector {
     pub(super) tree: ProcTree,
-    options: CollectOptions,
+    pub(super) options: CollectOptions,
     pub(super) files: Arc<Files>,
     pub(super) reads: Reads,
 }
@@ -214,11 +219,13 @@ impl ProcessInspector {
         let mut libraries = Vec::new();
         if self.options.loaded_libraries {
             let collector = Libraries::new(&mut subject, &self.options, &self.files);
-            let program = executable.map(|file| Program { file, shown: path.ok() });
+            let program = executable.map(|file| Program { file, shown: path.as_ref().ok().cloned() });
             let (found, found_evidence) = collector.collect(program);
             libraries = found;
             evidence.extend(found_evidence);
         }
+        let interpreter =
+            path.ok().and_then(|path| Interpreter::read(&mut subject, &path, &libraries, &arguments));
         // Not even a process that let every read hang loses what was read.
         let mut subject = subject.read_by(self.reads.reader(READ_TIME_MAX));
         evidence.extend(identity.check_again(&mut subject, is_ending)?);
@@ -227,6 +234,8 @@ impl ProcessInspector {
             start_ticks: identity.stat.start_ticks,
             arguments: command_line::cap_arguments(arguments, self.options.entrypoint_arguments_max),
             build_id: build_id.ok(),
+            entry_trace: Vec::new(),
+            interpreter,
             libraries,
             evidence,
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zastava_elf::{Process, ProcessFiles};
+use zastava_elf::{KernelPath, Process, ProcessFiles};
 
 use crate::reads::{NotRead, Place, Reader, UnderWay};
 use crate::text::reason;
@@ -51,6 +51,12 @@ impl Subject {
         };
         self.files = Some(files.clone());
         files
+    }
+
+    /// What a link in its directory says; `None` if it cannot be read.
+    pub(super) fn link(&mut self, file: &'static str) -> Option<KernelPath> {
+        let place = Place::Process { pid: self.pid, file };
+        self.read(place, move |process, _| process.link(file)).ok()?.ok()
     }
 
     /// The look-up of paths below its root.

@@ -6,6 +6,10 @@ use zastava_core::config::{ByteSize, Section};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CollectOptions {
+    /// Whether the declared program is followed to the one that really runs, through scripts and wrappers.
+    pub entry_trace: bool,
+    /// The most steps of that.
+    pub entry_trace_steps_max: usize,
     /// Whether the shared objects of the main process are listed.
     pub loaded_libraries: bool,
     /// The most shared objects that are listed.
@@ -21,6 +25,8 @@ pub struct CollectOptions {
 impl Default for CollectOptions {
     fn default() -> Self {
         Self {
+            entry_trace: true,
+            entry_trace_steps_max: 48,
             loaded_libraries: true,
             libraries_max: 256,
             library_bytes_max: 32 << 20,
@@ -34,6 +40,13 @@ impl CollectOptions {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let default = Self::default();
         let options = Self {
+            entry_trace: section.value("entryTrace", default.entry_trace),
+            entry_trace_steps_max: section.checked(
+                "maxDepth",
+                default.entry_trace_steps_max,
+                "1 to 48",
+                |steps| (1..=48).contains(steps),
+            ),
             loaded_libraries: section.value("loadedLibs", default.loaded_libraries),
             libraries_max: section
                 .checked("maxLibs", default.libraries_max, "4096 or less", |max| *max <= 4096),
@@ -46,10 +59,6 @@ impl CollectOptions {
                 |max| *max <= 1024,
             ),
         };
-        if section.value("entryTrace", false) {
-            section.conflict("entryTrace", "entry traces are not built yet; set it to false");
-        }
-        let _: usize = section.checked("maxDepth", 48, "1 to 48", |depth| (1..=48).contains(depth));
         section.finish();
         options
     }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer};
 const VARIABLES_MAX: usize = 64;
 /// The longest value that is kept, except that of `PATH`.
 const VALUE_BYTES_MAX: usize = 256;
+/// The most names of variables that are kept, and the longest.
+const NAMES_MAX: usize = 256;
+const NAME_BYTES_MAX: usize = 64;
 /// The longest `PATH` that is kept.
 const PATH_BYTES_MAX: usize = 8 << 10;
 
@@ -43,30 +46,49 @@ pub struct DeclaredUser {
     pub additional_gids: Vec<u32>,
 }
 
-/// Those variables of an environment whose value is an absolute path, and `PATH`. All others are dropped when the
-/// environment is read: they may be secrets.
+/// Those variables of an environment whose value is an absolute path, and `PATH`. Of all others only the name is kept,
+/// since their value may be a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<String>")]
-pub struct PathVariables(Vec<(String, String)>);
+pub struct PathVariables {
+    kept: Vec<(String, String)>,
+    others: Vec<String>,
+    /// There are more than were kept.
+    is_cut: bool,
+}
 
 impl PathVariables {
     /// The value of a variable. The first of a name counts, as for `getenv`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.kept.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a variable may have a value, which need not be known.
+    #[must_use]
+    pub fn may_have(&self, name: &str) -> bool {
+        self.is_cut || self.get(name).is_some() || self.others.iter().any(|other| other == name)
     }
 }
 
 /// Lines such as `PATH=/bin`.
 impl From<Vec<String>> for PathVariables {
     fn from(lines: Vec<String>) -> Self {
-        let pairs = lines.iter().filter_map(|line| line.split_once('='));
-        let kept = pairs.filter(|(name, value)| match *name {
-            "PATH" => value.len() <= PATH_BYTES_MAX,
-            _ => value.len() <= VALUE_BYTES_MAX && value.starts_with('/') && !value.contains([' ', '\n']),
-        });
-        let kept = kept.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self(kept.take(VARIABLES_MAX).collect())
+        let mut variables = Self::default();
+        for (name, value) in lines.iter().filter_map(|line| line.split_once('=')) {
+            let is_path = match name {
+                "PATH" => value.len() <= PATH_BYTES_MAX,
+                _ => value.len() <= VALUE_BYTES_MAX && value.starts_with('/') && !value.contains([' ', '\n']),
+            };
+            if name.len() > NAME_BYTES_MAX || variables.others.len() >= NAMES_MAX {
+                variables.is_cut = true;
+            } else if is_path && variables.kept.len() < VARIABLES_MAX {
+                variables.kept.push((name.to_owned(), value.to_owned()));
+            } else {
+                variables.others.push(name.to_owned());
+            }
+        }
+        variables
     }
 }
 
@@ -88,6 +110,8 @@ mod tests {
         for dropped in ["PASSWORD", "OPTS", "HOME"] {
             assert_eq!(variables.get(dropped), None);
         }
+        let known = ["PATH", "PASSWORD", "OPTS", "HOME", "OTHER"].map(|name| variables.may_have(name));
+        assert_eq!(known, [true, true, true, false, false]);
         assert!(!format!("{variables:?}").contains("hunter2"));
     }
 

@@ -76,7 +76,7 @@ fn three_mistakes_are_three_faults_with_line_and_key() {
 #[test]
 fn what_is_not_built_is_refused_and_not_faked() {
     let text = format!(
-        "{MINIMAL}    engine: cri-o\n    runtimes:\n      - {{engine: docker, endpoint: unix:///run/docker.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    collect: {{entryTrace: true}}\n    posture: {{enabled: true}}\n"
+        "{MINIMAL}    engine: cri-o\n    runtimes:\n      - {{engine: docker, endpoint: unix:///run/docker.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    posture: {{enabled: true}}\n"
     );
     let found = faults(&text);
     let wanted = [
@@ -84,8 +84,7 @@ fn what_is_not_built_is_refused_and_not_faked() {
         "zastava.yaml:13: zastava.observer.runtimes[0].engine: docker is not built yet",
         "zastava.observer.runtimes: \"podman\" is no section",
         "zastava.yaml:15: zastava.observer.runtimes[2].endpoint: expected a socket such as unix:///",
-        "zastava.yaml:16: zastava.observer.collect.entryTrace: entry traces are not built yet",
-        "zastava.yaml:17: zastava.observer.posture.enabled: posture is not built yet",
+        "zastava.yaml:16: zastava.observer.posture.enabled: posture is not built yet",
     ];
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (found, wanted) in found.iter().zip(wanted) {

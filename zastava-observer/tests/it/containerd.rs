@@ -3,6 +3,7 @@
 mod capture;
 mod cri;
 mod harness;
+mod traces;
 
 use std::fs;
 use std::path::Path;

@@ -7,6 +7,7 @@ mod delivery;
 mod fuse;
 mod host;
 mod hung;
+mod interpreters;
 mod moved_names;
 mod order_and_loss;
 mod parsers;

@@ -58,13 +58,22 @@ impl Miss {
 impl ContainerRoot<'_> {
     /// The program that a word means: with a slash a path, otherwise a name that is searched along `PATH`.
     pub(in crate::inspect) fn program(&self, word: &str) -> Result<FoundProgram, Miss> {
+        self.program_along(self.process.variables.get("PATH"), word)
+    }
+
+    /// The same along another `PATH`.
+    pub(in crate::inspect) fn program_along(
+        &self,
+        path: Option<&str>,
+        word: &str,
+    ) -> Result<FoundProgram, Miss> {
         if word.is_empty() {
             return Err(Miss::NoName);
         }
         if word.contains('/') {
             return self.program_at(Path::new(word));
         }
-        let path = self.process.variables.get("PATH").filter(|path| !path.is_empty()).ok_or(Miss::NoPath)?;
+        let path = path.filter(|path| !path.is_empty()).ok_or(Miss::NoPath)?;
         let mut miss = Miss::NotFound;
         for directory in path.split(':') {
             // An empty element is the working directory.

@@ -148,6 +148,7 @@ pub(super) fn workload(
         entrypoint: spec.map(OciSpec::arguments).unwrap_or_default(),
         evidence,
         prepared: None,
+        declared: None,
         id,
     }
 }

@@ -115,7 +115,9 @@ impl TaskReader {
             Err(_) => (None, None),
         };
         let record = record.as_ref().map_err(|reason| *reason);
-        Some(Workload { prepared, ..workload(key, &self.version, start_ticks, record, image) })
+        let declared = record.ok().and_then(Container::process).filter(|_| prepared.is_none());
+        let declared = declared.cloned().map(Arc::new);
+        Some(Workload { prepared, declared, ..workload(key, &self.version, start_ticks, record, image) })
     }
 
     /// The program that the waiting process will execute.

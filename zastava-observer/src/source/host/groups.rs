@@ -104,6 +104,7 @@ impl Groups {
             entrypoint: Vec::new(),
             evidence: vec![Evidence::new(Signal::ProcfsScan, main.name.clone())],
             prepared: None,
+            declared: None,
         }
     }
 }
