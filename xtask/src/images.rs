@@ -77,21 +77,25 @@ pub fn write(workspace: &Workspace, options: &Options) -> Result<Report, Error> 
     PROGRAMS
         .iter()
         .try_for_each(|program| ImageBuilder::new(options.reference(program)).build().map(drop))?;
-    // Two builds at once would read each other's half-written programs.
-    let _lock = files::lock(&workspace.target.join("images.lock"))?;
     let mut report = Report::new(workspace);
     let base = base::entries(&options.ca_bundle, &mut report.notes)?;
-    files::create_directory(&options.output)?;
-    let mut built = Vec::new();
+    let mut toolchains = Vec::new();
     let mut missing = Vec::new();
     for platform in &options.platforms {
         match Toolchain::find(*platform, &workspace.root) {
-            Ok(toolchain) => built.extend(build(workspace, &toolchain, &options.output)?),
+            Ok(toolchain) => toolchains.push(toolchain),
             Err(what) => missing.push(format!("{platform}: {what}")),
         }
     }
-    if built.is_empty() {
+    if toolchains.is_empty() {
         return Err(Error::NoToolchain { missing: missing.join("; ") });
+    }
+    files::create_directory(&options.output)?;
+    // Two builds at once would read each other's half-written programs.
+    let _lock = files::lock(&workspace.target.join("images.lock"))?;
+    let mut built = Vec::new();
+    for toolchain in &toolchains {
+        built.extend(build(workspace, toolchain, &options.output)?);
     }
     report.notes.extend(missing.iter().map(|what| format!("the images are without {what}")));
     for program in &PROGRAMS {
