@@ -15,13 +15,14 @@ use std::task::{Poll, Waker};
 
 use super::ResourceServer;
 
-/// Nobody waits longer than this for the first answer: a slow one must not hold up the rest. The
-/// bounds need a timer, and hold in a tokio runtime only.
+/// Nobody waits longer than this for one request that goes alone. Whoever waited so long lets everybody in: a
+/// request that hangs holds up those who wait already, and nobody after them. The bounds need a timer, and hold in
+/// a tokio runtime only.
 #[cfg(feature = "client")]
-const FIRST_MAX: std::time::Duration = std::time::Duration::from_secs(1);
-/// Nobody waits longer than this for requests that go alone. There may be a queue of them.
+const STANDSTILL_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+/// Nor for more of these times, while requests go alone one after another.
 #[cfg(feature = "client")]
-const ALONE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+const STANDSTILLS_MAX: usize = 4;
 
 /// Knows no async runtime.
 #[derive(Debug, Default)]
@@ -29,11 +30,14 @@ pub(super) struct InFlight(Mutex<Requests>);
 
 #[derive(Debug, Default)]
 struct Requests {
-    /// Whether the server ever answered.
+    /// Whether the server ever answered, or is not waited for any more.
     has_answered: bool,
     count: usize,
-    /// One is in flight that must be the only one.
-    is_exclusive: bool,
+    /// The request in flight that must be the only one.
+    exclusive: Option<u64>,
+    /// How many have gone alone, and how many of these have ended.
+    exclusives: u64,
+    exclusives_ended: u64,
     /// How many wait to go alone. Shared requests let them pass.
     exclusive_waiting: usize,
     wakers: Vec<Waker>,
@@ -43,41 +47,56 @@ struct Requests {
 #[derive(Debug)]
 pub(super) struct Permit {
     server: Arc<ResourceServer>,
-    is_exclusive: bool,
+    /// Its number among those that go alone.
+    exclusive: Option<u64>,
     pub(super) has_waited: bool,
 }
 
 impl InFlight {
     /// Waits until the request may be sent: alone, or together with others.
     pub(super) async fn enter(server: &Arc<ResourceServer>, alone: bool) -> Permit {
-        let permit =
-            |is_exclusive, has_waited| Permit { server: Arc::clone(server), is_exclusive, has_waited };
+        let permit = |exclusive, has_waited| Permit { server: Arc::clone(server), exclusive, has_waited };
         let entered = server.in_flight.requests().enter(alone);
         match entered {
-            Some(is_exclusive) => permit(is_exclusive, false),
+            Some(exclusive) => permit(exclusive, false),
             None => permit(server.in_flight.wait(alone).await, true),
         }
     }
 
-    /// Returns whether the request goes alone.
-    async fn wait(&self, alone: bool) -> bool {
+    /// Returns the number of a request that goes alone.
+    async fn wait(&self, alone: bool) -> Option<u64> {
         let entered = async {
             let _waiting = alone.then(|| ExclusiveWaiting::new(self));
             poll_fn(|cx| self.poll(alone, cx.waker())).await
         };
         #[cfg(feature = "client")]
         if tokio::runtime::Handle::try_current().is_ok() {
-            let patience = if self.requests().has_answered { ALONE_MAX } else { FIRST_MAX };
-            let entered = tokio::time::timeout(patience, entered).await;
-            return entered.unwrap_or_else(|_| self.enter_anyway());
+            return self.wait_at_most(entered).await;
         }
         entered.await
     }
 
-    fn poll(&self, alone: bool, waker: &Waker) -> Poll<bool> {
+    /// Enters in any case when nobody who goes alone has ended for a while.
+    #[cfg(feature = "client")]
+    async fn wait_at_most(&self, entered: impl Future<Output = Option<u64>>) -> Option<u64> {
+        let mut entered = std::pin::pin!(entered);
+        let mut ended = self.requests().exclusives_ended;
+        for _ in 0..STANDSTILLS_MAX {
+            if let Ok(entered) = tokio::time::timeout(STANDSTILL_MAX, &mut entered).await {
+                return entered;
+            }
+            if mem::replace(&mut ended, self.requests().exclusives_ended) == ended {
+                break;
+            }
+        }
+        self.let_everybody_in();
+        None
+    }
+
+    fn poll(&self, alone: bool, waker: &Waker) -> Poll<Option<u64>> {
         let mut requests = self.requests();
         match requests.enter(alone) {
-            Some(is_exclusive) => Poll::Ready(is_exclusive),
+            Some(exclusive) => Poll::Ready(exclusive),
             None => {
                 requests.wakers.push(waker.clone());
                 Poll::Pending
@@ -85,11 +104,13 @@ impl InFlight {
         }
     }
 
-    /// After the longest wait the request goes together with whatever is in flight.
+    /// After the longest wait the request goes together with whatever is in flight, and so do those that come later.
     #[cfg(feature = "client")]
-    fn enter_anyway(&self) -> bool {
-        self.requests().count += 1;
-        false
+    fn let_everybody_in(&self) {
+        self.change(|requests| {
+            (requests.exclusive, requests.has_answered) = (None, true);
+            requests.count += 1;
+        });
     }
 
     /// Makes a change, after which all that wait look again. They are woken after the lock is
@@ -108,18 +129,19 @@ impl InFlight {
 }
 
 impl Requests {
-    /// If the request may be sent now, whether it goes alone.
-    fn enter(&mut self, alone: bool) -> Option<bool> {
+    /// If the request may be sent now, its number if it goes alone.
+    fn enter(&mut self, alone: bool) -> Option<Option<u64>> {
         let is_free = if alone {
             self.count == 0
         } else {
-            !self.is_exclusive && self.exclusive_waiting == 0 && (self.has_answered || self.count == 0)
+            self.exclusive.is_none() && self.exclusive_waiting == 0 && (self.has_answered || self.count == 0)
         };
         is_free.then(|| {
             // The first request goes alone in any case.
-            self.is_exclusive = alone || !self.has_answered;
+            self.exclusive = (alone || !self.has_answered).then_some(self.exclusives);
+            self.exclusives += u64::from(self.exclusive.is_some());
             self.count += 1;
-            self.is_exclusive
+            self.exclusive
         })
     }
 }
@@ -151,7 +173,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.server.in_flight.change(|requests| {
             requests.count -= 1;
-            requests.is_exclusive &= !self.is_exclusive;
+            requests.exclusives_ended += u64::from(self.exclusive.is_some());
+            // Another one may go alone by now.
+            requests.exclusive = requests.exclusive.filter(|exclusive| Some(*exclusive) != self.exclusive);
         });
     }
 }

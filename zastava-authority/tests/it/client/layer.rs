@@ -345,3 +345,38 @@ async fn a_refused_token_is_logged_with_the_servers_reason() {
     let lines = log.lines("OpTok was refused by its audience");
     assert_eq!(lines[0]["reason"], "invalid_token: cnf.jkt is missing; got …");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_request_that_hangs_holds_up_those_who_wait_and_nobody_after_them() {
+    let key = Arc::new(DpopKey::generate());
+    let tokens = Tokens::new(authority_with_key(&Server::issuing(120), &[], key, &Telemetry::detached()));
+    // So that nobody waits for the token.
+    tokens.token("scanner").await.unwrap();
+    let layer = AuthorizeLayer::new(tokens, "scanner", &Uri::from_static("https://api.test"));
+    let api = HttpService::new(tower::service_fn(|request: Request<Bytes>| async move {
+        match request.uri().path() {
+            "/hangs" => std::future::pending().await,
+            _ => Ok::<_, BoxError>(status(200)),
+        }
+    }));
+    let http = HttpService::new(layer.layer(api));
+    let call = |url: &'static str| {
+        let http = http.clone();
+        async move { http.oneshot(Request::post(url).body(Bytes::new()).unwrap()).await.unwrap().status() }
+    };
+    let hanging = tokio::spawn(call("https://api.test/hangs"));
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    let mut waiting: JoinSet<_> = (0..10).map(|_| call("https://api.test/")).collect();
+    while let Some(status) = waiting.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    // The shortest budget of a review is a second.
+    assert!(start.elapsed() <= Duration::from_millis(500), "{:?}", start.elapsed());
+    for _ in 0..100 {
+        let start = Instant::now();
+        assert_eq!(call("https://api.test/").await, 200);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+    assert!(!hanging.is_finished());
+}
