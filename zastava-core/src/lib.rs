@@ -125,6 +125,7 @@ pub mod contract;
 pub mod http_service;
 #[cfg(feature = "image")]
 pub mod image;
+pub mod json;
 pub mod no_token;
 #[cfg(feature = "platform")]
 pub mod options;

@@ -38,6 +38,7 @@ use tower::{Service as _, ServiceExt as _};
 use crate::clock::Timestamp;
 use crate::contract::{EventsAccepted, PolicyRequest, PolicyResponse, ProblemDetails};
 use crate::http_service::{BoxError, HttpService};
+use crate::json;
 use crate::no_token::NoToken;
 use crate::options::BackendOptions;
 use crate::telemetry::{BACKEND_LATENCY, Histogram, Telemetry};
@@ -93,16 +94,16 @@ impl ScannerClient {
             .header(header::ACCEPT, "application/json, application/problem+json")
             .body(body)
             .map_err(|error| ScannerError::Unreachable(error.into()))?;
-        let started = Instant::now();
+        let mut timed = Timed { latency: &self.latency, endpoint, started: Instant::now(), status: None };
         let mut http = self.http.clone();
         let answer = async { http.ready().await?.call(request).await }.await;
         let answer = answer.map_err(ScannerError::unanswered);
-        let status = match &answer {
+        timed.status = Some(match &answer {
             Ok(answer) => answer.status().as_str().to_owned(),
             Err(ScannerError::NoToken(_)) => "no-token".to_owned(),
             Err(_) => "unreachable".to_owned(),
-        };
-        self.latency.observe_ms(&[endpoint, &status], started.elapsed());
+        });
+        drop(timed);
         let (parts, body) = answer?.into_parts();
         if parts.status.is_success() {
             return Ok(body);
@@ -111,8 +112,23 @@ impl ScannerClient {
     }
 }
 
+/// Times a request, also one that its caller gives up.
+struct Timed<'c> {
+    latency: &'c Histogram,
+    endpoint: &'c str,
+    started: Instant,
+    status: Option<String>,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let status = self.status.as_deref().unwrap_or("given-up");
+        self.latency.observe_ms(&[self.endpoint, status], self.started.elapsed());
+    }
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ScannerError> {
-    serde_json::from_slice(body).map_err(ScannerError::malformed)
+    json::from_slice(body).map_err(ScannerError::malformed)
 }
 
 /// Why there is no usable response from Scanner.
@@ -164,7 +180,7 @@ impl ScannerError {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Self {
-        let problem: ProblemDetails = serde_json::from_slice(body).unwrap_or_default();
+        let problem: ProblemDetails = json::from_slice(body).unwrap_or_default();
         let words = problem.detail.or(problem.title).unwrap_or_default();
         let words: String = words.chars().take(DETAIL_LENGTH_MAX).flat_map(char::escape_debug).collect();
         // There is another server at that address, or Scanner has the route elsewhere.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use zastava_core::clock::Timestamp;
+use zastava_core::json;
 use zastava_core::scanner::retry_after;
 use zastava_core::secret::Secret;
 
@@ -33,7 +34,7 @@ pub(super) fn read(
     url: &str,
 ) -> Result<(Secret, Duration), Error> {
     let malformed = |reason| Error::Malformed { url: url.to_owned(), reason };
-    let raw: RawToken = serde_json::from_slice(answer.body()).map_err(|_| malformed("it holds no token"))?;
+    let raw: RawToken = json::from_slice(answer.body()).map_err(|_| malformed("it holds no token"))?;
     let token = Secret::new(raw.access_token);
     if !raw.token_type.eq_ignore_ascii_case(expected) {
         return Err(Error::TokenType { expected, found: token_type_word(&raw.token_type) });
@@ -52,7 +53,7 @@ pub(super) fn refusal(
     secret: Option<&str>,
     now: Timestamp,
 ) -> Error {
-    let raw: RawRefusal = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let raw: RawRefusal = json::from_slice(answer.body()).unwrap_or_default();
     let is_code = |code: &String| {
         (1..=CODE_CHARS_MAX).contains(&code.len())
             && foreign::is_plain(code)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode, Uri, header};
 use serde::Deserialize;
+use zastava_core::json;
 
 use crate::error::Error;
 use crate::target_uri;
@@ -95,7 +96,7 @@ pub(super) fn read(
 ) -> Result<Metadata, Error> {
     let malformed = |reason| Error::Malformed { url: url.to_owned(), reason };
     let metadata: RawMetadata =
-        serde_json::from_slice(document).map_err(|_| malformed("it is no metadata of an authority"))?;
+        json::from_slice(document).map_err(|_| malformed("it is no metadata of an authority"))?;
     check_issuer(&metadata.issuer, issuer)?;
     if let Some(algorithms) = metadata.dpop_signing_alg_values_supported.filter(|_| dpop)
         && !algorithms.iter().any(|algorithm| algorithm == "ES256")

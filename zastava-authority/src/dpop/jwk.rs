@@ -3,6 +3,7 @@
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
+use zastava_core::json;
 use zeroize::Zeroizing;
 
 use crate::encoding::{base64url, base64url_decode, sha256};
@@ -139,7 +140,7 @@ pub(super) fn text_of(file: &[u8]) -> Option<&[u8]> {
 
 /// Reads a private key and its `kid`, or says why not. The parser's own error would quote the text.
 pub(super) fn parse_private(text: &[u8]) -> Result<(SecretKey, Option<String>), &'static str> {
-    let raw: RawPrivateJwk = serde_json::from_slice(text).map_err(|error| match error.classify() {
+    let raw: RawPrivateJwk = json::from_slice(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => "its JSON is no private JWK: kty, crv or d is missing",
         _ => "it begins like a JWK and is not JSON",
     })?;

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use serde::Deserialize;
+use zastava_core::json;
 
 use super::{ProofError, signature};
 use crate::dpop::{Present, PublicJwk, RawJwk};
@@ -79,7 +80,7 @@ impl Proof {
             [header, claims, signature].map(|part| base64url_decode(part).ok_or(ProofError::Malformed));
         let (header, claims, signature) = (header?, claims?, signature?);
 
-        let header: RawHeader<'_> = serde_json::from_slice(&header).map_err(|_| ProofError::Malformed)?;
+        let header: RawHeader<'_> = json::from_slice(&header).map_err(|_| ProofError::Malformed)?;
         if header.crit.0 {
             // RFC 7515 section 4.1.11: no extension is understood, so none may be critical.
             return Err(ProofError::Malformed);
@@ -97,7 +98,7 @@ impl Proof {
         let point = header.jwk.point().ok_or(ProofError::Key)?;
         signature::check(&point, signed.as_bytes(), &signature)?;
 
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| ProofError::Malformed)?;
+        let claims: Claims = json::from_slice(&claims).map_err(|_| ProofError::Malformed)?;
         if claims.jti.is_empty() {
             return Err(ProofError::Malformed);
         }

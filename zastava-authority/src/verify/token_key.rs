@@ -7,6 +7,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use zastava_core::json;
 
 use crate::dpop::{Present, PublicJwk, encode_segment, point_of};
 use crate::encoding::{base64url, base64url_decode};
@@ -57,13 +58,13 @@ impl TokenKey {
         }
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        let header: RawHeader = serde_json::from_slice(&base64url_decode(header)?).ok()?;
+        let header: RawHeader = json::from_slice(&base64url_decode(header)?).ok()?;
         if header.typ != "at+jwt" || header.alg != "ES256" || header.crit.0 {
             return None;
         }
         let signature = Signature::from_slice(&base64url_decode(signature)?).ok()?;
         self.key.verifying_key().verify(signed.as_bytes(), &signature).ok()?;
-        serde_json::from_slice(&base64url_decode(claims)?).ok()
+        json::from_slice(&base64url_decode(claims)?).ok()
     }
 
     /// The public key, for a JWK set.

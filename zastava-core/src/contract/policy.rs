@@ -1,7 +1,10 @@
 //! The messages of Scanner's API: event batches, policy requests, problem details.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decision::{PolicyVerdict, Rekor};
@@ -60,8 +63,8 @@ pub struct PolicyResponse {
     /// The revision of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_revision: Option<String>,
-    /// One result for each image.
-    #[serde(default)]
+    /// One result for each image. An answer that names one twice cannot be read.
+    #[serde(default, deserialize_with = "each_once")]
     pub results: BTreeMap<String, ImageResult>,
 }
 
@@ -98,6 +101,35 @@ pub struct ImageResult {
     /// Build-ids seen in this image, most recent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub build_ids: Vec<String>,
+}
+
+/// Reads an object whose members have different names. serde keeps the last of several with one name.
+fn each_once<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct EachOnce<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut members = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry()? {
+                if members.insert(name, value).is_some() {
+                    return Err(A::Error::custom("a name is there twice"));
+                }
+            }
+            Ok(members)
+        }
+    }
+
+    deserializer.deserialize_map(EachOnce(PhantomData))
 }
 
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

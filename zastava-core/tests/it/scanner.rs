@@ -79,6 +79,23 @@ async fn what_was_not_sent_for_want_of_a_token_is_no_silence_of_scanner_s() {
     assert!(text.contains(series), "{text}");
 }
 
+/// Otherwise a Scanner that hangs would be missing from the latency that operators watch.
+#[tokio::test]
+async fn a_call_that_its_caller_gives_up_is_timed_too() {
+    let http = HttpService::new(tower::service_fn(|_: http::Request<Bytes>| async {
+        std::future::pending::<Result<http::Response<Bytes>, BoxError>>().await
+    }));
+    let telemetry = Telemetry::detached();
+    let options = BackendOptions::new("https://scanner.internal".parse().expect("is a URL"));
+    let client = ScannerClient::new(http, &options, &telemetry);
+    let request = PolicyRequest::default();
+    let given_up = tokio::time::timeout(Duration::from_millis(1), client.policy(&request)).await;
+    assert!(given_up.is_err());
+    let text = telemetry.render();
+    let series = r#"zastava_runtime_backend_latency_ms_count{endpoint="policy",status="given-up"} 1"#;
+    assert!(text.contains(series), "{text}");
+}
+
 #[test]
 fn retry_after_is_seconds_or_a_date() {
     let now: Timestamp = "1994-11-06T08:49:30Z".parse().expect("is a time");
