@@ -100,7 +100,7 @@ impl Assessment<'_> {
             _ => match origin {
                 Origin::Rule => DecidedBy::Rule,
                 Origin::Cache => DecidedBy::Cache,
-                Origin::Backend => DecidedBy::Backend,
+                Origin::Backend | Origin::Breaker => DecidedBy::Backend,
                 Origin::Overload => DecidedBy::Overload,
             },
         }

@@ -52,7 +52,7 @@ impl<'r> Candidate<'r> {
             Ok(query) => (Some(query), Arc::new(Verdict::unknown(Rule::NoVerdict, "not asked"))),
             Err(verdict) => (None, verdict),
         };
-        let answer = Answer { verdict, ttl: Duration::ZERO, origin: Origin::Rule };
+        let answer = Answer::once(verdict, Origin::Rule);
         Self { reference, kept, query, answer }
     }
 

@@ -50,8 +50,9 @@
 //! # }
 //! ```
 //!
-//! The reviewer asks once for all images of a review, remembers verdicts on digests for as long as the
-//! policy source says, and bounds the reviews that wait at once. Without a verdict the request is denied,
+//! The reviewer asks once for all images of a review, shares the call with other reviews that want them,
+//! and remembers verdicts on digests for as long as the policy source says. It bounds the calls at once, and
+//! stops asking a source that does not answer. Without a verdict the request is denied,
 //! unless its namespace fails open. Malformed input is always denied. [`AdmissionOptions`] has all
 //! settings.
 //!

@@ -2,16 +2,20 @@
 //!
 //! | layer, from the review down | what it does |
 //! | --- | --- |
+//! | [`SingleFlight`](flight::SingleFlight) | lets the reviews that want the same image share a call |
 //! | [`Cache`](cache::Cache) | answers with verdicts that still hold, asks below for the other images, remembers |
-//! | [`Limit`](limit::Limit) | lets a bounded number of reviews ask at once, sheds the rest |
+//! | [`Limit`](limit::Limit) | lets a bounded number of questions through at once, sheds the rest |
+//! | [`Breaker`](breaker::Breaker) | stops asking a policy source that does not answer |
 //! | [`Backend`](backend::Backend) | asks the policy source once, within the review's time |
 //!
 //! Every layer is a [`PolicyLayer`](layer::PolicyLayer). See
-//! docs/design/admission.md#why-do-the-layers-around-a-policy-source-have-a-trait-of-their-own and
-//! docs/design/admission.md#where-do-single-flight-and-the-circuit-breaker-go.
+//! docs/design/admission.md#why-do-the-layers-around-a-policy-source-have-a-trait-of-their-own.
 
 mod backend;
+mod breaker;
 mod cache;
+mod flight;
+mod key;
 mod labels;
 mod layer;
 mod limit;
@@ -30,13 +34,15 @@ pub(crate) use layer::{Answer, AskedImage, Origin, PolicyLayer, Question};
 
 use crate::options::AdmissionOptions;
 use backend::Backend;
+use breaker::Breaker;
 use cache::Cache;
+use flight::SingleFlight;
 use limit::Limit;
 
 /// Gives verdicts on images: Scanner, or an embedder's own.
 ///
-/// Many reviews call it at once, each at most once. A call may be dropped at any await, when the
-/// review's time is up.
+/// Many calls run at once. Reviews that want the same image share one, which goes on when they have given up; it is
+/// dropped after ten seconds, or when the time of the review that began it is up, whichever is later.
 #[async_trait]
 pub trait PolicySource: Send + Sync + fmt::Debug {
     /// A verdict on every image of the request. An error means that no image has a verdict; so does
@@ -45,7 +51,7 @@ pub trait PolicySource: Send + Sync + fmt::Debug {
 }
 
 /// What a reviewer asks: the source below all layers.
-pub(crate) type Policy = Cache<Limit<Backend>>;
+pub(crate) type Policy = SingleFlight<Cache<Limit<Breaker<Backend>>>>;
 
 /// Puts the layers around a source.
 pub(crate) fn layers(
@@ -54,5 +60,6 @@ pub(crate) fn layers(
     telemetry: &Telemetry,
 ) -> Policy {
     let backend = Backend::new(Arc::new(source), options.fail_open_on_errors);
-    Cache::new(Limit::new(backend, options.max_in_flight), options.cache_ttl, telemetry)
+    let limited = Limit::new(Breaker::new(backend, telemetry), options.max_in_flight);
+    SingleFlight::new(Cache::new(limited, options, telemetry))
 }

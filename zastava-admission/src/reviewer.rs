@@ -133,7 +133,8 @@ impl Reviewer {
             return candidates;
         }
         let labels = policy_labels(&pod.labels);
-        let question = Question { namespace, labels: &labels, images, budget, clock: &*self.clock };
+        let (clock, is_refresh) = (&self.clock, false);
+        let question = Question { namespace, labels: &labels, images, is_refresh, budget, clock };
         let answers = self.policy.answers(&question).await;
         let answers: Vec<_> =
             candidates.iter().map(|candidate| answers.get(candidate.asked()?.reference).cloned()).collect();

@@ -42,6 +42,16 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
         ("webhook.backend.requestTimeoutSeconds", some_time(), no_time()),
         ("webhook.tls.pollInterval", some_time(), no_time()),
         ("webhook.admission.cacheTtlSeconds", vec![json!(0), json!("8784h")], vec![json!("8785h")]),
+        (
+            "webhook.admission.cacheMaxEntries",
+            vec![json!(1), json!(1_000_000)],
+            vec![json!(0), json!(1_000_001)],
+        ),
+        (
+            "webhook.admission.cacheMaxBytes",
+            vec![json!(1024), json!("1GiB")],
+            vec![json!(0), json!("1025MiB")],
+        ),
         ("webhook.drainSeconds", vec![json!(0), json!("5m")], vec![json!(301), json!("1h")]),
         (
             "webhook.limits.maxBodyBytes",

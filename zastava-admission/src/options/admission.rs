@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use zastava_core::clock::Timestamp;
-use zastava_core::config::Section;
+use zastava_core::config::{ByteSize, Section};
 
 use super::namespace::NamespaceOptions;
 use crate::judgement::{Enforcement, FailureMode};
@@ -30,7 +30,11 @@ pub struct AdmissionOptions {
     pub resolve_tags: bool,
     /// The longest that a verdict is remembered.
     pub cache_ttl: Duration,
-    /// Reviews that may wait for the policy source at once. Further ones are decided without it.
+    /// The most verdicts that are remembered.
+    pub cache_entries_max: usize,
+    /// The memory for all of them together, in bytes, by estimate.
+    pub cache_bytes_max: usize,
+    /// Calls of the policy source at once. Reviews that would need a further one are decided without it.
     pub max_in_flight: usize,
 }
 
@@ -45,6 +49,8 @@ impl Default for AdmissionOptions {
             fail_open_on_errors: false,
             resolve_tags: true,
             cache_ttl: Duration::from_secs(300),
+            cache_entries_max: 10_000,
+            cache_bytes_max: 32 << 20,
             max_in_flight: 256,
         }
     }
@@ -65,6 +71,13 @@ impl AdmissionOptions {
             fail_open_on_errors: section.value("failOpenOnErrors", defaults.fail_open_on_errors),
             resolve_tags: section.value("resolveTags", defaults.resolve_tags),
             cache_ttl: section.value("cacheTtlSeconds", defaults.cache_ttl),
+            cache_entries_max: section.checked(
+                "cacheMaxEntries",
+                defaults.cache_entries_max,
+                "a number from 1 to 1000000",
+                |number| (1..=1_000_000).contains(number),
+            ),
+            cache_bytes_max: cache_bytes_max(section, defaults.cache_bytes_max),
             max_in_flight: section.checked(
                 "maxInFlight",
                 defaults.max_in_flight,
@@ -139,6 +152,15 @@ impl AdmissionOptions {
             FailureMode::Closed
         }
     }
+}
+
+fn cache_bytes_max(section: &Section<'_>, default: usize) -> usize {
+    let range = ByteSize(1 << 10)..=ByteSize::mebibytes(1024);
+    let size =
+        section.checked("cacheMaxBytes", ByteSize(default as u64), "a size from 1KiB to 1GiB", |size| {
+            range.contains(size)
+        });
+    usize::try_from(size.0).unwrap_or(default)
 }
 
 /// Whether it is a label of RFC 1123, as the API server requires.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{PolicyRequest, PolicyResponse};
+use zastava_core::image::Digest;
 use zastava_core::scanner::ScannerError;
 
 use super::PolicySource;
-use super::layer::{Answer, Answers, Origin, PolicyLayer, Question};
+use super::layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
 use crate::text::printable;
 use crate::verdict::{Level, Rule, Verdict};
 
@@ -63,19 +64,33 @@ impl PolicyLayer for Backend {
             Err(verdict) => return question.answer_all(verdict, Origin::Backend),
         };
         // A time to live counts from the response's arrival.
-        let ttl = time_to_live(&response, question.clock.now());
+        let now = question.clock.now();
+        if let Some(end) = response.expires_at_utc.filter(|end| *end <= now) {
+            let reason = format!("the policy source's answer held until {end}, and came at {now}");
+            return question.answer_all(Verdict::unknown(Rule::NoVerdict, reason), Origin::Backend);
+        }
+        let ttl = time_to_live(&response, now);
+        let revision = response.policy_revision.as_ref().map(|revision| Digest::of(revision.as_bytes()));
         let answer = |mut verdict: Verdict| {
             if verdict.level == Level::Unjudged && self.errors_are_silence {
                 verdict.level = Level::Unknown;
             }
-            Answer { verdict: Arc::new(verdict), ttl, origin: Origin::Backend }
-        };
-        let verdict = |reference, digest| match response.result(reference, digest) {
-            Some(result) => Verdict::from_result(result),
-            None => Verdict::unjudged("the policy source's answer leaves the image out"),
+            Answer { ttl, revision, ..Answer::once(verdict, Origin::Backend) }
         };
         let images = question.images.iter();
-        images.map(|image| (image.reference, answer(verdict(image.reference, image.digest)))).collect()
+        images.map(|image| (image.reference, answer(verdict(&response, image)))).collect()
+    }
+}
+
+/// The response's verdict on the image. It may stand under the reference, the digest, or both.
+fn verdict(response: &PolicyResponse, image: &AskedImage<'_>) -> Verdict {
+    let by_digest = image.digest.and_then(|digest| response.results.get(&digest.to_string()));
+    match (response.results.get(image.reference), by_digest) {
+        (Some(one), Some(other)) if one.policy_verdict != other.policy_verdict => {
+            Verdict::unjudged("the policy source's answer has two verdicts on the image")
+        }
+        (Some(result), _) | (None, Some(result)) => Verdict::from_result(result),
+        (None, None) => Verdict::unjudged("the policy source's answer leaves the image out"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers with verdicts that still hold, so that the layers below are asked for the others only.
 //!
-//! A verdict is remembered for what was asked: the namespace, the labels and the pinned reference.
+//! A verdict is remembered for what was asked: the namespace, the labels and the pinned reference. It holds while
+//! the source names the revision of the policy that it was made by: an answer with another one ends it.
 //! A verdict on a tag is never remembered, because the next pull may get another image; an unknown
 //! one neither, because the next review may get an answer.
 
@@ -11,9 +12,11 @@ use std::time::Duration;
 
 use zastava_core::telemetry::{ADMISSION_CACHE_HITS, Counter, Telemetry};
 
-use super::layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
+use super::key::KeyPrefix;
+use super::layer::{Answers, AskedImage, PolicyLayer, Question};
+use crate::options::AdmissionOptions;
 use crate::verdict::Level;
-use entries::{Entries, KeyPrefix};
+use entries::Entries;
 
 /// The longest that a `fail` is remembered: a denied image may be signed the next minute.
 const FAIL_TTL_MAX: Duration = Duration::from_secs(30);
@@ -28,9 +31,10 @@ pub(crate) struct Cache<L> {
 }
 
 impl<L> Cache<L> {
-    /// An empty cache that keeps no verdict for longer than `ttl_max`.
-    pub(super) fn new(inner: L, ttl_max: Duration, telemetry: &Telemetry) -> Self {
-        Self { inner, entries: Mutex::default(), ttl_max, hits: telemetry.counter(ADMISSION_CACHE_HITS) }
+    /// An empty cache within the bounds of the options.
+    pub(super) fn new(inner: L, options: &AdmissionOptions, telemetry: &Telemetry) -> Self {
+        let entries = Mutex::new(Entries::new(options.cache_entries_max, options.cache_bytes_max));
+        Self { inner, entries, ttl_max: options.cache_ttl, hits: telemetry.counter(ADMISSION_CACHE_HITS) }
     }
 
     fn remembered<'q>(&self, question: &Question<'q>, prefix: KeyPrefix) -> Answers<'q> {
@@ -39,8 +43,7 @@ impl<L> Cache<L> {
         let pinned = question.images.iter().filter(|image| image.digest.is_some());
         let answers: Answers<'q> = pinned
             .filter_map(|AskedImage { reference, .. }| {
-                let (verdict, ttl) = entries.get(prefix.key(reference), now)?;
-                Some((*reference, Answer { verdict, ttl, origin: Origin::Cache }))
+                Some((*reference, entries.get(prefix.key(reference), now)?))
             })
             .collect();
         self.hits.add(&[], answers.len() as u64);
@@ -62,15 +65,20 @@ impl<L> Cache<L> {
                 Some(_) => ttl_max(answer.verdict.level, self.ttl_max),
                 None => Duration::ZERO,
             });
-            entries.insert(prefix.key(reference), answer.verdict.clone(), answer.ttl, now);
+            entries.insert(prefix.key(reference), answer, now);
         }
     }
 }
 
 impl<L: PolicyLayer> PolicyLayer for Cache<L> {
+    fn known<'q>(&self, question: &Question<'q>) -> Answers<'q> {
+        self.remembered(question, KeyPrefix::new(question.namespace, question.labels))
+    }
+
     async fn answers<'q>(&self, question: &Question<'q>) -> Answers<'q> {
         let prefix = KeyPrefix::new(question.namespace, question.labels);
-        let mut answers = self.remembered(question, prefix);
+        let mut answers =
+            if question.is_refresh { Answers::new() } else { self.remembered(question, prefix) };
         let images = question.images.iter().filter(|image| !answers.contains_key(image.reference));
         let missing = question.about(images.copied().collect());
         if !missing.images.is_empty() {
@@ -96,11 +104,12 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use zastava_core::clock::{ManualClock, Timestamp};
+    use zastava_core::clock::{Clock, ManualClock, Timestamp};
     use zastava_core::contract::{ImageResult, PolicyVerdict};
     use zastava_core::image::Digest;
 
     use super::*;
+    use crate::policy::layer::{Answer, Origin};
     use crate::verdict::Verdict;
 
     /// Gives every image the same verdict for the same time.
@@ -110,8 +119,8 @@ mod tests {
     impl PolicyLayer for Constant {
         async fn answers<'q>(&self, question: &Question<'q>) -> Answers<'q> {
             let result = ImageResult { policy_verdict: Some(self.0), ..ImageResult::default() };
-            let verdict = Arc::new(Verdict::from_result(&result));
-            let answer = Answer { verdict, ttl: self.1, origin: Origin::Backend };
+            let answer =
+                Answer { ttl: self.1, ..Answer::once(Verdict::from_result(&result), Origin::Backend) };
             question.images.iter().map(|image| (image.reference, answer.clone())).collect()
         }
     }
@@ -132,13 +141,16 @@ mod tests {
             (Error, digest, 60, 0),
         ] {
             let inner = Constant(verdict, Duration::from_secs(answered));
-            let cache = Cache::new(inner, Duration::from_secs(300), &Telemetry::detached());
+            let clock: Arc<dyn Clock> =
+                Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000)));
+            let cache = Cache::new(inner, &AdmissionOptions::default(), &Telemetry::detached());
             let question = Question {
                 namespace: "shop",
                 labels: &BTreeMap::new(),
                 images: vec![AskedImage { reference: "image", digest }],
+                is_refresh: false,
                 budget: Duration::from_secs(5),
-                clock: &ManualClock::new(Timestamp::from_unix_seconds(1_700_000_000)),
+                clock: &clock,
             };
             for origin in [Origin::Backend, if expected == 0 { Origin::Backend } else { Origin::Cache }] {
                 let answer = &cache.answers(&question).await["image"];

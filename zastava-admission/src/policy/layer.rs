@@ -12,10 +12,13 @@ use crate::verdict::Verdict;
 
 /// A layer of the stack that turns a review's question into answers.
 pub(crate) trait PolicyLayer: fmt::Debug + Send + Sync {
+    /// What the layer knows without asking anybody.
+    fn known<'q>(&self, _question: &Question<'q>) -> Answers<'q> {
+        Answers::new()
+    }
+
     /// An answer for every image of the question. A failure is an answer too: its verdict is unknown
-    /// and carries the reason.
-    ///
-    /// Dropping the future leaves the layer as if nobody had asked.
+    /// and carries the reason. The future may be dropped at any await.
     fn answers<'q>(&self, question: &Question<'q>) -> impl Future<Output = Answers<'q>> + Send;
 }
 
@@ -28,9 +31,11 @@ pub(crate) struct Question<'q> {
     pub(crate) labels: &'q BTreeMap<String, String>,
     /// Each once, in the order of the spec.
     pub(crate) images: Vec<AskedImage<'q>>,
+    /// Whether what is remembered does not count.
+    pub(crate) is_refresh: bool,
     /// How long the review can wait for the answers.
     pub(crate) budget: Duration,
-    pub(crate) clock: &'q dyn Clock,
+    pub(crate) clock: &'q Arc<dyn Clock>,
 }
 
 /// One image as it is asked about.
@@ -51,6 +56,17 @@ pub(crate) struct Answer {
     /// How long the verdict holds from now; zero when it is good for this review only.
     pub(crate) ttl: Duration,
     pub(crate) origin: Origin,
+    /// Of a verdict that is remembered: whether its time is nearly up.
+    pub(crate) is_ending: bool,
+    /// The policy that the verdict was made by, if the source names it; hashed.
+    pub(crate) revision: Option<Digest>,
+}
+
+impl Answer {
+    /// A verdict for this review only.
+    pub(crate) fn once(verdict: impl Into<Arc<Verdict>>, origin: Origin) -> Self {
+        Self { verdict: verdict.into(), ttl: Duration::ZERO, origin, is_ending: false, revision: None }
+    }
 }
 
 /// Where a verdict comes from. A review comes from the last of its images' origins in this order.
@@ -61,6 +77,8 @@ pub(crate) enum Origin {
     Cache,
     /// The policy source, whether it answered or not.
     Backend,
+    /// Nobody was asked, because the policy source does not answer.
+    Breaker,
     /// Nobody was asked, because too many reviews were waiting.
     Overload,
 }
@@ -73,7 +91,7 @@ impl<'q> Question<'q> {
 
     /// The same verdict for every image, for this review only.
     pub(super) fn answer_all(&self, verdict: Verdict, origin: Origin) -> Answers<'q> {
-        let answer = Answer { verdict: Arc::new(verdict), ttl: Duration::ZERO, origin };
+        let answer = Answer::once(verdict, origin);
         self.images.iter().map(|image| (image.reference, answer.clone())).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Bounds the reviews that wait for the policy source.
+//! Bounds the calls of the policy source at once.
 
 use tokio::sync::Semaphore;
 
@@ -24,7 +24,7 @@ impl<L: PolicyLayer> PolicyLayer for Limit<L> {
         match self.permits.try_acquire() {
             Ok(_permit) => self.inner.answers(question).await,
             Err(_) => {
-                let verdict = Verdict::unknown(Rule::Overload, "too many reviews wait for the policy source");
+                let verdict = Verdict::unknown(Rule::Overload, "too many calls wait for the policy source");
                 question.answer_all(verdict, Origin::Overload)
             }
         }

@@ -79,6 +79,8 @@ fn every_fault_is_reported_with_its_place() {
       failClosedNamespaces: [shop]
       cacheSeedPath: /etc/zastava/seed.json
       maxInFlight: 0
+      cacheMaxEntries: 0
+      cacheMaxBytes: 2GiB
       failOpenByDefautl: true
     limits: {{maxBodyBytes: 1GiB, maxBodiesBytes: 2MiB}}
 "
@@ -93,6 +95,8 @@ fn every_fault_is_reported_with_its_place() {
         "zastava.webhook.admission.failOpenNamespaces[3].untill: unknown key; did you mean until?",
         "zastava.yaml:14: zastava.webhook.admission.failClosedNamespaces: shop is in failOpenNamespaces too",
         "zastava.yaml:15: zastava.webhook.admission.cacheSeedPath: is not built yet",
+        "zastava.webhook.admission.cacheMaxEntries: expected a number from 1 to 1000000",
+        "zastava.webhook.admission.cacheMaxBytes: expected a size from 1KiB to 1GiB",
         "zastava.webhook.admission.maxInFlight: expected a number from 1 to 65536",
         "zastava.webhook.admission.failOpenByDefautl: unknown key; did you mean failOpenByDefault?",
         "zastava.webhook.limits.maxBodyBytes: expected a size",
@@ -100,7 +104,7 @@ fn every_fault_is_reported_with_its_place() {
     ] {
         assert!(faults.contains(expected), "{expected}\nin\n{faults}");
     }
-    assert_eq!(faults.lines().count(), 12, "{faults}");
+    assert_eq!(faults.lines().count(), 14, "{faults}");
 }
 
 #[test]

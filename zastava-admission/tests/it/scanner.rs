@@ -25,6 +25,7 @@ pub(crate) enum Mood {
     Rejects(u16),
     /// Answers without any result.
     Evades,
+    Panics,
 }
 
 /// Answers from a table; any other image fails as not signed. Cheap to clone.
@@ -112,6 +113,7 @@ impl PolicySource for FakeScanner {
                 return Err(ScannerError::Refused { status, detail: String::new(), retry_after: None }.into());
             }
             Mood::Hangs => return std::future::pending().await,
+            Mood::Panics => panic!("as it was told"),
         }
         let mut answer = self.0.answer.lock().unwrap().clone();
         for image in &request.images {

@@ -120,6 +120,12 @@ pub const ADMISSION_REFUSALS: Metric = counter(
     &["reason"],
     "Requests and connections refused before their review was read, by reason",
 );
+/// Whether a policy source that does not answer is only probed.
+pub const ADMISSION_BREAKER_OPEN: Metric = gauge(
+    "zastava_admission_breaker_open",
+    &[],
+    "1 while the policy source does not answer and is only probed",
+);
 /// Duration of reviews.
 pub const ADMISSION_REVIEW_SECONDS: Metric = histogram(
     "zastava_admission_review_seconds",
@@ -257,6 +263,7 @@ pub const METRICS: &[Metric] = &[
     ADMISSION_UNENFORCED_UNTIL,
     ADMISSION_IN_FLIGHT,
     ADMISSION_REFUSALS,
+    ADMISSION_BREAKER_OPEN,
     ADMISSION_REVIEW_SECONDS,
     BUFFER_DEPTH,
     BUFFER_BYTES,
