@@ -168,6 +168,28 @@ mod tests {
     use crate::procfs::ProcTree;
     use crate::workload::DeclaredProcess;
 
+    #[test]
+    fn the_root_of_a_process_that_has_ended_is_found_on_the_node() {
+        let bundle = tempfile::tempdir().expect("a directory");
+        let program = bundle.path().join("rootfs/bin/app");
+        std::fs::create_dir_all(program.parent().expect("has one")).expect("a directory");
+        std::fs::copy("/bin/true", &program).expect("can be copied");
+        let processes =
+            ProcessInspector::new(ProcTree::open("/proc").expect("is there"), CollectOptions::default());
+        let mut ended = Command::new("/bin/true").spawn().expect("is installed");
+        ended.wait().expect("ends");
+        assert!(processes.hold(ended.id()).is_err());
+        let held = processes.hold_ended(ended.id(), &bundle.path().join("rootfs")).expect("is there");
+        let declared = DeclaredProcess { args: vec!["/bin/app".to_owned()], ..DeclaredProcess::default() };
+        let prepared = processes.resolve(held, &declared);
+        assert_eq!(prepared.chain, ["/bin/app"]);
+        assert!(prepared.build_id.is_some(), "{prepared:?}");
+        assert!(
+            processes.hold_ended(ended.id(), &bundle.path().join("rootfs/bin/app")).is_err(),
+            "is no directory"
+        );
+    }
+
     #[tokio::test]
     async fn the_oci_runtime_is_known_by_its_file_and_waited_for() {
         // The shell stands for an OCI runtime whose name nobody knows.

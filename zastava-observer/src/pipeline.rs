@@ -23,6 +23,8 @@ use crate::workload::Change;
 
 /// Events of other workloads do not wait any longer for an inspection.
 const OVERTAKEN_AFTER: Duration = Duration::from_millis(20);
+/// The same on the host, whose young processes are given time to load their libraries.
+const OVERTAKEN_ON_HOST_AFTER: Duration = Duration::from_millis(100);
 
 /// From the changes of a workload source to events in the outbox.
 #[derive(Debug)]
@@ -96,9 +98,13 @@ impl Pipeline {
         let mut open = true;
         loop {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
+                let overtaken_after = match transition.workload.engine {
+                    Engine::Host => OVERTAKEN_ON_HOST_AFTER,
+                    _ => OVERTAKEN_AFTER,
+                };
                 inspections.push(Arc::clone(&self.inspector).event(ticket, transition));
                 late.push(async move {
-                    tokio::time::sleep(OVERTAKEN_AFTER).await;
+                    tokio::time::sleep(overtaken_after).await;
                     ticket
                 });
             }

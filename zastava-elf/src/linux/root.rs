@@ -28,6 +28,17 @@ impl Root {
         Self(fd)
     }
 
+    /// Holds a directory below the root. No link leads out of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_in_root`], also if it is not a directory (`ENOTDIR`).
+    pub fn directory(&self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let (flags, resolve) = (DIRECTORY, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+        let opened = retry(|| openat2(&self.0, path.as_ref(), flags, Mode::empty(), resolve));
+        opened.map(Self).map_err(io_error(Part::File))
+    }
+
     /// Opens a file below the root; see [`open_in_root`].
     ///
     /// # Errors

@@ -36,15 +36,16 @@ const DEPTH_MAX: usize = 8;
 #[derive(Debug)]
 pub struct WaitingProcess {
     pid: u32,
-    start_ticks: u64,
+    start_ticks: Option<u64>,
     root: Arc<Root>,
     runtime: Option<ExecutableFile>,
 }
 
 impl WaitingProcess {
-    /// When it started, in clock ticks since boot: of the container's process later as well, since `exec` keeps it.
+    /// When it started, in clock ticks since boot: of the container's process later as well, since `exec` keeps it. `None` if
+    /// it has ended.
     #[must_use]
-    pub fn start_ticks(&self) -> u64 {
+    pub fn start_ticks(&self) -> Option<u64> {
         self.start_ticks
     }
 }
@@ -102,9 +103,25 @@ impl ProcessInspector {
             let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
             let root = Process::root(&process).map_err(|error| InspectError::from_io(error.into()))?;
             let (root, runtime) = (Arc::new(root), ExecutableFile::of(&process));
-            Ok(WaitingProcess { pid, start_ticks: stat.start_ticks, root, runtime })
+            Ok(WaitingProcess { pid, start_ticks: Some(stat.start_ticks), root, runtime })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
+    }
+
+    /// Holds the root of a process that has ended before it could be held: a directory of the node, as its first process
+    /// sees it, or as this one does.
+    pub(crate) fn hold_ended(&self, pid: u32, directory: &Path) -> Result<WaitingProcess, InspectError> {
+        let (tree, directory) = (self.tree.clone(), directory.to_owned());
+        let hold = move |_: &UnderWay| {
+            let open = |pid| {
+                let process = tree.process(pid).map_err(InspectError::from_io)?;
+                let root = process.root().and_then(|root| root.directory(&directory));
+                root.map_err(|error| InspectError::from_io(error.into()))
+            };
+            let root = open(1).or_else(|error| tree.own_pid().map_or(Err(error), open))?;
+            Ok(WaitingProcess { pid, start_ticks: None, root: Arc::new(root), runtime: None })
+        };
+        self.reads.reader(READ_TIME_MAX).read(Place::LookUp { pid }, hold)?
     }
 
     /// Finds the program that the process will execute, as the OCI runtime does it: by the declared `PATH`, working

@@ -292,7 +292,7 @@ fn a_real_process_is_held_and_its_root_is_searched() {
     let inspector = ProcessInspector::new(tree, crate::options::CollectOptions::default());
     let resolve = |word: &str| {
         let waiting = inspector.hold(std::process::id()).expect("runs");
-        assert!(waiting.start_ticks() > 0);
+        assert!(waiting.start_ticks().is_some_and(|ticks| ticks > 0));
         let variables = vec!["PATH=/usr/local/bin:/usr/bin:/bin".to_owned()].into();
         let args = vec![word.to_owned()];
         inspector.resolve(waiting, &DeclaredProcess { args, variables, ..DeclaredProcess::default() })

@@ -13,7 +13,7 @@ use super::messages::{Any, Envelope, TaskCreate, TaskDelete, TaskExit, TaskStart
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TaskEvent {
     /// It waits in the container's root for the order to execute the program.
-    Created(TaskKey),
+    Created(TaskKey, Bundle),
     /// It got that order.
     Started(TaskKey, Time),
     /// It exited.
@@ -21,6 +21,10 @@ pub(super) enum TaskEvent {
     /// What was left of it was deleted. This repeats the exit, whose own event may be lost.
     Deleted(TaskKey, Exit),
 }
+
+/// The path of a task's directory on the node; empty if it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bundle(pub(super) String);
 
 /// How a task ended, as far as containerd says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +47,9 @@ impl TaskEvent {
             // Nothing is told of a container before it starts.
             "/tasks/create" => {
                 let created = decode::<TaskCreate>(value);
-                Ok(created.map(|created| Self::Created(key(created.container_id, created.pid))))
+                Ok(created.map(|TaskCreate { container_id, bundle, pid }| {
+                    Self::Created(key(container_id, pid), Bundle(bundle))
+                }))
             }
             "/tasks/start" => {
                 let start = decode::<TaskStart>(value).ok_or(Undecodable(EventKind::ContainerStart))?;
@@ -70,7 +76,7 @@ impl TaskEvent {
     /// The kind of event that is lost with this one.
     pub(super) fn kind(&self) -> Option<EventKind> {
         match self {
-            Self::Created(_) | Self::Deleted(..) => None,
+            Self::Created(..) | Self::Deleted(..) => None,
             Self::Started(..) => Some(EventKind::ContainerStart),
             Self::Ended(..) => Some(EventKind::ContainerStop),
         }

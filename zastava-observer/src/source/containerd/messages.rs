@@ -227,6 +227,9 @@ pub(super) struct GetTaskResponse {
 pub(super) struct TaskCreate {
     #[prost(string, tag = "1")]
     pub(super) container_id: String,
+    /// Where the shim keeps the container on the node. Its root is mounted in there.
+    #[prost(string, tag = "2")]
+    pub(super) bundle: String,
     #[prost(uint32, tag = "6")]
     pub(super) pid: u32,
 }

@@ -1,12 +1,13 @@
 //! Asks containerd and `/proc` about tasks. Each question has a deadline and ends by itself.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Processes;
 use super::client::{Client, ClientError};
 use super::container::{Container, TaskKey, workload};
-use super::event::Exit;
+use super::event::{Bundle, Exit};
 use super::image::{ImageFound, Images};
 use super::messages::{Task, TaskStatus, Time};
 use super::table::{ListedTask, Verdict, Why};
@@ -57,18 +58,18 @@ impl TaskReader {
     pub(super) async fn look_up(self, key: TaskKey, seen: Time, why: Why) -> (TaskKey, Option<Workload>) {
         // First of all, since the process may end soon.
         let held = match why {
-            Why::Created => Some(self.hold(key.pid).await),
+            Why::Created(ref bundle) => Some(self.hold(key.pid, bundle).await),
             Why::Started | Why::Listed => None,
         };
         let start_ticks = match &held {
-            Some(Ok(waiting)) => Some(waiting.start_ticks()),
+            Some(Ok(waiting)) if waiting.start_ticks().is_some() => waiting.start_ticks(),
             _ => self.processes.start_ticks(key.pid).await,
         };
         let look = self.workload(&key, seen, start_ticks, held);
         let found = match why {
             // An event that comes meanwhile makes the list's word superfluous.
             Why::Listed => tokio::join!(in_time(look), tokio::time::sleep(EVENT_DELAY_MAX)).0,
-            Why::Created | Why::Started => in_time(look).await,
+            Why::Created(_) | Why::Started => in_time(look).await,
         };
         let found = found.unwrap_or_else(|| {
             let record = Err("containerd did not show the container in time");
@@ -82,10 +83,19 @@ impl TaskReader {
         (key, found)
     }
 
-    /// The process of a created container, which waits in its root.
-    async fn hold(&self, pid: u32) -> Held {
+    /// The process of a created container, which waits in its root. If the event came so late that it has ended, the root is
+    /// still mounted in the task's directory until that is deleted.
+    async fn hold(&self, pid: u32, Bundle(bundle): &Bundle) -> Held {
         let inspector = self.inspector.clone();
-        blocking(move || inspector.hold(pid)).await
+        let root = (!bundle.is_empty()).then(|| Path::new(bundle).join("rootfs"));
+        blocking(move || {
+            let held = inspector.hold(pid);
+            match (&held, root) {
+                (Err(_), Some(root)) => inspector.hold_ended(pid, &root).or(held),
+                _ => held,
+            }
+        })
+        .await
     }
 
     async fn workload(

@@ -15,7 +15,7 @@ use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Engine;
 
 use super::container::TaskKey;
-use super::event::{Exit, TaskEvent};
+use super::event::{Bundle, Exit, TaskEvent};
 use super::messages::{TaskStatus, Time};
 use crate::losses::Reason;
 use crate::workload::{Change, Workload};
@@ -39,10 +39,10 @@ pub(super) enum Action {
 }
 
 /// Why a task is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// It waits for its start.
-    Created,
+    Created(Bundle),
     /// Its start was reported.
     Started,
     /// Only a list names it. The event of its start may be on its way.
@@ -128,7 +128,7 @@ impl TaskTable {
         let asked = self.tasks.iter_mut().filter_map(|(key, task)| {
             task.is_doubted = false;
             let (seen, why) = match task.begin {
-                Begin::Created => (Time::now(), Why::Created),
+                Begin::Created => (Time::now(), Why::Created(Bundle::default())),
                 Begin::Started(at) => (at, Why::Started),
                 Begin::Listed => (Time::now(), Why::Listed),
             };
@@ -140,7 +140,13 @@ impl TaskTable {
 
     pub(super) fn event(&mut self, event: TaskEvent) -> Vec<Action> {
         match event {
-            TaskEvent::Created(key) => self.begin(key, Begin::Created, Time::now()),
+            TaskEvent::Created(key, bundle) => {
+                let mut actions = self.begin(key, Begin::Created, Time::now());
+                if let Some(Action::LookUp { why, .. }) = actions.first_mut() {
+                    *why = Why::Created(bundle);
+                }
+                actions
+            }
             TaskEvent::Started(key, at) => self.begin(key, Begin::Started(at), at),
             TaskEvent::Deleted(key, _) if !self.tasks.contains_key(&key) => Vec::new(),
             TaskEvent::Ended(key, exit) | TaskEvent::Deleted(key, exit) => {
@@ -255,7 +261,7 @@ impl TaskTable {
         }
         let Some(task) = self.tasks.get_mut(&key) else {
             let why = match begin {
-                Begin::Created => Why::Created,
+                Begin::Created => Why::Created(Bundle::default()),
                 Begin::Started(_) => Why::Started,
                 Begin::Listed => Why::Listed,
             };

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_core::contract::{EventKind, RuntimeEvent};
-use zastava_core::vocabulary::Signal;
+use zastava_core::vocabulary::{Provenance, Signal};
 
 use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
 use super::{FIRST, SLEEP, kill, observe};
-use crate::support::{Running, Stage, readelf_build_id, skip, within};
+use crate::support::{Running, Stage, note, readelf_build_id, skip, within};
 
+const STORM: usize = 60;
 const TRUE: [&str; 2] = [BUSYBOX, "true"];
 
 /// An observer that is subscribed to the events of this containerd.
@@ -47,6 +48,54 @@ async fn starts(running: &mut Running, names: &[String]) -> BTreeMap<String, Arc
 
 fn build_id(event: &RuntimeEvent) -> Option<&str> {
     event.process.as_ref()?.build_id.as_deref()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() {
+    if !is_possible() {
+        return;
+    }
+    let Some(wanted) = readelf_build_id(BUSYBOX) else { return };
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    // The first connection to Authority and Scanner is none of the storm's business.
+    let first = containerd.run(&container_name("first"), &SLEEP);
+    running.event(EventKind::ContainerStart, first).await;
+    within(stage.sandbox.wait_until(|_, events| !events.is_empty())).await;
+    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("storm-{number}"))).collect();
+    for name in &names {
+        containerd.start_only(name, &[], &TRUE);
+    }
+    let found = starts(&mut running, &names).await;
+    let complete = |event: &&Arc<RuntimeEvent>| {
+        let process = event.process.as_ref();
+        build_id(event) == Some(wanted.as_str()) && process.is_some_and(|process| process.entrypoint == TRUE)
+    };
+    let read = found.values().filter(complete).count();
+    let from = |provenance: Provenance| {
+        let is_from = |event: &&Arc<RuntimeEvent>| {
+            event.annotations.get("provenance").is_some_and(|from| from == provenance.as_str())
+        };
+        found.values().filter(is_from).count()
+    };
+    let (before, observed) = (from(Provenance::ResolvedBeforeExec), from(Provenance::Observed));
+    note(&format!(
+        "entrypoint and build-id of {read} of {STORM} containers of `true`: {before} before their start, {observed} while they ran"
+    ));
+    let metrics = running.telemetry.render();
+    metrics.lines().filter(|line| line.contains("start_to_buffer_seconds")).for_each(note);
+    for event in found.values().filter(|event| !complete(event)) {
+        note(&format!("{:?} {:?}", event.annotations, event.evidence));
+    }
+    assert!(
+        read * 100 >= STORM * 99,
+        "{read} of {STORM}: {:#?}",
+        found.values().find(|event| !complete(event))
+    );
+    let accounting = running.end().await;
+    assert!(accounting.dropped.is_empty(), "{accounting:?}");
 }
 
 /// runc under another name, which it also gives itself in its arguments.

@@ -9,7 +9,7 @@ fn key(id: &str, pid: u32) -> TaskKey {
 }
 
 fn created(id: &str, pid: u32) -> TaskEvent {
-    TaskEvent::Created(key(id, pid))
+    TaskEvent::Created(key(id, pid), Bundle::default())
 }
 
 fn started(id: &str, pid: u32) -> TaskEvent {
