@@ -156,7 +156,7 @@ impl ProcessInspector {
         declared: &DeclaredProcess,
     ) -> Result<Vec<EntryTrace>, InspectError> {
         let held = self.hold(target.pid)?;
-        if target.start_ticks.is_some_and(|ticks| ticks != held.start_ticks) {
+        if target.start_ticks.is_some_and(|ticks| Some(ticks) != held.start_ticks) {
             return Err(InspectError::Reused);
         }
         let (mut reader, place) = (self.reads.reader(READ_TIME_MAX), Place::LookUp { pid: target.pid });
