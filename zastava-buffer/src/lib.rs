@@ -188,4 +188,4 @@ pub use options::{
 pub use producer::Producer;
 pub use stats::{CursorCondition, OpenReport, Stats, StorageHealth, StorageProblem};
 pub use store::{Disk, Removal, Store, StoredFile};
-pub use verify::{VerifyReport, verify};
+pub use verify::{VerifyReport, read_all, verify};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::entry::{Durability, PushOutcome, RefusalReason};
 use crate::error::Error;
 use crate::kind::Kind;
+use crate::lane::Lane;
 use crate::options::DURATION_MAX;
 use crate::queue::Queue;
 use crate::queue::QueueHandle;
@@ -116,6 +117,12 @@ impl Producer {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.update(|queue| queue.stats())
+    }
+
+    /// Returns how many records of the class wait to be acknowledged. 0 for a class that the options do not name.
+    #[must_use]
+    pub fn pending(&self, class: u8) -> u64 {
+        self.handle.shared.update(|queue| queue.lanes.get(usize::from(class)).map_or(0, Lane::pending))
     }
 
     /// Returns the current health of the storage.

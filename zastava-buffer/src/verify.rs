@@ -1,10 +1,10 @@
-//! Checks a directory that is not open, without changing it.
+//! Reads and checks a directory that is not open, without changing it.
 
 use std::io;
 
 use crate::counts::DropCounts;
 use crate::drop_reason::DropReason;
-use crate::entry::Entry;
+use crate::entry::{Entry, Record};
 use crate::format::Cursor;
 use crate::scan::Frames;
 use crate::store::Store;
@@ -34,6 +34,15 @@ pub struct VerifyReport {
 /// # Errors
 /// The error of the storage. Damage is not an error.
 pub fn verify(store: &mut dyn Store) -> io::Result<VerifyReport> {
+    read_all(store, &mut |_| {})
+}
+
+/// Shows every intact record of a directory that is not open to `visit`, without changing anything: class by class, and
+/// within a class the oldest record first. Records that were acknowledged are shown as long as their segments are there.
+///
+/// # Errors
+/// The error of the storage. Damage is not an error.
+pub fn read_all(store: &mut dyn Store, visit: &mut dyn FnMut(&Record)) -> io::Result<VerifyReport> {
     let mut verified = VerifyReport::default();
     let files = store.list()?;
     verified.unreadable_segments = files.iter().filter(|file| file.aside).count() as u64;
@@ -48,6 +57,9 @@ pub fn verify(store: &mut dyn Store) -> io::Result<VerifyReport> {
             let mut frames = Frames::new(extent, 0);
             while let Some(entry) = frames.next(store)? {
                 verified.add(&entry);
+                if let Entry::Record(record) = &entry {
+                    visit(record);
+                }
             }
             verified.segments += 1;
             verified.damaged_headers += u64::from(segment.is_damaged);

@@ -1,5 +1,6 @@
 //! Puts the observer together. Only this module starts tasks.
 
+mod recent;
 mod task;
 
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use serde_json::json;
 use tokio::sync::broadcast;
 use zastava_authority::RuntimeCore;
 use zastava_core::contract::RuntimeEvent;
-use zastava_core::program::{Health, Shutdown};
+use zastava_core::program::{Check, Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
 
+use self::recent::RecentEvents;
 use self::task::Task;
 use crate::Error;
 use crate::blocking::blocking;
-use crate::delivery::{Accounting, Outbox, ScannerHealth, Shipper};
+use crate::delivery::{Accounting, DeadLetters, Outbox, Resend, ScannerHealth, Shipper};
 use crate::event::Node;
 use crate::inspect::{Inspector, ProcessInspector};
 use crate::mounts::Mounts;
@@ -45,6 +47,9 @@ pub struct App {
     events: broadcast::Sender<Arc<RuntimeEvent>>,
     mounts: Mounts,
     reads: ReadsReport,
+    resend: Resend,
+    recent: RecentEvents,
+    buffer: Check,
 }
 
 impl App {
@@ -61,6 +66,11 @@ impl App {
             RuntimeCore::connect(&options.runtime, &options.backend, telemetry).map_err(Error::Authority)?;
         let outbox = Arc::new(Outbox::open(&options, telemetry)?);
         let scanner_health = ScannerHealth::default();
+        let (letters, bytes_max) =
+            (options.publish.dead_letter_path.clone(), options.publish.dead_letter_bytes_max);
+        let resend = Resend::new(DeadLetters::new(letters, bytes_max), Arc::clone(&outbox), telemetry);
+        let shown = resend.clone();
+        health.status("deadLetters", move || shown.status());
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
         let processes = ProcessInspector::with_reads(tree.clone(), options.collect.clone(), reads.clone());
@@ -82,6 +92,11 @@ impl App {
                 "scannerFailure": scanner_health.failure(),
             })
         });
+        let (shown, recent) = (Arc::clone(&outbox), RecentEvents::default());
+        health.status("buffer", move || shown.status());
+        let shown = recent.clone();
+        health.status("lastEvents", move || shown.status());
+        let buffer = health.check("buffer");
         health.status("authority", move || core.status());
         let events = broadcast::Sender::new(LISTENER_EVENTS_MAX);
         let node = Node {
@@ -92,7 +107,7 @@ impl App {
         let inspector = Inspector::new(processes, telemetry);
         let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
-        Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads })
+        Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads, resend, recent, buffer })
     }
 
     /// The events as they are stored, for a listener in this process.
@@ -118,7 +133,16 @@ impl App {
         let mut source = Task::start(self.sources.run(changes));
         let mut pipeline = Task::start(self.pipeline.run(changed, pipeline_end.clone()));
         let mut shipper = Task::start(self.shipper.run(shipper_end.clone()));
-        let mut reports = Task::start(report(Arc::clone(&self.outbox), self.mounts, self.reads));
+        let reports = Reports {
+            outbox: Arc::clone(&self.outbox),
+            events: self.events.subscribe(),
+            resend: self.resend,
+            mounts: self.mounts,
+            reads: self.reads,
+            recent: self.recent,
+            buffer: self.buffer,
+        };
+        let mut reports = Task::start(reports.run());
         let ended = tokio::select! {
             () = shutdown.begun() => None,
             () = source.ended() => Some("source"),
@@ -156,15 +180,34 @@ fn open_tree(options: &ObserverOptions, reads: &Reads) -> Result<ProcTree, Error
     })
 }
 
-async fn report(outbox: Arc<Outbox>, mounts: Mounts, mut reads: ReadsReport) {
-    let mut ticks = tokio::time::interval(REPORT_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        reads.report();
-        let mounts = mounts.clone();
-        blocking(move || mounts.check()).await;
-        outbox.report();
+/// What is brought up to date once a second.
+struct Reports {
+    outbox: Arc<Outbox>,
+    events: broadcast::Receiver<Arc<RuntimeEvent>>,
+    resend: Resend,
+    mounts: Mounts,
+    reads: ReadsReport,
+    recent: RecentEvents,
+    buffer: Check,
+}
+
+impl Reports {
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.recent.update(&mut self.events);
+            self.reads.report();
+            let mounts = self.mounts.clone();
+            blocking(move || mounts.check()).await;
+            self.resend.turn().await;
+            self.outbox.report();
+            match self.outbox.warning() {
+                Some(warning) => self.buffer.warns(warning),
+                None => self.buffer.holds(),
+            }
+        }
     }
 }
 

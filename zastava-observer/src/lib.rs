@@ -144,7 +144,7 @@ mod tracker;
 mod workload;
 
 pub use app::{AccountingHandle, App, Events};
-pub use delivery::Accounting;
+pub use delivery::{Accounting, DeadLetter, DeadLetters, Selection};
 pub use error::Error;
 pub use event::Node;
 pub use inspect::{

@@ -1,10 +1,13 @@
 //! The program `zastava-observer`: the library with configuration, log, probes and signals.
 
+mod cli;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use zastava_core::program::{
-    Action, ExitStatus, Health, HealthServer, LogWriter, Program, Shutdown, init_logging, shutdown_on_signal,
+    Action, CommandLine, ExitStatus, Health, HealthServer, LogWriter, Program, Shutdown, init_logging,
+    shutdown_on_signal,
 };
 use zastava_core::telemetry::Telemetry;
 use zastava_observer::{App, ObserverOptions};
@@ -28,7 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitStatus, ExitStatus> {
-    let invocation = PROGRAM.invocation()?;
+    let invocation = match PROGRAM.command_line(&cli::COMMANDS)? {
+        CommandLine::Shared(invocation) => invocation,
+        CommandLine::Own { name, arguments, invocation } => return cli::run(name, arguments, &invocation),
+    };
     let (options, action) = invocation.options(ObserverOptions::read)?;
     let writer = LogWriter::stdout();
     let ended = init_logging(&options.runtime.logging, &invocation.log_filter, &writer)

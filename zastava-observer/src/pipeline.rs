@@ -137,7 +137,8 @@ impl Pipeline {
         let (outbox, stored) = (Arc::clone(&self.outbox), Arc::clone(&event));
         let (style, bytes_max) = (outbox.kind_style(), outbox.event_bytes_max());
         let json = blocking(move || encode((*stored).clone(), style, bytes_max)).await;
-        outbox.offer(event.kind, json).await;
+        let workload = event.workload.container_id.as_deref().unwrap_or_default();
+        outbox.offer(event.kind, workload, json).await;
         if is_reported_start(&event) {
             let waited = Timestamp::now().saturating_since(event.when);
             self.start_to_buffer.observe_seconds(&[&event.engine.name.to_string()], waited);

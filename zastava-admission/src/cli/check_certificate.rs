@@ -13,8 +13,11 @@ use zastava_core::program::{ExitStatus, OwnCommand};
 use super::{parse, print, with_causes};
 
 pub(super) const NAME: &str = "check-certificate";
-pub(super) const COMMAND: OwnCommand =
-    OwnCommand { name: NAME, about: "Checks a serving certificate as API servers check it" };
+pub(super) const COMMAND: OwnCommand = OwnCommand {
+    name: NAME,
+    about: "Checks a serving certificate as API servers check it",
+    reads_configuration: false,
+};
 
 #[derive(Debug, Parser)]
 struct Arguments {

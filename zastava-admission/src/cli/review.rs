@@ -27,6 +27,7 @@ pub(super) const NAME: &str = "review";
 pub(super) const COMMAND: OwnCommand = OwnCommand {
     name: NAME,
     about: "Asks a running webhook what it would decide for a Pod with the given images",
+    reads_configuration: false,
 };
 
 /// Where the chart mounts the CA bundle of the serving certificate.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use zastava_buffer::{
-    Buffer, CursorCondition, Disk, DropReason, Durability, Kind, StorageHealth, block_on, verify,
+    Buffer, CursorCondition, Disk, DropReason, Durability, Kind, StorageHealth, block_on, read_all, verify,
 };
 
 use crate::support::{
@@ -277,4 +277,14 @@ fn verify_finds_what_is_damaged_and_changes_nothing() {
         .map(|path| fs::read(path).expect("read"))
         .collect();
     assert!(before == after);
+}
+
+#[test]
+fn read_all_shows_every_intact_record_in_order() {
+    let template = template();
+    let mut numbers = Vec::new();
+    let mut disk = Disk::open(template.path(), 0).expect("opens");
+    let report = read_all(&mut disk, &mut |record| numbers.push(record.seq)).expect("reads");
+    assert_eq!((report.records, numbers.len() as u64), (RECORDS, RECORDS));
+    assert!(numbers.is_sorted());
 }

@@ -30,8 +30,8 @@ pub struct Program {
     pub commit: &'static str,
 }
 
-/// A command that only one program has. Help lists it among the shared commands. It needs no
-/// configuration and parses its own arguments.
+/// A command that only one program has. Help lists it among the shared commands. It parses its own
+/// arguments.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "each program's main.rs declares its own")]
 pub struct OwnCommand {
@@ -39,6 +39,9 @@ pub struct OwnCommand {
     pub name: &'static str,
     /// One sentence for `--help`.
     pub about: &'static str,
+    /// Whether it reads the configuration. Then `--config`, `--set` and `--log` may stand before and after its name,
+    /// and none of its own arguments may have these names.
+    pub reads_configuration: bool,
 }
 
 /// What a command line asks for.
@@ -53,6 +56,8 @@ pub enum CommandLine {
         name: &'static str,
         /// What follows the name.
         arguments: Vec<OsString>,
+        /// The configuration, merged and not yet read. A command that needs none ignores it.
+        invocation: Box<Invocation>,
     },
 }
 
@@ -69,6 +74,49 @@ struct Arguments {
     log: String,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// The arguments that every command has.
+#[derive(Debug, Parser)]
+struct Shared {
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[arg(long = "set")]
+    set: Vec<String>,
+    #[arg(long, default_value = "info")]
+    log: String,
+}
+
+impl Shared {
+    /// Those before the name of an own command.
+    fn of_matches(found: &clap::ArgMatches) -> Self {
+        Self {
+            config: found.get_one("config").cloned(),
+            set: found.get_many("set").into_iter().flatten().cloned().collect(),
+            log: found.get_one("log").cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Takes those out that stand after the name, and returns the others.
+    fn take(&mut self, arguments: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, ExitStatus> {
+        let (mut own, mut arguments) = (Vec::new(), arguments);
+        while let Some(argument) = arguments.next() {
+            let name = argument.to_string_lossy().split('=').next().unwrap_or_default().to_owned();
+            if !["--config", "--set", "--log"].contains(&name.as_str()) {
+                own.push(argument);
+                continue;
+            }
+            let value = if argument.len() == name.len() { arguments.next() } else { None };
+            let parts = [OsString::new(), argument].into_iter().chain(value);
+            let one = Self::try_parse_from(parts).map_err(refuse)?;
+            self.config = one.config.or_else(|| self.config.take());
+            self.set.extend(one.set);
+            if name == "--log" {
+                self.log = one.log;
+            }
+        }
+        Ok(own)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,13 +175,27 @@ impl Program {
         if let Some((name, rest)) = found.subcommand()
             && let Some(own) = own.iter().find(|own| own.name == name)
         {
-            let arguments = rest.get_many(REST).into_iter().flatten().cloned().collect();
-            return Ok(CommandLine::Own { name: own.name, arguments });
+            let mut shared = Shared::of_matches(&found);
+            let arguments = rest.get_many(REST).into_iter().flatten().cloned();
+            let arguments =
+                if own.reads_configuration { shared.take(arguments)? } else { arguments.collect() };
+            let invocation = Box::new(self.invoke(shared, None, environment)?);
+            return Ok(CommandLine::Own { name: own.name, arguments, invocation });
         }
-        let arguments = Arguments::from_arg_matches(&found).map_err(refuse)?;
-        let mut configuration = load(arguments.config.as_deref());
+        let Arguments { config, set, log, command } = Arguments::from_arg_matches(&found).map_err(refuse)?;
+        let invocation = self.invoke(Shared { config, set, log }, command, environment)?;
+        Ok(CommandLine::Shared(invocation))
+    }
+
+    fn invoke(
+        &self,
+        shared: Shared,
+        command: Option<Command>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Invocation, ExitStatus> {
+        let mut configuration = load(shared.config.as_deref());
         configuration.overlay_environment(environment);
-        for setting in &arguments.set {
+        for setting in &shared.set {
             let Some((key, value)) = setting.split_once('=') else {
                 // What is not a key may be a value, and that a secret.
                 let key = setting.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).next();
@@ -143,8 +205,7 @@ impl Program {
             };
             configuration.set(key, value, &Origin::Flag("--set".to_owned()));
         }
-        let invocation = Invocation { configuration, command: arguments.command, log_filter: arguments.log };
-        Ok(CommandLine::Shared(invocation))
+        Ok(Invocation { configuration, command, log_filter: shared.log })
     }
 }
 

@@ -12,8 +12,10 @@ pub enum ExitStatus {
     Failure = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// `invalidate-op-token` found no token to drop.
+    /// `invalidate-op-token` found no token to drop, or `dead-letters` no letter that was meant.
     NothingToDo = 3,
+    /// `status` found a program that runs, and a check of it that warns or fails.
+    NotWell = 4,
     /// The configuration has faults (`EX_CONFIG` of sysexits.h).
     Config = 78,
 }

@@ -149,6 +149,57 @@ pub const EVENTS_DEAD_LETTERED: Metric = counter(
     &[],
     "Events that Scanner refused for good and that were set aside as dead letters",
 );
+/// Dead letters that an operator may send again.
+pub const DEAD_LETTERS: Metric = gauge(
+    "zastava_runtime_dead_letters",
+    &[],
+    "Dead letters in their files, which an operator can list, send again or drop",
+);
+/// Dead letters that were sent again.
+pub const DEAD_LETTERS_RESENT: Metric =
+    counter("zastava_runtime_dead_letters_resent", &[], "Dead letters that an operator had sent again");
+/// Dead letters that newer ones replaced.
+pub const DEAD_LETTERS_DROPPED: Metric = counter(
+    "zastava_runtime_dead_letters_dropped",
+    &[],
+    "Dead letters that were dropped because their files were full or could not be written",
+);
+/// Events in each lane of the buffer.
+pub const BUFFER_LANE: Metric =
+    gauge("zastava_buffer_lane_events", &["lane"], "Events in the buffer by lane: live or backlog");
+/// The bound of the buffer's files.
+pub const BUFFER_BYTES_LIMIT: Metric =
+    gauge("zastava_buffer_bytes_limit", &[], "Bytes that the buffer may take on disk");
+/// Whether the buffer uses its disk.
+pub const BUFFER_DISK_UP: Metric = gauge(
+    "zastava_buffer_disk_up",
+    &[],
+    "1 while events reach the disk; 0 while they wait in memory, since the disk is full, failing or held by another process",
+);
+/// Events that were held back as noise.
+pub const EVENTS_SUPPRESSED: Metric = counter(
+    "zastava_observer_events_suppressed",
+    &["reason"],
+    "Events that were held back as noise, by the limit that they exceeded",
+);
+/// Capabilities that the observer needs.
+pub const OBSERVER_CAPABILITY_UP: Metric = gauge(
+    "zastava_observer_capability_up",
+    &["capability"],
+    "1 while the observer has a capability that it needs",
+);
+/// Whether the live set is kept on disk.
+pub const OBSERVER_LIVE_SET_UP: Metric = gauge(
+    "zastava_observer_live_set_up",
+    &[],
+    "1 while the set of running workloads is kept on disk, so that a restart misses no stop",
+);
+/// Log lines that repeated others.
+pub const LOG_LINES_SUPPRESSED: Metric = counter(
+    "zastava_log_lines_suppressed",
+    &[],
+    "Log lines left out because they repeated one of the last 30 seconds",
+);
 /// Inspections of processes.
 pub const OBSERVER_INSPECTIONS: Metric =
     counter("zastava_observer_inspections", &["outcome"], "Process inspections by outcome");
@@ -270,6 +321,16 @@ pub const METRICS: &[Metric] = &[
     BUFFER_OLDEST_SECONDS,
     EVENTS_DUPLICATE,
     EVENTS_DEAD_LETTERED,
+    DEAD_LETTERS,
+    DEAD_LETTERS_RESENT,
+    DEAD_LETTERS_DROPPED,
+    BUFFER_LANE,
+    BUFFER_BYTES_LIMIT,
+    BUFFER_DISK_UP,
+    EVENTS_SUPPRESSED,
+    OBSERVER_CAPABILITY_UP,
+    OBSERVER_LIVE_SET_UP,
+    LOG_LINES_SUPPRESSED,
     OBSERVER_INSPECTIONS,
     OBSERVER_MOUNT_UP,
     OBSERVER_READS_HUNG,

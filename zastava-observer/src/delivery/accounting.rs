@@ -72,8 +72,8 @@ impl Counts {
     }
 
     /// The buffer did not take an event.
-    pub(super) fn refused(&mut self, reason: &'static str, kind: EventKind) {
-        *self.refused.entry((reason, Some(kind))).or_default() += 1;
+    pub(super) fn refused(&mut self, reason: &'static str, kind: Option<EventKind>) {
+        *self.refused.entry((reason, kind)).or_default() += 1;
     }
 
     pub(super) fn accounting(&self, stats: &Stats) -> Accounting {

@@ -2,24 +2,27 @@
 //!
 //! Events go to the buffer on disk. While the disk fails, or an earlier process still holds it, they wait
 //! in memory, within a bound, and are sent from there. At every moment
-//! `observed = delivered + duplicate + buffered + dropped`.
+//! `observed = delivered + duplicate + buffered + dropped`. [`Lanes`] decides which events are sent first.
 
-use std::path::Path;
+mod status;
+
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use zastava_buffer::{
-    Buffer, BufferOptions, Consumer, Durability, Entry, OnUnavailable, OpenReport, Producer, PushOutcome,
-    RefusalReason, StorageHealth, StorageProblem,
+    Buffer, BufferOptions, Consumer, Durability, Entry, KindPolicy, OnUnavailable, OpenReport, Producer,
+    PushOutcome, RefusalReason, StorageHealth, StorageProblem, WhenFull,
 };
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, EventsAccepted, KindStyle};
 use zastava_core::telemetry::{Telemetry, scope};
 
 use super::accounting::{Accounting, Counts};
+use super::lanes::{Lane, Lanes, Waiting};
 use super::metrics::Metrics;
-use super::stored::{StoredEvent, to_number};
+use super::stored::{Facts, StoredEvent, numbers_of_backlog, to_number};
 use crate::Error;
 use crate::losses::Losses;
 use crate::options::{EventBufferOptions, ObserverOptions};
@@ -33,7 +36,7 @@ const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// The longest wait for the disk at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// The oldest events, in order. Events that are not acknowledged before this is dropped are delivered
+/// The oldest events of one lane, in order. Events that are not acknowledged before this is dropped are delivered
 /// again.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -64,6 +67,8 @@ pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     reported: Mutex<Accounting>,
     arrived: Notify,
+    path: PathBuf,
+    disk_bytes_max: u64,
     event_bytes_max: usize,
     kind_style: KindStyle,
     metrics: Metrics,
@@ -73,9 +78,17 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct Inner {
     counts: Counts,
-    /// When the oldest event of the batch under way happened.
-    oldest: Option<Timestamp>,
+    lanes: Lanes,
+    /// When the oldest event of each lane happened, as far as it was seen.
+    oldest: [Option<Timestamp>; 2],
     health: StorageHealth,
+    /// At the last report.
+    disk_bytes: u64,
+    oldest_age: Duration,
+    /// When the last loss was found.
+    lost_at: Option<Instant>,
+    /// How fast events may be sent now.
+    events_per_second: f64,
 }
 
 impl Outbox {
@@ -84,18 +97,30 @@ impl Outbox {
         let config = buffer_config(&options.buffer);
         let event_bytes_max =
             config.record_bytes_max.min(options.publish.batch_bytes_max - BATCH_OVERHEAD_BYTES);
+        let lanes = Lanes::survey(path);
         let opened = Buffer::open(path, config);
         let (producer, consumer, report) =
             opened.map_err(|source| Error::Buffer { path: path.clone(), source })?;
         log_opened(path, &report);
         let losses = Losses::default();
-        let inner = Inner { counts: Counts::new(losses.clone()), oldest: None, health: producer.health() };
+        let inner = Inner {
+            counts: Counts::new(losses.clone()),
+            lanes,
+            oldest: [None; 2],
+            health: producer.health(),
+            disk_bytes: 0,
+            oldest_age: Duration::ZERO,
+            lost_at: None,
+            events_per_second: f64::from(options.publish.events_per_second),
+        };
         let outbox = Self {
             producer,
             consumer: tokio::sync::Mutex::new(consumer),
             inner: Mutex::new(inner),
             reported: Mutex::default(),
             arrived: Notify::new(),
+            path: path.clone(),
+            disk_bytes_max: options.buffer.disk_bytes_max,
             event_bytes_max,
             kind_style: options.publish.kind_style,
             metrics: Metrics::new(options, telemetry),
@@ -120,19 +145,33 @@ impl Outbox {
         self.kind_style
     }
 
-    /// Takes an event over and accounts for it. `None` stands for an event that is too long. Returns when
-    /// the event survives the end of this process, or the disk fails, or the wait was too long.
-    pub(crate) async fn offer(&self, kind: EventKind, json: Option<Vec<u8>>) {
-        self.push(kind, json.as_deref());
+    /// Takes an event of a workload over and accounts for it. `None` stands for an event that is too long. Returns
+    /// whether the event survives the end of this process; it may not if the disk fails, or the wait was too long.
+    pub(crate) async fn offer(
+        &self,
+        kind: impl Into<Option<EventKind>>,
+        workload: &str,
+        json: Option<Vec<u8>>,
+    ) -> bool {
+        self.push(kind.into(), workload, json.as_deref());
         self.arrived.notify_one();
         // `report` shows events that stay in memory.
-        let _ = tokio::time::timeout(STORE_WAIT_MAX, self.producer.flush(Durability::Process)).await;
+        let stored = tokio::time::timeout(STORE_WAIT_MAX, self.producer.flush(Durability::Process)).await;
+        matches!(stored, Ok(Ok(())))
     }
 
-    fn push(&self, kind: EventKind, json: Option<&[u8]>) {
+    /// Whether events reach the disk.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.producer.health() == StorageHealth::Ok
+    }
+
+    fn push(&self, kind: Option<EventKind>, workload: &str, json: Option<&[u8]>) {
         let mut inner = self.lock();
         let admission = match json {
-            Some(json) => self.producer.push(to_number(kind), json),
+            Some(json) => {
+                let lane = inner.lanes.choose(workload, self.waiting());
+                self.producer.push(to_number(kind, lane), json)
+            }
             None => PushOutcome::Refused(RefusalReason::TooLarge),
         };
         // The buffer counts what it dropped to make room.
@@ -148,12 +187,13 @@ impl Outbox {
     }
 
     /// How many events wait.
-    pub(super) fn pending(&self) -> u64 {
-        self.producer.stats().pending
+    pub(super) fn waiting(&self) -> Waiting {
+        let waiting = |lane: Lane| self.producer.pending(lane.class());
+        Waiting { live: waiting(Lane::Live), backlog: waiting(Lane::Backlog) }
     }
 
-    /// The oldest events: at most `events_max` with at most `bytes_max` bytes, but at least one. `None` if
-    /// nothing waits.
+    /// The oldest events of the live lane, or of the backlog if nothing is live: at most `events_max` with at most
+    /// `bytes_max` bytes, but at least one. `None` if nothing waits.
     pub(super) async fn next_batch(&self, events_max: usize, bytes_max: usize) -> Option<Batch> {
         let mut consumer = self.consumer.lock().await;
         if consumer.is_drained() {
@@ -165,17 +205,20 @@ impl Outbox {
             _ => None,
         });
         let events: Vec<StoredEvent> = events.collect();
-        self.lock().oldest = events.first().and_then(StoredEvent::at);
+        let oldest = events.first().and_then(|event| event.facts().at);
+        self.lock().oldest[usize::from(taken.class())] = oldest;
         Some(Batch { events, taken })
     }
 
     /// The first `count` events of the batch are done. `events` are the events of this outcome.
     pub(super) fn acknowledge(&self, batch: &Batch, count: usize, events: &[StoredEvent], outcome: Outcome) {
         let Some(through) = batch.through(count) else { return };
+        let behind = events.iter().filter(|event| event.lane == Lane::Backlog).map(StoredEvent::facts);
+        let behind: Vec<Facts> = behind.collect();
         let mut inner = self.lock();
         // Events that were dropped since the batch was taken count as lost and not as done.
         let done = batch.taken.ack_through(through);
-        inner.oldest = None;
+        behind.iter().for_each(|event| inner.lanes.left(&event.workload));
         match outcome {
             Outcome::Taken(answer) => {
                 let duplicate = answer.duplicates.min(done);
@@ -188,6 +231,16 @@ impl Outbox {
                 self.metrics.dead_lettered(done);
             }
         }
+    }
+
+    /// Events may be sent this fast now.
+    pub(super) fn paced(&self, events_per_second: f64) {
+        self.lock().events_per_second = events_per_second;
+    }
+
+    /// Dead letters that no longer have room.
+    pub(super) fn letters_dropped(&self, count: u64) {
+        self.metrics.letters_dropped(count);
     }
 
     /// What became of every event.
@@ -209,15 +262,22 @@ impl Outbox {
             inner.health = health;
             match health {
                 StorageHealth::Degraded { cause, .. } => {
-                    tracing::warn!(?cause, "the event buffer cannot use its disk; events wait in memory");
+                    let cause = status::problem(cause);
+                    tracing::warn!(cause, "the event buffer cannot use its disk; events wait in memory");
                 }
                 _ => tracing::info!("the event buffer uses its disk again"),
             }
         }
         let accounting = inner.counts.accounting(&stats);
-        let age = inner.oldest.map_or(Duration::ZERO, |oldest| Timestamp::now().saturating_since(oldest));
-        self.metrics.waiting(accounting.buffered, stats.disk_bytes, age);
+        let waiting = self.waiting();
+        let oldest = [(waiting.live, inner.oldest[0]), (waiting.backlog, inner.oldest[1])];
+        let oldest =
+            oldest.iter().filter(|(waiting, _)| *waiting > 0).filter_map(|(_, oldest)| *oldest).min();
+        let age = oldest.map_or(Duration::ZERO, |oldest| Timestamp::now().saturating_since(oldest));
+        (inner.disk_bytes, inner.oldest_age) = (stats.disk_bytes, age);
+        self.metrics.waiting(waiting, stats.disk_bytes, health == StorageHealth::Ok, age);
         for (reason, kind, count) in inner.counts.new_losses(&stats) {
+            inner.lost_at = Some(Instant::now());
             self.metrics.dropped(&reason, kind, count);
             tracing::warn!(scope = scope::BUFFER_DROPS, reason, kind, count, "events were dropped");
         }
@@ -243,6 +303,8 @@ fn buffer_config(options: &EventBufferOptions) -> BufferOptions {
     config.ring_bytes = MEMORY_BYTES_MAX;
     config.ring_records = options.memory_events_max as u64;
     config.on_unavailable = OnUnavailable::MemoryOnly;
+    let policy = KindPolicy { when_full: WhenFull::DropOldest, class: Lane::Backlog.class() };
+    config.policies = numbers_of_backlog().map(|number| (number, policy)).collect();
     // The buffer is small beside any node's disk, so it leaves only the last per cent to others.
     config.free_percent_min = 1;
     config
@@ -260,7 +322,7 @@ fn log_opened(path: &Path, report: &OpenReport) {
         ),
         // `report` logs when the buffer uses its disk.
         Some(cause) => tracing::warn!(
-            path = %path.display(), ?cause, "the event buffer cannot be opened yet; events wait in memory"
+            path = %path.display(), cause = status::problem(*cause), "the event buffer cannot be opened yet; events wait in memory"
         ),
     }
 }

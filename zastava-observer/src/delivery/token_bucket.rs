@@ -18,12 +18,43 @@ impl TokenBucket {
         Self { per_second: f64::from(per_second), burst, left: burst, counted: now }
     }
 
+    pub(super) fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    /// Changes the average rate from now on.
+    pub(super) fn set_rate(&mut self, per_second: f64, now: Instant) {
+        self.refill(now);
+        self.per_second = per_second;
+    }
+
+    /// Takes all tokens.
+    pub(super) fn empty(&mut self, now: Instant) {
+        self.refill(now);
+        self.left = self.left.min(0.0);
+    }
+
+    /// How long to wait until [`take`](Self::take) gives so many without a wait.
+    pub(super) fn ready_in(&mut self, count: usize, now: Instant) -> Duration {
+        self.refill(now);
+        self.time_for((count as f64).min(self.burst) - self.left)
+    }
+
     /// Takes `count` tokens and returns how long to wait before using them.
     pub(super) fn take(&mut self, count: usize, now: Instant) -> Duration {
+        self.refill(now);
+        self.left -= count as f64;
+        self.time_for(-self.left)
+    }
+
+    fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = now;
-        self.left = (self.left + passed.as_secs_f64() * self.per_second).min(self.burst) - count as f64;
-        Duration::try_from_secs_f64((-self.left / self.per_second).max(0.0)).unwrap_or_default()
+        self.left = (self.left + passed.as_secs_f64() * self.per_second).min(self.burst);
+    }
+
+    fn time_for(&self, tokens: f64) -> Duration {
+        Duration::try_from_secs_f64((tokens / self.per_second).max(0.0)).unwrap_or_default()
     }
 }
 
@@ -40,5 +71,17 @@ mod tests {
         assert_eq!(bucket.take(50, start + Duration::from_secs(1)), Duration::from_secs(1));
         // However long the pause, it saves up one burst.
         assert_eq!(bucket.take(256, start + Duration::from_secs(3600)), Duration::from_millis(1120));
+    }
+
+    #[test]
+    fn waiting_first_makes_taking_free() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(50, 200, start);
+        bucket.empty(start);
+        let ready = bucket.ready_in(25, start);
+        assert_eq!(ready, Duration::from_millis(500));
+        assert_eq!(bucket.take(25, start + ready), Duration::ZERO);
+        // More than a burst is never saved up; what is missing is waited for when it is taken.
+        assert_eq!(bucket.ready_in(256, start + ready), Duration::from_secs(4));
     }
 }

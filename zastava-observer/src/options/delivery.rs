@@ -8,6 +8,8 @@ use zastava_core::contract::KindStyle;
 
 /// The most events that Scanner takes in one batch.
 const BATCH_EVENTS_MAX: usize = 256;
+/// A node sends no faster by default, however fast Scanner answers.
+const EVENTS_PER_SECOND_MAX: u32 = 5000;
 /// The most bytes that Scanner takes in one batch.
 const BATCH_BYTES_MAX: ByteSize = ByteSize::mebibytes(1);
 
@@ -46,14 +48,18 @@ pub struct PublishOptions {
     pub batch_events_max: usize,
     /// The most bytes in one batch's body.
     pub batch_bytes_max: usize,
+    /// The most events in one batch of the backlog, if that is more.
+    pub backlog_batch_events_max: usize,
     /// How long an event waits for others that fill the batch.
     pub flush_interval: Duration,
     /// The longest wait after the first failure. Each further failure doubles it. Waits have full jitter.
     pub backoff_initial: Duration,
     /// The longest wait after a failure.
     pub backoff_max: Duration,
-    /// How many events are sent in a second on average.
+    /// How many events are sent in a second at first, and at least when Scanner asks to slow down.
     pub events_per_second: u32,
+    /// The most events that are sent in a second, however fast Scanner acknowledges them.
+    pub events_per_second_max: u32,
     /// How many events may be sent at once after a pause.
     pub burst: u32,
     /// How event kinds are spelled.
@@ -69,9 +75,14 @@ impl PublishOptions {
         let backoff = section.section("backoff");
         let limits = section.section("limits");
         let dead_letter = section.section("deadLetter");
+        let size = |key, default| {
+            section.checked(key, default, "1 to 256", |size| (1..=BATCH_EVENTS_MAX).contains(size))
+        };
+        let events_per_second = limits.checked("eventsPerSecond", 50, "1 or more", |rate| *rate > 0);
+        let rate_max = limits.value("maxEventsPerSecond", EVENTS_PER_SECOND_MAX.max(events_per_second));
         let options = Self {
-            batch_events_max: section
-                .checked("publishBatchSize", 32, "1 to 256", |size| (1..=BATCH_EVENTS_MAX).contains(size)),
+            batch_events_max: size("publishBatchSize", 32),
+            backlog_batch_events_max: size("backlogBatchSize", BATCH_EVENTS_MAX),
             batch_bytes_max: batch_bytes(section),
             flush_interval: section.value("publishFlushIntervalSeconds", Duration::from_secs(2)),
             backoff_initial: backoff.checked(
@@ -81,7 +92,8 @@ impl PublishOptions {
                 |wait| !wait.is_zero(),
             ),
             backoff_max: backoff.value("max", Duration::from_secs(30)),
-            events_per_second: limits.checked("eventsPerSecond", 50, "1 or more", |rate| *rate > 0),
+            events_per_second,
+            events_per_second_max: rate_max,
             burst: limits.checked("burst", 200, "1 or more", |burst| *burst > 0),
             kind_style: section.value("kindStyle", Style(KindStyle::Pascal)).0,
             dead_letter_path: dead_letter.value("path", PathBuf::from("/var/run/zastava/dead-letter.jsonl")),
@@ -91,6 +103,9 @@ impl PublishOptions {
         };
         if options.backoff_max < options.backoff_initial {
             backoff.conflict("max", "is less than initial");
+        }
+        if options.events_per_second_max < options.events_per_second {
+            limits.conflict("maxEventsPerSecond", "is less than eventsPerSecond");
         }
         backoff.finish();
         limits.finish();

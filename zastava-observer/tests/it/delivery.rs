@@ -22,7 +22,7 @@ fn without_source(stage: &Stage, settings: &[(&str, &str)]) -> ObserverOptions {
     stage.options_at(Path::new("/nobody/listens.sock"), &settings)
 }
 
-fn event(number: usize) -> Vec<u8> {
+pub(crate) fn event(number: usize) -> Vec<u8> {
     let workload = Workload::new(Platform::Vm);
     let engine = EngineIdentity::new(Engine::Host);
     let (tenant, node) = ("acme".to_owned(), "node-1".to_owned());
@@ -41,6 +41,11 @@ fn left_behind(options: &ObserverOptions, events: impl IntoIterator<Item = Vec<u
         assert!(producer.push(Kind(0), &event).seq().is_some(), "has room");
     }
     assert!(producer.close(Duration::from_secs(60)).0);
+}
+
+/// The same, for a program with the stage's configuration.
+pub(crate) fn left_behind_at(stage: &Stage, events: impl IntoIterator<Item = Vec<u8>>) {
+    left_behind(&stage.options(&[]), events);
 }
 
 /// Sends ten events while Scanner has these faults. All arrive, each once.

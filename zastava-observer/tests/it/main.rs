@@ -1,6 +1,7 @@
 //! What the observer promises, tested through its public API and against real parts.
 
 mod cgroups;
+mod commands;
 mod config;
 mod containerd;
 mod delivery;

@@ -15,15 +15,15 @@ use zastava_core::telemetry::METRICS;
 
 use crate::support::{Process, QUICK, Stage, sleep_path, within};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_zastava-observer");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_zastava-observer");
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, killed with the test.
 pub(crate) struct Observer {
-    child: Child,
+    pub(crate) child: Child,
     lines: Receiver<Value>,
     seen: Vec<Value>,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Observer {
@@ -31,7 +31,7 @@ impl Observer {
         Self::start_with(stage, &[("zastava.observer.engine", "host")])
     }
 
-    fn start_with(stage: &Stage, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(stage: &Stage, settings: &[(&str, &str)]) -> Self {
         let path = stage.directory.path().join("zastava.yaml");
         std::fs::write(&path, stage.yaml()).expect("can be written");
         let mut command = Command::new(PROGRAM);
@@ -74,7 +74,7 @@ impl Observer {
         (status.expect("has a status"), body.to_owned())
     }
 
-    fn accounting(&self) -> Value {
+    pub(crate) fn accounting(&self) -> Value {
         let status: Value = serde_json::from_str(&self.ask("/status").1).expect("is JSON");
         status["observer"]["accounting"].clone()
     }
