@@ -20,6 +20,7 @@ use crate::blocking::blocking;
 use crate::delivery::{Accounting, DeadLetters, Outbox, Resend, ScannerHealth, Shipper};
 use crate::event::Node;
 use crate::inspect::{Inspector, ProcessInspector};
+use crate::live_set::LiveSet;
 use crate::mounts::Mounts;
 use crate::options::{EngineChoice, ObserverOptions};
 use crate::pipeline::Pipeline;
@@ -105,7 +106,9 @@ impl App {
             boot_id: tree.boot_id().to_owned(),
         };
         let inspector = Inspector::new(processes, telemetry);
-        let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), events.clone(), telemetry);
+        let live = LiveSet::open(&options.buffer.path, &node.boot_id, telemetry);
+        health.status("liveSet", live.0.status());
+        let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), live, events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads, resend, recent, buffer })
     }

@@ -6,7 +6,7 @@ use std::error::Error as _;
 
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, RuntimeEvent, event_id};
-use zastava_core::vocabulary::{Annotation, Engine, Provenance, Signal};
+use zastava_core::vocabulary::{Annotation, Provenance, Signal};
 
 pub(crate) use self::fit::encode;
 use crate::inspect::{InspectError, Interpreter, PreparedProgram, ProcessFacts};
@@ -107,8 +107,7 @@ impl Node {
 
 /// Annotates the event of a transition that was derived from a list.
 pub(crate) fn mark_reconciled(event: &mut RuntimeEvent, transition: &Transition) {
-    // The host is only ever listed. Elsewhere a list means that the engine's own event is missing.
-    if transition.reconciled && transition.workload.engine != Engine::Host {
+    if transition.reconciled {
         event.annotate(Annotation::Reconciled, "true");
     }
 }

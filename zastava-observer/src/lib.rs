@@ -113,8 +113,7 @@
 //! * Decide whether an image may run: take `stellaops-zastava-admission`.
 //! * Read build-ids of files, or map files to debug information: take `stellaops-zastava-elf`.
 //! * Queue records of another kind: take `stellaops-zastava-buffer`.
-//! * Drift and posture are not built yet, and stops that happen while the observer is down are
-//!   not reported.
+//! * Drift and posture are not built yet.
 //! * Run on another system than Linux.
 //!
 //! # Stability
@@ -131,6 +130,7 @@ mod event;
 mod hash;
 mod inspect;
 mod kubernetes;
+mod live_set;
 mod losses;
 mod mounts;
 mod options;

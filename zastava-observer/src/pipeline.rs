@@ -1,5 +1,7 @@
 //! Takes changes one by one: schedules them, inspects what started, stores the events, commits.
 
+mod restart;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::blocking::blocking;
 use crate::delivery::Outbox;
 use crate::event::{Node, encode, mark_reconciled};
 use crate::inspect::Inspector;
+use crate::live_set::{Earlier, LiveSet};
 use crate::losses::{Losses, Reason};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
 use crate::workload::Change;
@@ -32,6 +35,8 @@ pub(crate) struct Pipeline {
     schedule: Schedule<Arc<RuntimeEvent>>,
     inspector: Arc<NodeInspector>,
     outbox: Arc<Outbox>,
+    live: LiveSet,
+    earlier: Earlier,
     listeners: broadcast::Sender<Arc<RuntimeEvent>>,
     workloads: Gauge,
     /// The engines that `workloads` has a series of.
@@ -74,6 +79,7 @@ impl Pipeline {
         node: Node,
         inspector: Inspector,
         outbox: Arc<Outbox>,
+        (live, earlier): (LiveSet, Earlier),
         listeners: broadcast::Sender<Arc<RuntimeEvent>>,
         telemetry: &Telemetry,
     ) -> Self {
@@ -82,6 +88,8 @@ impl Pipeline {
             schedule: Schedule::default(),
             inspector: Arc::new(NodeInspector { node, processes: inspector }),
             outbox,
+            live,
+            earlier,
             listeners,
             workloads: telemetry.gauge(OBSERVER_WORKLOADS),
             shown: BTreeSet::new(),
@@ -96,6 +104,7 @@ impl Pipeline {
     pub(crate) async fn run(mut self, mut changes: mpsc::Receiver<Change>, shutdown: Shutdown) {
         let (mut inspections, mut late) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut open = true;
+        self.take_up().await;
         loop {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
                 let overtaken_after = match transition.workload.engine {
@@ -109,9 +118,9 @@ impl Pipeline {
                 });
             }
             self.show();
-            if let Some(event) = self.schedule.ready() {
-                let event = Arc::clone(event);
-                self.store(event).await;
+            if let Some((transition, event)) = self.schedule.ready() {
+                let (transition, event) = (transition.clone(), Arc::clone(event));
+                self.store(&transition, event).await;
                 continue;
             }
             if !open && self.schedule.is_idle() {
@@ -133,19 +142,29 @@ impl Pipeline {
     }
 
     /// Stores the event, commits its transition, then passes the event on to listeners.
-    async fn store(&mut self, event: Arc<RuntimeEvent>) {
-        let (outbox, stored) = (Arc::clone(&self.outbox), Arc::clone(&event));
+    async fn store(&mut self, transition: &Transition, event: Arc<RuntimeEvent>) {
+        self.live.begins(transition).await;
+        let is_on_disk = self.offer(&event).await;
+        self.schedule.commit();
+        self.live.committed(transition, is_on_disk);
+        let tracker = self.schedule.tracker();
+        self.live.keep_short(tracker.workloads(), tracker.restored());
+        // Nobody has to listen.
+        let _ = self.listeners.send(event);
+    }
+
+    /// Stores an event. Returns whether it survives this process.
+    async fn offer(&self, event: &Arc<RuntimeEvent>) -> bool {
+        let (outbox, stored) = (Arc::clone(&self.outbox), Arc::clone(event));
         let (style, bytes_max) = (outbox.kind_style(), outbox.event_bytes_max());
         let json = blocking(move || encode((*stored).clone(), style, bytes_max)).await;
         let workload = event.workload.container_id.as_deref().unwrap_or_default();
-        outbox.offer(event.kind, workload, json).await;
-        if is_reported_start(&event) {
+        let is_on_disk = outbox.offer(event.kind, workload, json).await;
+        if is_reported_start(event) {
             let waited = Timestamp::now().saturating_since(event.when);
             self.start_to_buffer.observe_seconds(&[&event.engine.name.to_string()], waited);
         }
-        self.schedule.commit();
-        // Nobody has to listen.
-        let _ = self.listeners.send(event);
+        is_on_disk
     }
 
     /// Brings the gauge and the log up to date.
@@ -154,6 +173,7 @@ impl Pipeline {
         let followed: BTreeSet<Engine> = tracker.live().map(|(engine, _)| engine).collect();
         for engine in self.shown.difference(&followed) {
             self.workloads.remove(&[engine.as_str()]);
+            self.live.unfollowed(*engine);
         }
         for (engine, count) in tracker.live() {
             self.workloads.set(&[engine.as_str()], count as f64);

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod model;
+mod restored;
 mod schedule;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
+pub(crate) use self::restored::Restored;
+use self::restored::is_reconciled;
 pub(crate) use self::schedule::{Schedule, Ticket};
 use crate::workload::{Change, Workload, may_be_same_start};
 
@@ -46,6 +49,8 @@ pub(crate) struct Tracker {
     /// The runs that ended last, with their start ticks.
     ended: HashMap<Run, Option<u64>>,
     ended_order: VecDeque<Run>,
+    /// What an earlier run followed, of engines that have reported nothing yet.
+    restored: BTreeMap<Engine, Vec<Restored>>,
     /// How many starts of each engine were left out.
     left_out: BTreeMap<Engine, u64>,
 }
@@ -59,6 +64,11 @@ impl Tracker {
         self.live.iter().map(|(engine, live)| (*engine, live.len()))
     }
 
+    /// The workloads that run.
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.live.values().flat_map(HashMap::values)
+    }
+
     /// The number of starts that were left out because [`LIVE_MAX`] workloads run.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out.values().sum()
@@ -66,7 +76,8 @@ impl Tracker {
 
     /// The transitions that the change means. They take effect when they are committed.
     pub(crate) fn plan(&mut self, change: Change, now: Timestamp) -> Vec<Transition> {
-        match change {
+        let (is_after_gap, begun) = self.admit(&change, now);
+        let mut transitions = match change {
             Change::Started(workload) => self.plan_one(*workload, now, false),
             Change::Found(workload) => self.plan_one(*workload, now, true),
             Change::Stopped { engine, key, pid, at, exit_status, reconciled } => {
@@ -81,7 +92,8 @@ impl Tracker {
             }
             Change::Listed { engine, workloads } => {
                 self.live.entry(engine).or_default();
-                let mut transitions = self.plan_list(engine, workloads, now);
+                let reconciled = is_reconciled(engine, is_after_gap);
+                let mut transitions = self.plan_list(engine, workloads, now, reconciled);
                 let left_out = self.keep_bound(&mut transitions);
                 // Each list leaves out the same ones again.
                 let counted = self.left_out.entry(engine).or_default();
@@ -92,7 +104,9 @@ impl Tracker {
                 self.live.remove(&engine);
                 Vec::new()
             }
-        }
+        };
+        transitions.extend(begun);
+        transitions
     }
 
     fn find(&self, engine: Engine, key: &str) -> Option<&Workload> {
@@ -113,26 +127,34 @@ impl Tracker {
         if live.is_some_and(|live| live.is_same_run(&workload)) || self.has_ended(&workload) {
             return Vec::new();
         }
-        let replaced = live.map(|live| Self::missing_from_list(live, now));
+        let is_gap = is_reconciled(workload.engine, reconciled);
+        let replaced = live.map(|live| Self::missing_from_list(live, now, is_gap));
         let at = workload.started_at.unwrap_or(now);
         let start = Transition { workload, at, step: Step::Start, reconciled };
         replaced.into_iter().chain([start]).collect()
     }
 
-    fn plan_list(&self, engine: Engine, workloads: Vec<Workload>, now: Timestamp) -> Vec<Transition> {
+    fn plan_list(
+        &self,
+        engine: Engine,
+        workloads: Vec<Workload>,
+        now: Timestamp,
+        reconciled: bool,
+    ) -> Vec<Transition> {
         let running: HashSet<&str> = workloads.iter().map(|workload| workload.key.as_str()).collect();
         let live = self.live.get(&engine).into_iter().flat_map(HashMap::values);
         let gone = live.filter(|live| !running.contains(live.key.as_str()));
-        let mut transitions: Vec<_> = gone.map(|live| Self::missing_from_list(live, now)).collect();
+        let mut transitions: Vec<_> =
+            gone.map(|live| Self::missing_from_list(live, now, reconciled)).collect();
         for workload in workloads {
-            transitions.extend(self.plan_start(workload, now, true));
+            transitions.extend(self.plan_start(workload, now, reconciled));
         }
         transitions
     }
 
-    fn missing_from_list(workload: &Workload, now: Timestamp) -> Transition {
+    fn missing_from_list(workload: &Workload, now: Timestamp, reconciled: bool) -> Transition {
         let step = Step::Stop { exit_status: None };
-        Transition { workload: workload.clone(), at: now, step, reconciled: true }
+        Transition { workload: workload.clone(), at: now, step, reconciled }
     }
 
     /// Leaves out the starts that would take the table over its bound, and counts them.
@@ -215,7 +237,7 @@ pub(crate) mod tests {
     }
 
     /// Plans a change and commits all of it.
-    fn apply(tracker: &mut Tracker, change: Change) -> Vec<String> {
+    pub(crate) fn apply(tracker: &mut Tracker, change: Change) -> Vec<String> {
         let transitions = tracker.plan(change, Timestamp::UNIX_EPOCH);
         transitions.iter().for_each(|transition| tracker.commit(transition));
         transitions.iter().map(text).collect()

@@ -118,7 +118,7 @@ impl Model {
                 self.schedule.late(self.inspections[at].0);
             }
             Move::Store => {
-                let event = self.schedule.ready().expect("is ready").clone();
+                let event = self.schedule.ready().map(|(_, event)| event).expect("is ready").clone();
                 self.stored.push(event.clone());
                 self.outbox.push_back(event);
                 (self.observed, self.is_stored) = (self.observed + 1, true);

@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use super::{Tracker, Transition};
+use super::{Restored, Tracker, Transition};
 use crate::workload::{Change, Workload};
 
 /// The most transitions under way and changes put aside before no further change is accepted. One list may exceed it.
@@ -133,9 +133,16 @@ impl<E> Schedule<E> {
         }
     }
 
-    /// The event to be stored next: that of the first transition under way, once it is inspected. Late ones are overtaken.
-    pub(crate) fn ready(&self) -> Option<&E> {
-        self.under_way.get(self.first_ready()?)?.event.as_ref()
+    /// Goes on where an earlier run ended.
+    pub(crate) fn restore(&mut self, workloads: impl IntoIterator<Item = Restored>) {
+        self.tracker.restore(workloads);
+    }
+
+    /// The transition whose event is to be stored next: the first one under way, once it is inspected. Late ones are
+    /// overtaken.
+    pub(crate) fn ready(&self) -> Option<(&Transition, &E)> {
+        let entry = self.under_way.get(self.first_ready()?)?;
+        Some((&entry.transition, entry.event.as_ref()?))
     }
 
     /// Commits the transition whose event was [`ready`](Self::ready) and is stored now.

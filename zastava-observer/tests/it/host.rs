@@ -58,7 +58,10 @@ async fn an_event_has_the_same_id_after_a_restart() {
     let child = Process::sleep(sleep_path());
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
+        let options = stage.options(&[("zastava.observer.engine", "host")]);
+        // An observer that has lost its live set tells everything anew.
+        let _ = fs::remove_file(options.buffer.path.join("live-set.jsonl"));
+        let mut running = Running::start(options);
         ids.push(running.event(EventKind::ContainerStart, child.pid()).await.event_id.clone());
         running.end().await;
     }

@@ -15,5 +15,6 @@ mod parsers;
 mod prepared;
 mod process_facts;
 mod program;
+mod restart;
 mod scripted;
 mod support;

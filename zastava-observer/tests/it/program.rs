@@ -54,7 +54,7 @@ impl Observer {
     }
 
     /// The first line with that message, read so far or still to come.
-    fn line(&mut self, message: &str) -> Value {
+    pub(crate) fn line(&mut self, message: &str) -> Value {
         loop {
             if let Some(line) = self.seen.iter().find(|line| line["message"] == message) {
                 return line.clone();
