@@ -16,6 +16,7 @@ mod labels;
 mod pod;
 mod shape;
 mod subject;
+mod values;
 
 use images::SumKeys;
 pub use images::{ImageField, ImageUse};

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::judgement::Judgement;
 use crate::options::AdmissionOptions;
 use crate::policy::{Policy, PolicyLayer as _, PolicySource, Question, layers, policy_labels};
-use crate::review::{Object, Pod, Review, Subject};
+use crate::review::{Object, Pod, Subject};
 use metrics::Metrics;
 use namespaces::Namespaces;
 
@@ -84,7 +84,7 @@ impl Reviewer {
     /// Only when the body is not an AdmissionReview of v1 with a uid. Everything else has an answer.
     pub async fn review(&self, body: &[u8], budget: Duration) -> Result<Reviewed, Error> {
         let watch = self.metrics.start();
-        let subject = Subject::of(&Review::parse(body)?);
+        let subject = Subject::read(body)?;
         Ok(self.decide(&subject, budget, watch).await)
     }
 

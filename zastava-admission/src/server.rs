@@ -14,6 +14,7 @@ mod refusal;
 mod request;
 mod room;
 mod slots;
+mod turns;
 mod watched;
 
 use std::net::SocketAddr;

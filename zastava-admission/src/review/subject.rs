@@ -4,8 +4,12 @@ use zastava_core::image::Digest;
 
 use super::head::Head;
 use super::pod::Pod;
-use super::{Review, ReviewObject};
-use crate::verdict::Verdict;
+use super::{Review, ReviewObject, values};
+use crate::error::Error;
+use crate::verdict::{Rule, Verdict};
+
+/// The part of a review that says what it is about, if anything does.
+const BEGINNING_BYTES: usize = 64 << 10;
 
 /// A review that has been read.
 #[derive(Debug)]
@@ -29,8 +33,18 @@ pub(crate) enum Object {
 }
 
 impl Subject {
-    /// Reads and hashes the object.
-    pub(crate) fn of(review: &Review<'_>) -> Self {
+    /// Reads a review, and hashes its object.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Error> {
+        if values::are_too_many(body) {
+            let reason = format!("the review has more than {} members and items", values::VALUES_MAX);
+            let beginning = &body[..body.len().min(BEGINNING_BYTES)];
+            let subject = Self::of_beginning(beginning, Verdict::refused(Rule::TooLarge, reason));
+            return subject.ok_or_else(|| Error::MalformedReview("it has too many members and items".into()));
+        }
+        Review::parse(body).map(|review| Self::of(&review))
+    }
+
+    fn of(review: &Review<'_>) -> Self {
         let object = review.object();
         let pod_spec_digest = match &object {
             ReviewObject::Pod(pod) | ReviewObject::Unchanged(pod) => pod.digest(),

@@ -13,7 +13,6 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_core::telemetry::Telemetry;
 
@@ -22,9 +21,10 @@ use super::deadline;
 use super::refusal::{Reason, Refusals};
 use super::room::FREE_BYTES;
 use super::slots::Slot;
+use super::turns::Turns;
 use crate::error::Error;
 use crate::options::LimitOptions;
-use crate::review::{Review, Subject};
+use crate::review::Subject;
 use crate::reviewer::Reviewer;
 use crate::text::printable;
 use crate::verdict::{Rule, Verdict};
@@ -34,14 +34,12 @@ type DecisionSink = Box<dyn Fn(&AdmissionDecisionEnvelope) + Send + Sync>;
 const TEXT_LENGTH_MAX: usize = 300;
 /// Reading a body of up to this size takes less time than handing it to another thread.
 const INLINE_BYTES_MAX: usize = 64 << 10;
-/// Larger bodies that are read at once. Reading may take three times the memory of a hostile body.
-const LARGE_READS_MAX: usize = 2;
 
 /// Answers `POST /validate` and, for configurations that name no path, `POST /`.
 pub(crate) struct Endpoint {
     reviewer: Reviewer,
     bodies: BodyReader,
-    large_reads: Arc<Semaphore>,
+    turns: Arc<Turns>,
     refusals: Arc<Refusals>,
     decisions: DecisionSink,
 }
@@ -54,8 +52,8 @@ impl Endpoint {
         decisions: DecisionSink,
     ) -> Self {
         let bodies = BodyReader::new(limits.body_bytes_max, limits.all_bodies_bytes_max);
-        let large_reads = Arc::new(Semaphore::new(LARGE_READS_MAX));
-        Self { reviewer, bodies, large_reads, refusals: Arc::new(Refusals::new(telemetry)), decisions }
+        let turns = Arc::default();
+        Self { reviewer, bodies, turns, refusals: Arc::new(Refusals::new(telemetry)), decisions }
     }
 
     pub(super) fn refusals(&self) -> Arc<Refusals> {
@@ -127,17 +125,16 @@ impl Endpoint {
         answer_by: tokio::time::Instant,
         slot: &Slot,
     ) -> Result<Subject, Rejection> {
-        let parse = |body: &CompleteBody| Review::parse(&body.bytes).map(|review| Subject::of(&review));
         if body.bytes.len() <= INLINE_BYTES_MAX {
-            return parse(&body).map_err(|error| Rejection::unread(&error));
+            return Subject::read(&body.bytes).map_err(|error| Rejection::unread(&error));
         }
         let body = Arc::new(body);
-        let (large_reads, read_body) = (Arc::clone(&self.large_reads), Arc::clone(&body));
-        let read = async move {
-            let permit = large_reads.acquire_owned().await;
+        let read_body = Arc::clone(&body);
+        let read = async {
+            let turn = self.turns.take(slot.peer(), body.bytes.len()).await;
             let read = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                parse(&read_body)
+                let _turn = turn;
+                Subject::read(&read_body.bytes)
             });
             read.await.unwrap_or_else(|panic| Err(Error::MalformedReview(panic.into())))
         };
@@ -250,7 +247,7 @@ mod tests {
         let reviewer = Reviewer::new(AdmissionOptions::default(), Nobody, &telemetry);
         let endpoint = Endpoint::new(reviewer, LimitOptions::default(), &telemetry, Box::new(|_| {}));
         let slot = Slots::new(1).take(Peer::of((Ipv4Addr::LOCALHOST, 1).into()), Instant::now()).unwrap();
-        let others = Arc::clone(&endpoint.large_reads).acquire_many_owned(LARGE_READS_MAX as u32).await;
+        let others = [endpoint.turns.take(slot.peer(), 1).await, endpoint.turns.take(slot.peer(), 1).await];
         let review = |operation: &str| {
             let review = format!(
                 r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u",

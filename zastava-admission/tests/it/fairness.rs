@@ -1,5 +1,8 @@
 //! Nobody who merely reaches the port keeps others from being served. Peers are hosts of the loopback network.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -128,5 +131,45 @@ async fn reviews_that_wait_for_scanner_hold_no_bodies() {
     webhook.scanner.release();
     for answer in waiting {
         assert_eq!(answer.await.unwrap().unwrap().response()["allowed"], false);
+    }
+}
+
+/// A review that takes long to read: its members are many, and in no order.
+fn laborious_review() -> String {
+    let members: Vec<_> =
+        (0..120_000_u32).map(|n| format!("\"{:x}\":0", n.wrapping_mul(2_654_435_761))).collect();
+    let members = format!("\"nodeSelector\":{{{}}},\"restartPolicy\"", members.join(","));
+    pod_review(&[SIGNED]).to_string().replacen("\"restartPolicy\"", &members, 1)
+}
+
+/// Two hosts keep the threads busy that read long reviews. A third one does not wait for all that is theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_reviews_of_some_peers_do_not_keep_those_of_others_waiting() {
+    let webhook = Webhook::start("").await;
+    let body = laborious_review();
+    assert!(body.len() > 1 << 20);
+    let (answered, mut hostile) = (Arc::new(AtomicUsize::new(0)), Vec::new());
+    for host in [2, 3] {
+        for _ in 0..6 {
+            let mut connection = webhook.connect_as(&Client::host(host)).await;
+            let (body, answered) = (body.clone(), Arc::clone(&answered));
+            hostile.push(tokio::spawn(async move {
+                let answer = connection.send(post("/?timeout=30s", body)).await.unwrap();
+                answered.fetch_add(1, Ordering::SeqCst);
+                answer.response()["allowed"] == true
+            }));
+        }
+    }
+    // The first ones are read, and all have come or are coming.
+    while answered.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut connection = webhook.connect_as(&Client::host(4)).await;
+    let answer = connection.send(post("/?timeout=30s", large_review(SIGNED, 900 << 10))).await.unwrap();
+    let before = answered.load(Ordering::SeqCst);
+    assert_eq!(answer.response()["allowed"], true);
+    assert!(before <= 8, "{before} of 12 were answered before");
+    for answer in hostile {
+        assert!(answer.await.unwrap(), "each is still judged");
     }
 }

@@ -15,7 +15,7 @@ use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
 use super::scanner::pod_review;
-use super::web::Connection;
+use super::web::{Client, Connection};
 
 /// A sandbox, and a webhook with the sandbox's configuration.
 pub(crate) struct Installation {
@@ -134,6 +134,10 @@ impl Installation {
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address, &self.ca_bundle()).await.unwrap()
+    }
+
+    pub(crate) async fn connect_as(&self, client: &Client) -> Connection {
+        client.open(self.address, &self.ca_bundle()).await.unwrap()
     }
 
     pub(crate) async fn review(&self, image: &str) -> Value {

@@ -3,6 +3,7 @@
 //! The table of docs/performance.md comes from
 //! `cargo test --release -p stellaops-zastava-admission --test it memory -- --nocapture`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::LazyLock;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::installation::Installation;
 use super::scanner::{UNSIGNED, pod, update};
-use super::web::post;
+use super::web::{Client, post};
 
 /// A review of `ZASTAVA_REVIEW_MIB` mebibytes, or 7: what the largest real ones have. An unoptimised program takes minutes for
 /// those, and is measured with 2.
@@ -166,4 +167,41 @@ async fn a_review_of_any_shape_takes_little_memory() {
         println!("| {shape} | {:.1} | {:.1} | {} |", mib(length), mib(peak), answer.status.as_u16());
         assert!(peak <= peak_max(), "{shape}: {:.1} MiB", mib(peak));
     }
+}
+
+/// Many hosts send the costliest shapes at once. Bodies have a budget together, and two are read at a time.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "the figure is printed")]
+async fn many_reviews_at_once_keep_to_the_budget_of_all() {
+    const SENDERS: u8 = 24;
+    let installation = Installation::start(&[]).await;
+    installation.until_ready().await;
+    let pid = installation.webhook.id();
+    let at_rest = status(pid, "VmRSS");
+    let shapes: Vec<_> = [others(), objects()].into_iter().flatten().map(|(_, body)| body).collect();
+    let mut sending = Vec::new();
+    for number in 0..SENDERS {
+        let mut connection = installation.connect_as(&Client::host(2 + number)).await;
+        let body = shapes[usize::from(number) % shapes.len()].clone();
+        sending.push(tokio::spawn(async move {
+            // A body that gives way is answered too, by its beginning or with a status.
+            connection.send(post("/validate?timeout=30s", body)).await.unwrap().status.as_u16()
+        }));
+    }
+    let mut answers = BTreeMap::new();
+    for answer in sending {
+        *answers.entry(answer.await.unwrap()).or_insert(0) += 1;
+    }
+    let peak = status(pid, "VmHWM").saturating_sub(at_rest);
+    let bodies = (usize::from(SENDERS) * (*BYTES + (1 << 20))).min(64 << 20);
+    let budget = (16 << 20) + bodies + 2 * 3 * *BYTES;
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "{SENDERS} reviews of {} MiB at once: peak {:.1} MiB over rest, budget {:.1}; answers {answers:?}",
+        mib(*BYTES),
+        mib(peak),
+        mib(budget)
+    );
+    assert!(peak <= budget, "{:.1} MiB", mib(peak));
+    assert!(answers.contains_key(&200), "{answers:?}");
 }

@@ -191,3 +191,35 @@ async fn unfinished_heads_and_handshakes_end() {
     let answer = webhook.connect().await.review("/", &pod_review(&[SIGNED])).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
 }
+
+/// More members and items than etcd stores of two objects: reading them would keep others waiting for nothing.
+#[tokio::test]
+async fn a_review_of_too_many_values_is_denied_by_its_beginning() {
+    let webhook = Webhook::start("admission: {failOpenByDefault: true}").await;
+    let with = |items: &str| {
+        let review = pod_review(&[SIGNED]);
+        // The beginning says what it is about, as an API server's does.
+        let request = &review["request"];
+        let object = request["object"].to_string().replacen(
+            "\"restartPolicy\"",
+            &format!("\"x\":[{items}],\"restartPolicy\""),
+            1,
+        );
+        format!(
+            r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":{},"kind":{},
+            "namespace":{},"operation":"CREATE","object":{object}}}}}"#,
+            request["uid"], request["kind"], request["namespace"]
+        )
+    };
+    let mut connection = webhook.connect().await;
+    let long = format!("\"{}\"", ",{[".repeat(2 << 20));
+    for (count, item, allowed) in [(3 << 20, "0", false), (100_000, "0", true), (1, &*long, true)] {
+        let body = with(&vec![item; count].join(","));
+        let answer = connection.send(post("/?timeout=30s", body)).await.unwrap();
+        assert_eq!(answer.response()["allowed"], allowed, "{count}");
+        if !allowed {
+            let message = answer.response()["status"]["message"].to_string();
+            assert!(message.contains("the review has more than 3145728 members and items"), "{message}");
+        }
+    }
+}

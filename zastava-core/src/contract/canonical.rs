@@ -45,7 +45,8 @@ pub fn canonical_digest<T: Serialize>(value: &T) -> Result<Digest, CanonicalErro
 /// The canonical form is hashed as it is written and never exists as a whole. Beside the text this takes four bytes for each
 /// member of an object whose members are not sorted, 12 bytes for each such object, and at most 24 MiB in all.
 ///
-/// Of members with the same name the last one counts. Objects and lists may be nested 127 levels deep.
+/// Of members with the same name the last one counts. Objects and lists may be nested 127 levels deep. An object with more than 65,536
+/// members must have them in order.
 ///
 /// # Errors
 /// [`CanonicalError::Float`] when the text holds a number that is not an integer of 64 bits, and another variant when it is
@@ -84,7 +85,8 @@ pub enum CanonicalError {
     /// Objects and lists are nested more than 127 levels deep.
     #[error("the JSON is nested more than 127 levels deep")]
     TooDeep,
-    /// The text has 4 GiB or more, or so many members that sorting them takes too much memory.
+    /// The text has 4 GiB or more, an object with more than 65,536 members that are not sorted, or so many of such members that sorting
+    /// takes too much memory.
     #[error("the JSON is too large to be sorted")]
     TooLarge,
 }

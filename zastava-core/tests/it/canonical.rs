@@ -190,6 +190,21 @@ fn too_many_members_have_no_digest() {
     assert!(matches!(canonical_json_digest(&text), Err(CanonicalError::TooLarge)));
 }
 
+#[test]
+fn an_object_with_very_many_members_must_have_them_in_order() {
+    let members = |count: u32, last: &str| {
+        let members: Vec<_> = (0..count).map(|number| format!("\"k{number:06}\":0")).collect();
+        format!("{{{},{last}}}", members.join(","))
+    };
+    assert!(canonical_json_digest(&members(100_000, r#""z":0"#)).is_ok());
+    let sorted = canonical_json_digest(&format!("{{\"a\":0,{}", &members(65_534, r#""z":0"#)[1..])).unwrap();
+    assert_eq!(canonical_json_digest(&members(65_534, r#""z":0,"a":0"#)).unwrap(), sorted);
+    for last in [r#""a":0"#, r#""k000000":0"#] {
+        let found = canonical_json_digest(&members(65_536, last));
+        assert!(matches!(found, Err(CanonicalError::TooLarge)), "{found:?}");
+    }
+}
+
 /// JSON text in odd forms: white space, escapes, repeated names, numbers of any kind.
 fn json() -> impl Strategy<Value = String> {
     let space = prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\n\t\r ")];

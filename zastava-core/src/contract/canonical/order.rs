@@ -8,6 +8,10 @@ const DEPTH_MAX: usize = 127;
 /// The memory that the order may take. No text of up to 8 MiB needs it.
 const BYTES_MAX: usize = 24 << 20;
 
+/// The most members of an object that are sorted. Writers of JSON that have more sort them: Go's library does, which API servers use.
+/// Sorting more takes long, since each comparison reads other memory.
+const SORTED_MAX: usize = 64 << 10;
+
 /// The shortest member, with the comma behind it: `"":0,`
 const MEMBER_BYTES_MIN: usize = 5;
 /// The shortest object that is not sorted, with the comma behind it: `{"":0,"":0},`
@@ -112,6 +116,9 @@ impl Survey<'_> {
             }
         }
         if !sorted {
+            if self.open.len() - first > SORTED_MAX {
+                return Err(CanonicalError::TooLarge);
+            }
             self.sort(start, first);
         }
         self.open.truncate(first);
