@@ -1,8 +1,9 @@
 //! Settings from a file, the environment and flags, merged into one tree.
 //!
 //! A later layer overrides an earlier one: defaults, the file, environment variables
-//! (`ZASTAVA__RUNTIME__TENANT`: two underscores separate levels, in any case), flags.
-//! Nothing in a value is expanded: a `${NAME}` that is left in one is a fault.
+//! (`ZASTAVA__RUNTIME__TENANT`: two underscores separate levels, in any case), flags. Names that a variable adds to a map are
+//! as written, but for those in capitals alone, which are taken for lower case.
+//! Nothing in a value is expanded: a `${NAME}` that is left in one is a fault, and `$${NAME}` is the text `${NAME}`.
 //!
 //! Each part reads its own [`Section`] and declares there the name, the type and the default of each
 //! key. A fault does not stop the reading: [`Configuration::read`] returns either the value or all
@@ -10,6 +11,7 @@
 
 mod configuration;
 mod fault;
+mod placeholder;
 mod section;
 mod settings;
 mod shown;

@@ -21,6 +21,8 @@ const ENVIRONMENT_PREFIX: &str = "ZASTAVA__";
 pub struct Configuration {
     root: Node,
     faults: Vec<Fault>,
+    /// The paths that flags have set, by their lower case.
+    flags: HashMap<String, String>,
     /// No part of the file could be read. Then every required key would look missing.
     is_unreadable: bool,
 }
@@ -32,6 +34,7 @@ impl Configuration {
         Self {
             root: Node { value: Value::Map(Vec::new()), origin: Origin::Default },
             faults: Vec::new(),
+            flags: HashMap::new(),
             is_unreadable: false,
         }
     }
@@ -72,10 +75,10 @@ impl Configuration {
             let origin = Origin::Environment(name.to_string_lossy().into_owned());
             match (name.to_str(), value.to_str()) {
                 (Some(name), Some(value)) => {
-                    let path = name.to_ascii_lowercase().replace("__", ".");
-                    if let Some(other) = known.insert(path.clone(), name.to_owned()) {
+                    let (path, key) = (path_of(name), name.to_ascii_lowercase().replace("__", "."));
+                    if let Some(other) = known.insert(key.clone(), name.to_owned()) {
                         let problem = Problem::Conflict(format!("{other} sets the same key; one must go"));
-                        self.faults.push(Fault { origin: origin.clone(), key: path.clone(), problem });
+                        self.faults.push(Fault { origin: origin.clone(), key, problem });
                     }
                     self.set(&path, value, &origin);
                 }
@@ -87,8 +90,16 @@ impl Configuration {
         }
     }
 
-    /// Overrides one setting. `path` is dotted and matches keys in any case.
+    /// Overrides one setting. `path` is dotted and matches keys in any case. Of two flags for one path the later one counts; in two
+    /// spellings they are a fault, since nobody means that.
     pub fn set(&mut self, path: &str, text: &str, origin: &Origin) {
+        if let Origin::Flag(_) = origin {
+            let other = self.flags.insert(path.to_ascii_lowercase(), path.to_owned());
+            if let Some(other) = other.filter(|other| other != path) {
+                let problem = Problem::Conflict(format!("is set as {other} too; one must go"));
+                self.faults.push(Fault { origin: origin.clone(), key: path.to_owned(), problem });
+            }
+        }
         let mut node = &mut self.root;
         for key in path.split('.') {
             node = node.child_or_insert(key, origin);
@@ -122,4 +133,14 @@ impl Configuration {
         let faults = std::mem::take(&mut findings.borrow_mut().faults);
         Err(Faults::new(faults))
     }
+}
+
+/// The path that a variable sets. Names in capitals alone are how shells write any name.
+fn path_of(variable: &str) -> String {
+    let levels =
+        variable.split("__").map(|level| match level.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            true => level.to_owned(),
+            false => level.to_ascii_lowercase(),
+        });
+    levels.collect::<Vec<_>>().join(".")
 }

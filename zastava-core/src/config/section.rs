@@ -2,10 +2,12 @@
 
 mod collections;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::fault::{Fault, Origin, Problem};
+use super::placeholder;
 use super::settings::Setting;
 use super::shown;
 use super::similar::nearest;
@@ -167,12 +169,10 @@ impl<'c> Section<'c> {
     }
 
     fn parse_text<T: SettingValue>(&self, key: &'static str, origin: &Origin, text: &str) -> Option<T> {
-        if self.report_placeholder(key, origin, text) {
-            return None;
-        }
-        let value = T::parse(text);
+        let text = self.literal(key, origin, text)?;
+        let value = T::parse(&text);
         if value.is_none() {
-            self.report_invalid(key, origin, T::FORM, if T::SECRET { "" } else { text });
+            self.report_invalid(key, origin, T::FORM, if T::SECRET { "" } else { &text });
         }
         value
     }
@@ -185,15 +185,14 @@ impl<'c> Section<'c> {
         self.report(origin, key, Problem::Invalid { expected, found: shown::value(key, found) });
     }
 
-    /// Reports a value that somebody else should have filled in, and returns whether it is one.
-    fn report_placeholder(&self, key: &'static str, origin: &Origin, text: &str) -> bool {
-        let placeholder = shown::placeholder(text);
-        if let Some(placeholder) = placeholder {
+    /// The value that the text stands for. Reports a placeholder that somebody else should have filled in.
+    fn literal<'t>(&self, key: &'static str, origin: &Origin, text: &'t str) -> Option<Cow<'t, str>> {
+        let report = |placeholder| {
             let placeholder = shown::text_of(placeholder);
             let text = format!("holds {placeholder}, which nothing replaces here; write the value itself");
             self.report(origin, key, Problem::Conflict(text));
-        }
-        placeholder.is_some()
+        };
+        placeholder::literal(text).map_err(report).ok()
     }
 
     fn report(&self, origin: &Origin, key: &'static str, problem: Problem) {

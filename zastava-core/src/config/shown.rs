@@ -62,22 +62,3 @@ fn without_user(text: String) -> String {
         None => text,
     }
 }
-
-/// A placeholder that a shell, Kubernetes or a template should have replaced.
-pub(super) fn placeholder(text: &str) -> Option<&str> {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    };
-    let forms = [("${", "}"), ("$(", ")"), ("{{", "}}")];
-    let mut found = forms.into_iter().flat_map(|(open, close)| {
-        text.match_indices(open).filter_map(move |(start, _)| {
-            let inner = &text[start + open.len()..];
-            let inner = &inner[..inner.find(close)?];
-            // Helm's `{{- NAME -}}` takes the white space around it away.
-            let name = if open == "{{" { inner.trim_start_matches('-') } else { inner };
-            let name = name.split([':', '-', '|']).next().unwrap_or_default().trim();
-            is_name(name).then_some(&text[start..start + open.len() + inner.len() + close.len()])
-        })
-    });
-    found.next().map(|found| if found.len() <= CHARS_MAX { found } else { &found[..2] })
-}

@@ -37,8 +37,10 @@ impl Node {
             *self = Self { value: Value::Map(Vec::new()), origin: origin.clone() };
         }
         let Value::Map(members) = &mut self.value else { unreachable!("the node was made a map above") };
-        let index =
-            members.iter().position(|(name, _)| name.eq_ignore_ascii_case(key)).unwrap_or_else(|| {
+        let exact = members.iter().position(|(name, _)| name == key);
+        let index = exact
+            .or_else(|| members.iter().position(|(name, _)| name.eq_ignore_ascii_case(key)))
+            .unwrap_or_else(|| {
                 members
                     .push((key.to_owned(), Self { value: Value::Map(Vec::new()), origin: origin.clone() }));
                 members.len() - 1

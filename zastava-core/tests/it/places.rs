@@ -45,6 +45,87 @@ fn a_value_that_nothing_expands_is_a_fault() {
 }
 
 #[test]
+fn a_dollar_more_keeps_what_looks_like_a_placeholder() {
+    let read = |yaml: &str| {
+        let config = Configuration::from_yaml(&format!("zastava:\n{yaml}"), Path::new("zastava.yaml"));
+        let value = |section: &zastava_core::config::Section<'_>| {
+            let text = section.optional::<String>("text").unwrap_or_default();
+            let list = section.list::<String>("list", Vec::new());
+            let items = section.items("items", |item| item.ok().map(str::to_owned));
+            Some((text, list, items, section.words("words")))
+        };
+        config.read(value).map(|(value, _)| value).map_err(|faults| faults.to_string())
+    };
+    for (given, expected) in [
+        ("$${A}", "${A}"),
+        ("x-$${A}-$$(B)-$${C:-d}", "x-${A}-$(B)-${C:-d}"),
+        ("$$(B) before $${A}", "$(B) before ${A}"),
+        ("$$${A}", "$${A}"),
+        // What is no placeholder has never needed it.
+        ("$$", "$$"),
+        ("a$${}b", "a$${}b"),
+        ("$$(a b)", "$$(a b)"),
+    ] {
+        let words = [(expected.to_owned(), expected.to_owned())].into();
+        let expected = expected.to_owned();
+        let yaml = format!(
+            "  text: '{given}'\n  list: ['{given}']\n  items: ['{given}']\n  words: {{'{given}': '{given}'}}\n"
+        );
+        assert_eq!(
+            read(&yaml),
+            Ok((expected.clone(), vec![expected.clone()], vec![expected], words)),
+            "{given}"
+        );
+    }
+    for given in ["$${A} ${B}", "${B} $${A}", "$${A}{{ .B }}"] {
+        let told = read(&format!("  text: '{given}'\n")).unwrap_err();
+        assert!(told.contains("text: holds ") && !told.contains("holds ${A}"), "{told}");
+    }
+}
+
+#[test]
+fn names_that_variables_add_to_a_map_keep_their_case() {
+    let mut config = Configuration::from_yaml(
+        "zastava:\n  words: {cluster: a, zoneName: b, Zone: c, zone: d}\n",
+        Path::new("zastava.yaml"),
+    );
+    let variables = [
+        ("ZASTAVA__WORDS__CLUSTER", "1"),
+        ("ZASTAVA__WORDS__zonename", "2"),
+        ("ZASTAVA__WORDS__Zone", "3"),
+        ("ZASTAVA__WORDS__teamName", "4"),
+        ("ZASTAVA__WORDS__NEW_ONE", "5"),
+    ];
+    config.overlay_environment(variables.map(|(name, value)| (name.into(), value.into())));
+    let (words, _) = config.read(|section| Some(section.words("words"))).unwrap();
+    let expected = [
+        ("Zone", "3"),
+        ("cluster", "1"),
+        ("new_one", "5"),
+        ("teamName", "4"),
+        ("zone", "d"),
+        ("zoneName", "2"),
+    ];
+    assert!(words.iter().map(|(name, word)| (&**name, &**word)).eq(expected), "{words:?}");
+}
+
+#[test]
+fn two_spellings_of_one_key_are_a_fault() {
+    let flag = Origin::Flag("--set".to_owned());
+    let mut config = Configuration::from_yaml(MINIMAL, Path::new("zastava.yaml"));
+    for value in ["a", "b"] {
+        config.set("zastava.runtime.tenant", value, &flag);
+    }
+    let tenant = |config: &Configuration| {
+        config.read(|root| RuntimeOptions::read(&root.section("runtime"))).map(|(options, _)| options.tenant)
+    };
+    assert_eq!(tenant(&config).unwrap(), "b", "the later flag counts");
+    config.set("zastava.runtime.Tenant", "c", &flag);
+    let told = tenant(&config).unwrap_err().to_string();
+    assert_eq!(told, "--set: zastava.runtime.Tenant: is set as zastava.runtime.tenant too; one must go");
+}
+
+#[test]
 fn names_and_items_are_values_that_nothing_expands_too() {
     let items = |section: &zastava_core::config::Section<'_>| {
         let words = section.items("items", |item| item.ok().map(str::to_owned));

@@ -71,7 +71,7 @@ impl Section<'_> {
                 .filter_map(|(index, item)| match &item.value {
                     Value::Scalar(text) => {
                         shown.push(text.as_str());
-                        if self.report_placeholder(key, &item.origin, text) { None } else { read(Ok(text)) }
+                        read(Ok(&self.literal(key, &item.origin, text)?))
                     }
                     _ => {
                         // The section's keys are recorded one by one.
@@ -84,8 +84,7 @@ impl Section<'_> {
             Value::Scalar(text) if node.is_overlaid() => {
                 let words = self.overlaid_words(key, &node.origin, text);
                 let words = words.inspect(|word| shown.push(word));
-                let filled = words.filter(|word| !self.report_placeholder(key, &node.origin, word));
-                filled.filter_map(|word| read(Ok(word))).collect()
+                words.filter_map(|word| read(Ok(&self.literal(key, &node.origin, word)?))).collect()
             }
             _ => {
                 self.report_invalid(key, &node.origin, "a list", "");
@@ -109,11 +108,9 @@ impl Section<'_> {
             return Vec::new();
         };
         let sections = members.iter().filter_map(|(name, node)| {
-            if self.report_placeholder(key, &node.origin, name) {
-                return None;
-            }
+            let name = self.literal(key, &node.origin, name)?;
             let path = format!("{}.{name}", self.path_of(key));
-            read(name, &Self::new(Some(node), node.origin.clone(), path, &self.findings))
+            read(&name, &Self::new(Some(node), node.origin.clone(), path, &self.findings))
         });
         sections.collect()
     }
@@ -126,18 +123,14 @@ impl Section<'_> {
             self.report_invalid(key, &node.origin, "a map of words", "");
             return BTreeMap::new();
         };
-        let words: BTreeMap<_, _> = members
-            .iter()
-            .filter(|(name, node)| !self.report_placeholder(key, &node.origin, name))
-            .filter_map(|(name, node)| Some((name.clone(), self.parse_item::<String>(key, node)?)))
-            .collect();
-        for (name, node) in members {
-            if let Some(word) = words.get(name) {
-                let key = format!("{}.{name}", self.path_of(key));
-                let setting = Setting { key, value: word.clone(), origin: node.origin.clone() };
-                self.findings.borrow_mut().settings.push(setting);
-            }
-        }
-        words
+        let words = members.iter().filter_map(|(name, node)| {
+            let name = self.literal(key, &node.origin, name)?;
+            let word: String = self.parse_item(key, node)?;
+            let key = format!("{}.{name}", self.path_of(key));
+            let setting = Setting { key, value: word.clone(), origin: node.origin.clone() };
+            self.findings.borrow_mut().settings.push(setting);
+            Some((name.into_owned(), word))
+        });
+        words.collect()
     }
 }
