@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Error;
 
@@ -20,15 +20,6 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let file = File::create(path).map_err(Error::file("create", path))?;
     file.lock().map_err(Error::file("lock", path))?;
     Ok(file)
-}
-
-/// Writes the whole file or nothing, so that no reader sees half of it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    fs::write(&partial, bytes).map_err(Error::file("write", &partial))?;
-    fs::rename(&partial, path).map_err(Error::file("rename", &partial))
 }
 
 /// Removes a directory. Succeeds if there is none.

@@ -118,7 +118,9 @@ pub use crate::read::{
     BlobReader, Document, EntryKind, HistoryEntry, Image, ImageConfig, Layer, LayerEntry, LayerReader,
     LayoutReader, Limits, Manifest, Place, PlatformManifest, ProcessConfig, ReadError,
 };
-pub use crate::write::{Artifact, Compression, Entry, ImageBuilder, Layout, PlatformImage, WriteError};
+pub use crate::write::{
+    Artifact, Compression, Entry, ImageBuilder, Layout, PlatformImage, WriteError, write_file,
+};
 pub use zastava_core::clock::Timestamp;
 pub use zastava_core::image::{Digest, ImageError};
 

@@ -11,6 +11,7 @@ mod layout;
 
 pub use self::artifact::Artifact;
 pub use self::error::WriteError;
+pub use self::files::write_file;
 pub use self::image_builder::ImageBuilder;
 pub use self::layer::{Compression, Entry};
 pub use self::layout::{Layout, PlatformImage};

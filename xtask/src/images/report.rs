@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zastava_core::clock::Timestamp;
 use zastava_core::image::Digest;
-use zastava_oci::{Layout, PlatformImage};
+use zastava_oci::{Layout, PlatformImage, write_file};
 
 use super::build::Built;
 use super::program::Program;
+use crate::Error;
 use crate::workspace::Workspace;
-use crate::{Error, files};
 
 /// All images of one build; as JSON the content of `images.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -79,7 +79,7 @@ impl Report {
     pub(super) fn write(&self, output: &Path) -> Result<(), Error> {
         let mut text = serde_json::to_vec_pretty(self).expect("these types are JSON");
         text.push(b'\n');
-        files::write(&output.join("images.json"), &text)
+        Ok(write_file(&output.join("images.json"), &text)?)
     }
 }
 

@@ -10,8 +10,12 @@ pub(super) fn create_directory(path: &Path) -> Result<(), WriteError> {
     fs::create_dir_all(path).map_err(failed("create", path))
 }
 
-/// Writes the whole file or nothing, so that nobody imports the first half of an archive.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+/// Writes a whole file or nothing, as the files of layouts and archives are written, so that nobody reads the first half of one. For
+/// what lies beside them, such as a list of the images.
+///
+/// # Errors
+/// [`WriteError::File`] when the file cannot be written or renamed.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);

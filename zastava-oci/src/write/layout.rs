@@ -146,7 +146,7 @@ impl Layout {
     /// # Errors
     /// [`WriteError::File`].
     pub fn write_archive(&self, path: impl AsRef<Path>) -> Result<(), WriteError> {
-        files::write(path.as_ref(), &self.archive())
+        files::write_file(path.as_ref(), &self.archive())
     }
 
     /// Writes the layout into a directory, which is created if it is missing.
@@ -155,7 +155,7 @@ impl Layout {
     /// [`WriteError::File`].
     pub fn write_directory(&self, path: impl AsRef<Path>) -> Result<(), WriteError> {
         files::create_directory(&path.as_ref().join("blobs/sha256"))?;
-        self.files().try_for_each(|(name, bytes)| files::write(&path.as_ref().join(name), &bytes))
+        self.files().try_for_each(|(name, bytes)| files::write_file(&path.as_ref().join(name), &bytes))
     }
 
     /// Blobs first, so that a directory is complete before `index.json` names them.
