@@ -185,3 +185,8 @@ pub use review::{ImageField, ImageUse, PodSpec, Review, ReviewObject};
 pub use reviewer::{Reviewed, Reviewer};
 pub use server::check_certificate;
 pub use verdict::Rule;
+
+/// The example in the README, kept true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -251,3 +251,8 @@ pub use self::runtime::RuntimeCore;
 pub use self::token::{OpTok, TokenFuture, TokenSource, Tokens};
 #[cfg(feature = "client")]
 pub use self::transport::{TransportOptions, https};
+
+/// The example in the README, kept true.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

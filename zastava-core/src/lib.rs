@@ -140,3 +140,8 @@ pub mod telemetry;
 mod text;
 #[cfg(feature = "platform")]
 pub mod vocabulary;
+
+/// The example in the README, kept true.
+#[cfg(all(doctest, feature = "platform"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -80,3 +80,8 @@ pub use files::Files;
 pub use options::{SandboxOptions, ServerIdentity};
 pub use policy::Policy;
 pub use sandbox::Sandbox;
+
+/// The example in the README, kept true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
