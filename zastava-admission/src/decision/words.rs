@@ -52,6 +52,8 @@ impl Words {
             return words;
         };
         let namespace = name(&head.namespace, NAMESPACE_LENGTH_MAX);
+        // The decision line has the same id, wherever logs are kept.
+        let id = format!("Decision {}.", name(&head.uid, ID_LENGTH_MAX));
         words.annotations.insert("rule", rule.to_string());
         match judgement.effect {
             Effect::Deny => {
@@ -59,22 +61,22 @@ impl Words {
                     Grounds::NoVerdict(_) => format!("; namespace {namespace} fails closed"),
                     _ => String::new(),
                 };
-                // The decision line has the same id, wherever logs are kept.
-                let id = name(&head.uid, ID_LENGTH_MAX);
-                let end = format!("{advice} Decision {id}.");
-                words.message = Some(message(&format!("zastava: {complaint}{closed}."), &end));
+                let text = format!("zastava: {complaint}{closed}.");
+                words.message = Some(with_end(&text, &format!("{advice} {id}"), MESSAGE_LENGTH_MAX));
             }
             Effect::WouldDeny { warn } => {
                 words.annotate("wouldDeny", &complaint);
                 if warn {
-                    words.warn(&format!("zastava: would be denied if it were enforced: {complaint}"));
+                    let text = format!("zastava: would be denied if it were enforced: {complaint}.");
+                    words.warnings.push(with_end(&text, &id, WARNING_LENGTH_MAX));
                 }
             }
             Effect::Allow => {
                 words.annotate("failOpen", &complaint);
-                words.warn(&format!(
-                    "zastava: allowed without a verdict, namespace {namespace} fails open: {complaint}"
-                ));
+                let text = format!(
+                    "zastava: allowed without a verdict, namespace {namespace} fails open: {complaint}."
+                );
+                words.warnings.push(with_end(&text, &id, WARNING_LENGTH_MAX));
             }
         }
         words
@@ -125,12 +127,7 @@ fn list(images: &[&Candidate<'_>]) -> String {
     named.join(", ")
 }
 
-/// The complaint and the end. A long message loses the last of its complaint, never the end.
-fn message(complaint: &str, end: &str) -> String {
-    let whole = format!("{complaint} {end}");
-    if whole.chars().count() <= MESSAGE_LENGTH_MAX {
-        return printable(&whole, MESSAGE_LENGTH_MAX);
-    }
-    let start = printable(&whole, MESSAGE_LENGTH_MAX - end.chars().count() - 1);
-    format!("{start} {end}")
+/// The complaint and the end. A long text loses the last of its complaint, never the end.
+fn with_end(complaint: &str, end: &str, length_max: usize) -> String {
+    format!("{} {end}", printable(complaint, length_max.saturating_sub(end.chars().count() + 1)))
 }

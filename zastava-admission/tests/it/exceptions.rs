@@ -76,6 +76,9 @@ async fn an_exception_holds_for_its_namespace_until_its_end() {
                 let (reviewed, response) = review(&reviewer, &in_namespace(namespace, UNSIGNED)).await;
                 assert_eq!(reviewed.is_allowed(), allowed, "{row}, {namespace}");
                 assert_eq!(response.get("warnings").is_some(), allowed, "{row}, {namespace}: {response}");
+                let end = format!(" Decision {}.", reviewed.decision().admission_id);
+                let ends = |warning: &Value| warning.as_str().is_some_and(|text| text.ends_with(&end));
+                assert!(response["warnings"].as_array().into_iter().flatten().all(ends), "{response}");
                 let is_named = reviewed.decision().annotations.contains_key("exception");
                 assert_eq!(is_named, by_exception && namespace == "shop", "{row}, {namespace}");
             }
