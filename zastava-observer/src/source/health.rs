@@ -51,6 +51,10 @@ impl SourceHealth {
         } else {
             tracing::warn!(%engine, error, "the source of workloads failed; it is tried again");
         }
+        // A source that works says so rarely. It worked until now.
+        if !self.is_failing && self.worked.is_some() {
+            self.worked = Some(Instant::now());
+        }
         self.is_failing = true;
         self.metrics.up(engine, false);
         if self.worked.is_none_or(|worked| worked.elapsed() >= SILENCE_MAX) {

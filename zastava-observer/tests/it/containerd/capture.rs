@@ -7,14 +7,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal as Kill, kill_process};
 use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::vocabulary::{Provenance, Signal};
 
+use super::cri::Pod;
 use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
 use super::{FIRST, SLEEP, kill, observe};
 use crate::support::{Running, Stage, note, readelf_build_id, skip, within};
 
 const STORM: usize = 60;
+const STORM_IN_POD: usize = 20;
 const TRUE: [&str; 2] = [BUSYBOX, "true"];
 
 /// An observer that is subscribed to the events of this containerd.
@@ -50,52 +53,67 @@ fn build_id(event: &RuntimeEvent) -> Option<&str> {
     event.process.as_ref()?.build_id.as_deref()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() {
-    if !is_possible() {
-        return;
-    }
+/// Nearly every one has its program and the build-id of that. Says how they were obtained.
+fn check_storm(found: &BTreeMap<String, Arc<RuntimeEvent>>) {
     let Some(wanted) = readelf_build_id(BUSYBOX) else { return };
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
-    let mut running = subscribed(&stage, &containerd).await;
-    // The first connection to Authority and Scanner is none of the storm's business.
-    let first = containerd.run(&container_name("first"), &SLEEP);
-    running.event(EventKind::ContainerStart, first).await;
-    within(stage.sandbox.wait_until(|_, events| !events.is_empty())).await;
-    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("storm-{number}"))).collect();
-    for name in &names {
-        containerd.start_only(name, &[], &TRUE);
-    }
-    let found = starts(&mut running, &names).await;
     let complete = |event: &&Arc<RuntimeEvent>| {
         let process = event.process.as_ref();
         build_id(event) == Some(wanted.as_str()) && process.is_some_and(|process| process.entrypoint == TRUE)
     };
-    let read = found.values().filter(complete).count();
     let from = |provenance: Provenance| {
         let is_from = |event: &&Arc<RuntimeEvent>| {
             event.annotations.get("provenance").is_some_and(|from| from == provenance.as_str())
         };
         found.values().filter(is_from).count()
     };
+    let (all, read) = (found.len(), found.values().filter(complete).count());
     let (before, observed) = (from(Provenance::ResolvedBeforeExec), from(Provenance::Observed));
     note(&format!(
-        "entrypoint and build-id of {read} of {STORM} containers of `true`: {before} before their start, {observed} while they ran"
+        "MEASURED: entrypoint and build-id of {read} of {all} containers of `true`: {before} from before their start, {observed} from while they ran"
     ));
-    let metrics = running.telemetry.render();
-    metrics.lines().filter(|line| line.contains("start_to_buffer_seconds")).for_each(note);
-    for event in found.values().filter(|event| !complete(event)) {
-        note(&format!("{:?} {:?}", event.annotations, event.evidence));
+    let missing = found.values().find(|event| !complete(event));
+    assert!(read * 100 >= all * 99, "{read} of {all}: {missing:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() {
+    if !is_possible() {
+        return;
     }
-    assert!(
-        read * 100 >= STORM * 99,
-        "{read} of {STORM}: {:#?}",
-        found.values().find(|event| !complete(event))
-    );
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("storm-{number}"))).collect();
+    for name in &names {
+        containerd.start_only(name, &[], &TRUE);
+    }
+    check_storm(&starts(&mut running, &names).await);
+    let metrics = running.telemetry.render();
+    metrics.lines().filter(|line| line.contains("start_to_buffer_seconds_bucket")).for_each(note);
     let accounting = running.end().await;
     assert!(accounting.dropped.is_empty(), "{accounting:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pods_containers_that_end_at_once_have_entrypoints_and_build_ids() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let containerd = Containerd::start_with_cri(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let pod = Pod::run(&containerd.socket()).await;
+    let mut running = subscribed(&stage, &containerd).await;
+    let mut ids = Vec::new();
+    for number in 0..STORM_IN_POD {
+        ids.push(pod.run_container(&format!("storm-{number}"), &TRUE).await);
+    }
+    let found = starts(&mut running, &ids).await;
+    check_storm(&found);
+    assert!(found.values().all(|event| event.workload.pod.as_deref() == Some("api-7d")));
+    pod.remove().await;
+    running.end().await;
 }
 
 /// runc under another name, which it also gives itself in its arguments.
@@ -176,4 +194,96 @@ async fn what_begins_and_ends_while_containerd_restarts_is_told_once() {
     );
     let accounting = running.end().await;
     assert_eq!(accounting.observed, accounting.delivered, "{accounting:?}");
+}
+
+/// The shim of a container, which does not run until this is dropped.
+struct StoppedShim(Pid);
+
+impl StoppedShim {
+    fn of(container: u32) -> Self {
+        let stat = fs::read_to_string(format!("/proc/{container}/stat")).expect("runs");
+        let parent = stat.rsplit(')').next().and_then(|fields| fields.split_ascii_whitespace().nth(1));
+        let shim = parent.and_then(|pid| Pid::from_raw(pid.parse().ok()?)).expect("has a parent");
+        kill_process(shim, Kill::STOP).expect("runs");
+        Self(shim)
+    }
+}
+
+impl Drop for StoppedShim {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = kill_process(self.0, Kill::CONT);
+    }
+}
+
+/// How many lists containerd has answered.
+fn lists(running: &Running) -> u64 {
+    let metrics = running.telemetry.render();
+    let count = metrics.lines().find_map(|line| {
+        line.strip_prefix("zastava_observer_source_list_seconds_count{engine=\"containerd\"} ")?.parse().ok()
+    });
+    count.unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_that_hangs_ends_no_container_and_holds_up_no_other() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    let slow = containerd.run(&container_name("slow"), &SLEEP);
+    running.event_again(EventKind::ContainerStart, slow).await;
+
+    let shim = StoppedShim::of(slow);
+    let before = lists(&running);
+    let names: Vec<_> = (0..5).map(|number| container_name(&format!("beside-{number}"))).collect();
+    for name in &names {
+        containerd.start_only(name, &[], &TRUE);
+    }
+    check_storm(&starts(&mut running, &names).await);
+    within(async {
+        while lists(&running) < before + 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+
+    drop(shim);
+    kill(slow);
+    // The first stop that is told is the real one.
+    let stop = running.event(EventKind::ContainerStop, slow).await;
+    assert_eq!(stop.annotations.get("exitStatus").map(String::as_str), Some("137"), "{stop:#?}");
+    assert!(!stop.annotations.contains_key("reconciled"), "{stop:#?}");
+    running.end().await;
+}
+
+/// What following 100 sleeping containers costs containerd itself.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of five minutes"]
+async fn following_containers_that_sleep_costs_containerd_little() {
+    const PART: Duration = Duration::from_secs(90);
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    for number in 0..100 {
+        containerd.start_only(&container_name(&format!("asleep-{number}")), &[], &SLEEP);
+    }
+    let used = async |what: &str| {
+        let before = containerd.processor_time();
+        tokio::time::sleep(PART).await;
+        let share = (containerd.processor_time() - before).as_secs_f64() / PART.as_secs_f64();
+        note(&format!("MEASURED: containerd uses {:.2} % of a processor {what}", share * 100.0));
+    };
+    used("alone").await;
+    let settings = [("zastava.observer.engine", "containerd"), ("zastava.observer.pollInterval", "2s")];
+    let running = Running::start(stage.options_at(&containerd.socket(), &settings));
+    used("in the first 90 s of an observer").await;
+    used("in the next 90 s").await;
+    running.end().await;
 }

@@ -81,6 +81,15 @@ impl Containerd {
         self.directory.join("containerd.sock")
     }
 
+    /// What it has used of the processors so far, without its shims.
+    pub(super) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("runs");
+        let fields = stat.rsplit(')').next().expect("has fields").split_ascii_whitespace();
+        let ticks: u64 =
+            fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("is a number")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ctr");
         command.args(["--timeout", "20s", "-n", &self.namespace, "-a"]).arg(self.socket()).args(arguments);
