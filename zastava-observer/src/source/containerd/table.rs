@@ -25,6 +25,9 @@ const TASKS_MAX: usize = 16_384;
 /// A process that is gone counts as the task's end after so many doubts, even if containerd does not answer.
 const DOUBTS_MAX: u8 = 2;
 
+/// So many lists are tried as the first one of a connection while shims do not answer.
+const FIRST_LISTS_MAX: u8 = 5;
+
 /// What is to be done next.
 #[derive(Debug)]
 pub(super) enum Action {
@@ -75,6 +78,8 @@ pub(super) struct ListedTask {
 #[derive(Debug, Default)]
 pub(super) struct TaskTable {
     tasks: HashMap<TaskKey, Task>,
+    /// How many lists of this connection were tried as its first one; `None` once it has that.
+    first_lists: Option<u8>,
     /// What the first list of a connection waits for until it is reported.
     awaited: Option<HashSet<TaskKey>>,
     /// Since when events are missing: the connection before this one ended then.
@@ -124,7 +129,7 @@ impl TaskTable {
 
     /// A connection begins. What was asked for on the one before is not answered any more.
     pub(super) fn connected(&mut self) -> Vec<Action> {
-        self.awaited = None;
+        (self.awaited, self.first_lists) = (None, Some(0));
         let asked = self.tasks.iter_mut().filter_map(|(key, task)| {
             task.is_doubted = false;
             let (seen, why) = match task.begin {
@@ -163,7 +168,7 @@ impl TaskTable {
     }
 
     /// Everything that containerd has, of all its namespaces.
-    pub(super) fn listed(&mut self, listed: Vec<ListedTask>, is_first: bool) -> Vec<Action> {
+    pub(super) fn listed(&mut self, listed: Vec<ListedTask>) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut named = HashSet::with_capacity(listed.len());
         // A shim that does not answer costs a task its status, and its pid.
@@ -187,7 +192,7 @@ impl TaskTable {
                     }
                 }
                 TaskStatus::Stopped => {
-                    if is_first && self.is_of_gap(&key, exit) {
+                    if self.first_lists.is_some() && self.is_of_gap(&key, exit) {
                         actions.extend(self.begin(key.clone(), Begin::Listed, asked));
                     }
                     exits.insert(key, exit);
@@ -209,13 +214,22 @@ impl TaskTable {
                 actions.push(Action::Confirm { key, start_ticks, listed });
             }
         }
-        if is_first {
-            self.gap_since = None;
+        if self.is_first_list(&vague) {
+            (self.first_lists, self.gap_since) = (None, None);
             let open = self.tasks.iter().filter(|(_, task)| task.is_open());
             self.awaited = Some(open.map(|(key, _)| key.clone()).collect());
             actions.extend(self.first_list());
         }
         actions
+    }
+
+    /// Whether this list can be reported as a whole. One that shows nothing but the name of a task that is not known would end
+    /// what the tracker knows of it.
+    fn is_first_list(&mut self, vague: &HashSet<(String, String)>) -> bool {
+        let Some(tried) = &mut self.first_lists else { return false };
+        *tried += 1;
+        let known: HashSet<_> = self.tasks.keys().map(|key| (&key.namespace, &key.id)).collect();
+        *tried == FIRST_LISTS_MAX || vague.iter().all(|(namespace, id)| known.contains(&(namespace, id)))
     }
 
     /// A doubt is settled.

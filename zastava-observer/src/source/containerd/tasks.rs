@@ -58,7 +58,6 @@ struct Questions {
     confirmations: Running<(TaskKey, Verdict)>,
     listing: Option<Listing>,
     next_list: Instant,
-    was_listed: bool,
 }
 
 impl TaskWatcher {
@@ -122,9 +121,8 @@ impl TaskWatcher {
             Ok(listed) => {
                 health.works();
                 health.metrics().listed(Engine::Containerd, after);
-                let is_first = !std::mem::replace(&mut questions.was_listed, true);
                 questions.next_list = now + self.cadence.next();
-                Ok(self.table.listed(listed, is_first))
+                Ok(self.table.listed(listed))
             }
             Err(error) if error.ends_connection() => Err(error.into()),
             Err(error) => {
@@ -181,7 +179,6 @@ impl Questions {
             confirmations: Running::new(),
             listing: None,
             next_list: Instant::now(),
-            was_listed: false,
         }
     }
 
