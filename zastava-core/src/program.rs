@@ -10,5 +10,5 @@ mod shutdown;
 pub use command::{Action, CommandLine, Invocation, OwnCommand, Program};
 pub use exit_status::ExitStatus;
 pub use health::{Check, Health, HealthError, HealthServer};
-pub use log::{LogWriter, init_logging};
+pub use log::{LogWriter, init_logging, with_causes};
 pub use shutdown::{Shutdown, shutdown_on_signal};

@@ -21,11 +21,11 @@ use crate::delivery::{Accounting, DeadLetters, Outbox, Resend, ScannerHealth, Sh
 use crate::event::Node;
 use crate::inspect::{Inspector, ProcessInspector};
 use crate::live_set::LiveSet;
-use crate::mounts::Mounts;
 use crate::options::{EngineChoice, ObserverOptions};
 use crate::pipeline::Pipeline;
 use crate::procfs::ProcTree;
 use crate::reads::{Place, READ_TIME_MAX, Reads, ReadsReport};
+use crate::selftest::SelfTest;
 use crate::source::{Changes, SourceMetrics, Sources};
 
 /// The most changes that wait for the pipeline. A source waits while there are more.
@@ -46,7 +46,7 @@ pub struct App {
     outbox: Arc<Outbox>,
     shipper: Shipper,
     events: broadcast::Sender<Arc<RuntimeEvent>>,
-    mounts: Mounts,
+    self_test: SelfTest,
     reads: ReadsReport,
     resend: Resend,
     recent: RecentEvents,
@@ -61,7 +61,7 @@ impl App {
     /// If one of them cannot be opened; see [`Error`].
     pub fn build(options: ObserverOptions, telemetry: &Telemetry, health: &Health) -> Result<Self, Error> {
         let reads = Reads::default();
-        let mounts = Mounts::new(&options, reads.clone(), telemetry, health);
+        let self_test = SelfTest::new(&options, reads.clone(), telemetry, health);
         let tree = open_tree(&options, &reads)?;
         let core =
             RuntimeCore::connect(&options.runtime, &options.backend, telemetry).map_err(Error::Authority)?;
@@ -110,7 +110,7 @@ impl App {
         health.status("liveSet", live.0.status());
         let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), live, events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
-        Ok(Self { sources, pipeline, outbox, shipper, events, mounts, reads, resend, recent, buffer })
+        Ok(Self { sources, pipeline, outbox, shipper, events, self_test, reads, resend, recent, buffer })
     }
 
     /// The events as they are stored, for a listener in this process.
@@ -140,7 +140,7 @@ impl App {
             outbox: Arc::clone(&self.outbox),
             events: self.events.subscribe(),
             resend: self.resend,
-            mounts: self.mounts,
+            self_test: self.self_test,
             reads: self.reads,
             recent: self.recent,
             buffer: self.buffer,
@@ -188,7 +188,7 @@ struct Reports {
     outbox: Arc<Outbox>,
     events: broadcast::Receiver<Arc<RuntimeEvent>>,
     resend: Resend,
-    mounts: Mounts,
+    self_test: SelfTest,
     reads: ReadsReport,
     recent: RecentEvents,
     buffer: Check,
@@ -202,8 +202,8 @@ impl Reports {
             ticks.tick().await;
             self.recent.update(&mut self.events);
             self.reads.report();
-            let mounts = self.mounts.clone();
-            blocking(move || mounts.check()).await;
+            let self_test = self.self_test.clone();
+            blocking(move || self_test.check()).await;
             self.resend.turn().await;
             self.outbox.report();
             match self.outbox.warning() {

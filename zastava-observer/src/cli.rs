@@ -60,9 +60,3 @@ fn fail(text: impl Display) -> ExitStatus {
     let _ = writeln!(std::io::stderr(), "zastava-observer: {text}");
     ExitStatus::Failure
 }
-
-/// An error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -79,7 +79,7 @@ impl Inspector {
             Engine::Host => self.read_on_host(&target).await,
             _ => self.read_when_started(&target, workload.prepared.as_deref()).await,
         };
-        let outcome = found.as_ref().map_or_else(InspectError::outcome, |_| "read");
+        let outcome = found.as_ref().map_or_else(InspectError::outcome, ProcessFacts::outcome);
         self.inspections.add(&[outcome], 1);
         let mut facts = found?;
         if let Some(declared) = workload.declared.clone() {

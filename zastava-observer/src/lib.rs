@@ -138,6 +138,7 @@ mod pipeline;
 mod procfs;
 mod reads;
 mod redact;
+mod selftest;
 mod source;
 mod text;
 mod tracker;

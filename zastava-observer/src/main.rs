@@ -63,6 +63,7 @@ fn start(options: ObserverOptions, action: Action, writer: &LogWriter) -> Result
 async fn serve(options: ObserverOptions, writer: &LogWriter) -> Result<ExitStatus, Failure> {
     let telemetry = Telemetry::new(&options.runtime, PROGRAM.version, PROGRAM.commit);
     writer.count_drops(&telemetry);
+    writer.limit_repeats(&telemetry);
     let (health, shutdown) = (Health::new(), Shutdown::new());
     shutdown_on_signal(&shutdown)?;
     let server = HealthServer::bind(&options.health, &PROGRAM, health.clone(), telemetry.clone()).await?;

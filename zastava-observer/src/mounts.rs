@@ -25,7 +25,8 @@ pub(crate) struct Mounts {
     up: Gauge,
 }
 
-type State = Result<(), String>;
+/// `Err` says what is missing.
+pub(crate) type State = Result<(), String>;
 
 #[derive(Debug)]
 struct Mount {
@@ -39,7 +40,7 @@ struct Mount {
 }
 
 impl Mounts {
-    /// Checks each mount once, and shows them in `/status`.
+    /// Shows the mounts in `/status`. [`check`](Self::check) looks at them.
     pub(crate) fn new(
         options: &ObserverOptions,
         reads: Reads,
@@ -48,14 +49,14 @@ impl Mounts {
     ) -> Self {
         let (needed, states) = (needed(options).into(), Arc::default());
         let mounts = Self { needed, reads, states, up: telemetry.gauge(OBSERVER_MOUNT_UP) };
-        mounts.check();
         let shown = mounts.clone();
         health.status("mounts", move || shown.status());
         mounts
     }
 
-    /// Checks each mount, and logs what changed since the last check.
-    pub(crate) fn check(&self) {
+    /// Checks each mount, and logs what changed since the last check. Returns their names, states, and what is lost without
+    /// each.
+    pub(crate) fn check(&self) -> Vec<(&'static str, State, &'static str)> {
         let mut reader = self.reads.reader(READ_TIME_MAX);
         let check = |mount: &Mount| {
             let (paths, probe) = (mount.paths.clone(), mount.probe);
@@ -83,7 +84,10 @@ impl Mounts {
                 _ => {}
             }
         }
-        *last = states;
+        *last = states.clone();
+        drop(last);
+        let found = self.needed.iter().zip(states);
+        found.map(|(mount, state)| (mount.name, state, mount.without)).collect()
     }
 
     /// For each mount `ok`, or what is missing and what is lost.
@@ -131,8 +135,6 @@ fn needed(options: &ObserverOptions) -> Vec<Mount> {
     if matches!(options.engine, EngineChoice::Auto | EngineChoice::Containerd) {
         let sockets = options.containerd_sockets();
         mounts.push(mount("socket", sockets, readable, "containers are not observed"));
-        let state = vec![options.runtime_state_path.clone()];
-        mounts.push(mount("state", state, readable, "images and layers on the node cannot be compared"));
     }
     mounts
 }

@@ -1,6 +1,8 @@
 //! JSON lines on standard output. One thread writes them, so that no task waits for the reader.
 // docs/design/core.md#why-does-the-log-have-a-thread
 
+mod repeats;
+
 use std::fmt;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -18,7 +20,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::clock::Timestamp;
 use crate::options::LoggingOptions;
-use crate::telemetry::{Counter, LOG_LINES_DROPPED, Telemetry};
+use crate::telemetry::{Counter, LOG_LINES_DROPPED, LOG_LINES_SUPPRESSED, Telemetry};
+use repeats::Repeats;
 
 /// Lines that wait for the writing thread. Further lines are dropped and counted.
 const QUEUE_LINES_MAX: usize = 4096;
@@ -30,6 +33,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 pub struct LogWriter {
     sender: SyncSender<Message>,
     dropped: Arc<Mutex<Option<Counter>>>,
+    repeats: Arc<Mutex<Option<(Repeats, Counter)>>>,
 }
 
 enum Message {
@@ -46,7 +50,30 @@ impl LogWriter {
             .name("log".to_owned())
             .spawn(move || write_lines(&receiver))
             .expect("a program that cannot start a thread cannot run");
-        Self { sender, dropped: Arc::default() }
+        Self { sender, dropped: Arc::default(), repeats: Arc::default() }
+    }
+
+    /// Leaves out warnings and errors that repeat one of the last half minute, from now on. They are counted, and the
+    /// next such line has their number in its member `suppressed`. What [`json`](Self::json) writes is never left out.
+    pub fn limit_repeats(&self, telemetry: &Telemetry) {
+        let counter = telemetry.counter(LOG_LINES_SUPPRESSED);
+        counter.add(&[], 0);
+        *self.repeats.lock().unwrap_or_else(PoisonError::into_inner) = Some((Repeats::default(), counter));
+    }
+
+    /// How many lines like this one were left out, or `None` if it is one of them.
+    fn admit(&self, event: &Event<'_>, fields: &Map<String, Value>) -> Option<u64> {
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((repeats, counter)) = &mut *repeats else { return Some(0) };
+        if *event.metadata().level() > Level::WARN {
+            return Some(0);
+        }
+        let key = repeats::key(&event.metadata().callsite(), fields);
+        let admitted = repeats.admit(key, Instant::now());
+        if admitted.is_none() {
+            counter.add(&[], 1);
+        }
+        admitted
     }
 
     /// Counts dropped lines from now on.
@@ -134,6 +161,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Map::new();
         event.record(&mut Fields(&mut fields));
+        match self.writer.admit(event, &fields) {
+            None => return,
+            Some(0) => {}
+            Some(left_out) => _ = fields.insert("suppressed".to_owned(), left_out.into()),
+        }
         let spans = match context.event_scope(event).filter(|_| self.options.include_scopes) {
             Some(spans) => spans.from_root().map(|span| span.name()).collect(),
             None => Vec::new(),
@@ -148,6 +180,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
             spans,
         });
     }
+}
+
+/// An error with its causes, each once: some errors of others have their cause in their own text.
+#[must_use]
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The members of a line, in order.
@@ -201,8 +245,6 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let causes = std::iter::successors(Some(value), |error| error.source());
-        let text: Vec<_> = causes.map(ToString::to_string).collect();
-        self.put(field, text.join(": ").into());
+        self.put(field, with_causes(value).into());
     }
 }

@@ -176,12 +176,6 @@ pub const BUFFER_DISK_UP: Metric = gauge(
     &[],
     "1 while events reach the disk; 0 while they wait in memory, since the disk is full, failing or held by another process",
 );
-/// Events that were held back as noise.
-pub const EVENTS_SUPPRESSED: Metric = counter(
-    "zastava_observer_events_suppressed",
-    &["reason"],
-    "Events that were held back as noise, by the limit that they exceeded",
-);
 /// Capabilities that the observer needs.
 pub const OBSERVER_CAPABILITY_UP: Metric = gauge(
     "zastava_observer_capability_up",
@@ -327,7 +321,6 @@ pub const METRICS: &[Metric] = &[
     BUFFER_LANE,
     BUFFER_BYTES_LIMIT,
     BUFFER_DISK_UP,
-    EVENTS_SUPPRESSED,
     OBSERVER_CAPABILITY_UP,
     OBSERVER_LIVE_SET_UP,
     LOG_LINES_SUPPRESSED,

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Parser;
 use serde_json::Value;
-use zastava_core::program::{ExitStatus, OwnCommand};
+use zastava_core::program::{ExitStatus, OwnCommand, with_causes};
 use zastava_observer::ObserverOptions;
 
 use self::report::Report;
 use super::http::{AskError, ask};
-use super::{fail, print, with_causes};
+use super::{fail, print};
 
 pub(super) const NAME: &str = "status";
 pub(super) const COMMAND: OwnCommand = OwnCommand {

@@ -1,9 +1,10 @@
 //! Shows in `/status` and in the log whether Scanner takes events. Each change is one line.
 
 use std::error::Error;
-use std::iter::successors;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use zastava_core::program::with_causes;
 
 /// Scanner's last failure, if the last attempt failed. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,7 @@ impl ScannerHealth {
 
     /// The next attempt follows after `wait`.
     pub(super) fn failed(&self, error: &(dyn Error + 'static), wait: Duration) {
-        let causes = successors(Some(error), |error| (**error).source());
-        let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let text = with_causes(error);
         let before = self.lock().replace(text.clone());
         if before.as_ref() != Some(&text) {
             let wait_ms = wait.as_millis() as u64;

@@ -58,6 +58,14 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
+    /// The value of the metric's label `outcome`: `partly` if the process ended while it was read, or a file did not answer.
+    pub(super) fn outcome(&self) -> &'static str {
+        let is_cut_short = |evidence: &Evidence| {
+            evidence.signal == Signal::ProcStat || evidence.value.contains("not read in time")
+        };
+        if self.evidence.iter().any(is_cut_short) { "partly" } else { "read" }
+    }
+
     /// Whether the process ended before its build-id was read.
     pub(super) fn ended_without_build_id(&self) -> bool {
         self.build_id.is_none() && self.evidence.iter().any(|evidence| evidence.signal == Signal::ProcStat)

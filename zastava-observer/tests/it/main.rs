@@ -15,6 +15,7 @@ mod parsers;
 mod prepared;
 mod process_facts;
 mod program;
+mod removals;
 mod restart;
 mod scripted;
 mod support;

@@ -39,7 +39,6 @@ pub(super) fn each_missing_mount_is_named(lab: &Lab) {
     let set = lab.object(&format!("-n {NAMESPACE} daemonset/zastava-observer"));
     let rows = [
         ("host-proc", "proc", "/host/proc"),
-        ("containerd-state", "state", "/var/lib/containerd"),
         ("containerd-socket", "socket", "containerd.sock"),
         ("scratch", "scratch", "/var/run/zastava"),
     ];
