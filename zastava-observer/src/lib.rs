@@ -90,7 +90,7 @@
 //! * An image's digest is that of the image that runs, also after its tag was moved.
 //! * Environment variables of processes are never read; of a declared environment only paths are kept. Command lines are
 //!   capped and masked.
-//! * Only the buffer and the dead letters are written.
+//! * Only the directory of the buffer, the dead letters and the token cache are written.
 //!
 //! # Features
 //!

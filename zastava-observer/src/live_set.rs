@@ -113,14 +113,14 @@ impl LiveSet {
         drop(self.writer.write(line));
     }
 
-    /// Replaces the file by these workloads if it has grown or was not written. `told` are live; `waiting` were restored,
-    /// and their engine has reported nothing yet.
+    /// Replaces the file by these workloads if it has grown or was not written. `told` are the `live` ones; `waiting` were
+    /// restored, and their engine has reported nothing yet.
     pub(crate) fn keep_short<'a>(
         &mut self,
+        live: usize,
         told: impl Iterator<Item = &'a Workload>,
         waiting: impl Iterator<Item = &'a Restored>,
     ) {
-        let live = told.size_hint().0;
         let may_repair = self.repaired.is_none_or(|repaired| repaired.elapsed() >= BETWEEN_REPAIRS);
         let is_broken = self.writer.state().failure().is_some() && may_repair;
         if self.lines > LINES_MAX + 4 * live || is_broken {

@@ -148,7 +148,8 @@ impl Pipeline {
         self.schedule.commit();
         self.live.committed(transition, is_on_disk);
         let tracker = self.schedule.tracker();
-        self.live.keep_short(tracker.workloads(), tracker.restored());
+        let live = tracker.live().map(|(_, count)| count).sum();
+        self.live.keep_short(live, tracker.workloads(), tracker.restored());
         // Nobody has to listen.
         let _ = self.listeners.send(event);
     }

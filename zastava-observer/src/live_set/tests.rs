@@ -117,7 +117,7 @@ async fn the_file_stays_short_and_a_disk_that_failed_is_tried_again() {
     assert!(set.status()()["missing"].is_string());
     std::fs::remove_file(&inside).expect("is ours");
     let known = workload("a", 7);
-    set.keep_short([&known].into_iter(), std::iter::empty());
+    set.keep_short(1, [&known].into_iter(), std::iter::empty());
     while set.status()() != "kept on disk" {
         tokio::task::yield_now().await;
     }
@@ -125,7 +125,7 @@ async fn the_file_stays_short_and_a_disk_that_failed_is_tried_again() {
         let key = format!("w{number}");
         start(&mut set, &key, true).await;
         stop(&mut set, &key);
-        set.keep_short([&known].into_iter(), std::iter::empty());
+        set.keep_short(1, [&known].into_iter(), std::iter::empty());
     }
     let (set, found) = reopen(set, &inside);
     assert_eq!(found, "a");

@@ -99,6 +99,47 @@ async fn scanner_is_not_asked_again_before_retry_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_status_means_what_the_contract_says() {
+    // One event meets the status once. Whatever is about the event makes it a dead letter; all else passes.
+    let rows = [
+        (400, "dead"),
+        (422, "dead"),
+        (413, "dead"),
+        (401, "sent"),
+        (403, "sent"),
+        (404, "sent"),
+        (408, "sent"),
+        (429, "sent"),
+        (500, "sent"),
+        (502, "sent"),
+        (503, "sent"),
+        (504, "sent"),
+    ];
+    for (number, wanted) in rows {
+        let stage = Stage::start().await;
+        stage.sandbox.misbehave(Fault { route: Route::Events, kind: status(number), times: 1 });
+        let options = without_source(&stage, &[]);
+        left_behind(&options, [event(0)]);
+        let running = Running::start(options);
+        let end = within(async {
+            loop {
+                let accounting = running.accounting.current();
+                assert!(accounting.is_balanced(), "{accounting:?}");
+                if accounting.observed == 1 && accounting.buffered == 0 {
+                    return accounting;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        let found = if end.dropped.get("dead_letter") == Some(&1) { "dead" } else { "sent" };
+        assert_eq!(found, wanted, "{number}: {end:?}");
+        assert_eq!(stage.sandbox.counts().events_accepted, u64::from(wanted == "sent"), "{number}");
+        running.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_too_large_is_halved_until_it_fits() {
     let accounting = check_delivery(&[status(413), status(413), status(413)]).await;
     assert_eq!(accounting.delivered, 10);
