@@ -51,7 +51,7 @@ impl State {
 }
 
 enum Work {
-    Append(Line, oneshot::Sender<()>),
+    Append(Box<Line>, oneshot::Sender<()>),
     Replace(Vec<Line>),
 }
 
@@ -86,7 +86,7 @@ impl Writer {
     /// Appends a line. The receiver hears when that is done, or that it failed.
     pub(super) fn write(&self, line: Line) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
-        self.send(Work::Append(line, done));
+        self.send(Work::Append(Box::new(line), done));
         written
     }
 
