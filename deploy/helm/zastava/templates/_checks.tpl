@@ -140,7 +140,7 @@ itself.
 {{- $faults := list -}}
 {{- $runtime := .Values.zastava.runtime -}}
 {{- /* The labels of docs/metrics.md, and the label of histogram buckets. */ -}}
-{{- $own := list "audience" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "le" "meter" "mount" "outcome" "place" "reason" "result" "reviewed_namespace" "source" "status" "tenant" "version" -}}
+{{- $own := list "audience" "capability" "certificate" "commit" "component" "decision" "deployment" "endpoint" "engine" "environment" "kind" "lane" "le" "meter" "mount" "outcome" "place" "reason" "result" "reviewed_namespace" "source" "status" "tenant" "version" -}}
 {{- range $tag, $_ := ($runtime.metrics | default dict).commonTags -}}
 {{- if has $tag $own -}}
 {{- $faults = append $faults (printf "at '/zastava/runtime/metrics/commonTags/%s': is a label that metrics have themselves, and a series that has one twice makes Prometheus drop the whole scrape: choose another name" $tag) -}}
