@@ -74,6 +74,12 @@ vocabulary! {
         ProcExeDeleted = "proc.exe.deleted", "the path of an executable that was deleted while it runs";
         ProcRoot = "proc.root", "`/proc/<pid>/root`: why the libraries have neither build-id nor hash";
         ProcfsMaps = "procfs.maps", "`/proc/<pid>/maps`: which libraries or which of their facts are missing";
+        ProcMountinfo = "proc.mountinfo",
+            "`/proc/<pid>/mountinfo`: which file that runs is on another mount than the root, or why the files were not compared with the image";
+        OverlayUpper = "overlay.upper",
+            "the writable layer of overlayfs: which file that runs is in it, and whether the image has it";
+        FileTimes = "file.times",
+            "when a file was made and changed: which file that runs is younger than the container";
         ElfBuildId = "elf.build-id",
             "the executable's build-id: why it is missing, or that programs share it which have nothing in common";
         EventSize = "event.size", "the limit of an event's size: what was left out to keep it";

@@ -5,6 +5,7 @@
 //! run at once.
 
 mod command_line;
+mod drift;
 mod entry_trace;
 mod executable;
 mod files;
@@ -22,10 +23,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use zastava_core::contract::Evidence;
 use zastava_core::telemetry::{Counter, OBSERVER_INSPECTIONS, Telemetry};
-use zastava_core::vocabulary::Engine;
+use zastava_core::vocabulary::{Engine, Signal};
 
 pub(crate) use self::command_line::cap_arguments;
+pub use self::drift::{Drift, Verdict};
 pub use self::interpreter::{InterpretedProgram, Interpreter};
 pub use self::prepared::{PreparedProgram, WaitingProcess};
 use self::process::Stage;
@@ -88,7 +91,25 @@ impl Inspector {
             let traced = blocking(move || processes.entry_trace(&target, &declared)).await;
             facts.entry_trace = traced.unwrap_or_default();
         }
+        if workload.engine != Engine::Host {
+            self.add_drift(&mut facts).await;
+        }
         Ok(facts)
+    }
+
+    async fn add_drift(&self, facts: &mut ProcessFacts) {
+        // Whether that is the workload is not certain.
+        if facts.evidence.iter().any(|evidence| evidence.signal == Signal::Proc) {
+            return;
+        }
+        let (processes, of) = (self.processes.clone(), facts.clone());
+        match blocking(move || processes.drift(&of)).await {
+            Ok(drift) => facts.drift = drift,
+            Err(reason) => {
+                let reason = format!("not compared with the image: {reason}");
+                facts.evidence.push(Evidence::new(Signal::ProcMountinfo, reason));
+            }
+        }
     }
 
     async fn read_on_host(&self, target: &ProcessTarget) -> Result<ProcessFacts, InspectError> {

@@ -113,7 +113,7 @@
 //! * Decide whether an image may run: take `stellaops-zastava-admission`.
 //! * Read build-ids of files, or map files to debug information: take `stellaops-zastava-elf`.
 //! * Queue records of another kind: take `stellaops-zastava-buffer`.
-//! * Drift and posture are not built yet.
+//! * Posture is not built yet.
 //! * Run on another system than Linux.
 //!
 //! # Stability
@@ -149,8 +149,8 @@ pub use delivery::{Accounting, DeadLetter, DeadLetters, Selection};
 pub use error::Error;
 pub use event::Node;
 pub use inspect::{
-    InspectError, InterpretedProgram, Interpreter, PreparedProgram, ProcessFacts, ProcessInspector,
-    ProcessTarget, WaitingProcess,
+    Drift, InspectError, InterpretedProgram, Interpreter, PreparedProgram, ProcessFacts, ProcessInspector,
+    ProcessTarget, Verdict, WaitingProcess,
 };
 pub use options::{
     CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PublishOptions,

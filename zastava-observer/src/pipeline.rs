@@ -32,7 +32,7 @@ const OVERTAKEN_ON_HOST_AFTER: Duration = Duration::from_millis(100);
 /// From the changes of a workload source to events in the outbox.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    schedule: Schedule<Arc<RuntimeEvent>>,
+    schedule: Schedule<Vec<Arc<RuntimeEvent>>>,
     inspector: Arc<NodeInspector>,
     outbox: Arc<Outbox>,
     live: LiveSet,
@@ -55,9 +55,14 @@ struct NodeInspector {
 }
 
 impl NodeInspector {
-    /// The event of a planned transition.
-    async fn event(self: Arc<Self>, ticket: Ticket, transition: Transition) -> (Ticket, RuntimeEvent) {
+    /// The events of a planned transition: a start may have found files that drifted.
+    async fn events(
+        self: Arc<Self>,
+        ticket: Ticket,
+        transition: Transition,
+    ) -> (Ticket, Vec<Arc<RuntimeEvent>>) {
         let Transition { workload, at, step, .. } = &transition;
+        let mut drift = None;
         let mut event = match step {
             Step::Start => {
                 let found = self.processes.inspect(workload).await;
@@ -65,12 +70,13 @@ impl NodeInspector {
                 if let Some(prepared) = &workload.prepared {
                     Node::add_prepared(&mut event, prepared);
                 }
+                drift = found.ok().and_then(|facts| self.node.drift_event(workload, &event, &facts.drift));
                 event
             }
             Step::Stop { exit_status } => self.node.stop_event(workload, *at, *exit_status),
         };
         mark_reconciled(&mut event, &transition);
-        (ticket, event)
+        (ticket, std::iter::once(event).chain(drift).map(Arc::new).collect())
     }
 }
 
@@ -111,16 +117,16 @@ impl Pipeline {
                     Engine::Host => OVERTAKEN_ON_HOST_AFTER,
                     _ => OVERTAKEN_AFTER,
                 };
-                inspections.push(Arc::clone(&self.inspector).event(ticket, transition));
+                inspections.push(Arc::clone(&self.inspector).events(ticket, transition));
                 late.push(async move {
                     tokio::time::sleep(overtaken_after).await;
                     ticket
                 });
             }
             self.show();
-            if let Some((transition, event)) = self.schedule.ready() {
-                let (transition, event) = (transition.clone(), Arc::clone(event));
-                self.store(&transition, event).await;
+            if let Some((transition, events)) = self.schedule.ready() {
+                let (transition, events) = (transition.clone(), events.clone());
+                self.store(&transition, events).await;
                 continue;
             }
             if !open && self.schedule.is_idle() {
@@ -131,7 +137,7 @@ impl Pipeline {
                     Some(change) => self.schedule.offer(change),
                     None => open = false,
                 },
-                Some((ticket, event)) = inspections.next() => self.schedule.inspected(ticket, Arc::new(event)),
+                Some((ticket, events)) = inspections.next() => self.schedule.inspected(ticket, events),
                 Some(ticket) = late.next() => self.schedule.late(ticket),
                 () = shutdown.begun(), if open => open = false,
             }
@@ -141,17 +147,22 @@ impl Pipeline {
         }
     }
 
-    /// Stores the event, commits its transition, then passes the event on to listeners.
-    async fn store(&mut self, transition: &Transition, event: Arc<RuntimeEvent>) {
+    /// Stores the events, commits their transition, then passes them on to listeners.
+    async fn store(&mut self, transition: &Transition, events: Vec<Arc<RuntimeEvent>>) {
         self.live.begins(transition).await;
-        let is_on_disk = self.offer(&event).await;
+        let mut is_on_disk = true;
+        for event in &events {
+            is_on_disk &= self.offer(event).await;
+        }
         self.schedule.commit();
         self.live.committed(transition, is_on_disk);
         let tracker = self.schedule.tracker();
         let live = tracker.live().map(|(_, count)| count).sum();
         self.live.keep_short(live, tracker.workloads(), tracker.restored());
-        // Nobody has to listen.
-        let _ = self.listeners.send(event);
+        for event in events {
+            // Nobody has to listen.
+            let _ = self.listeners.send(event);
+        }
     }
 
     /// Stores an event. Returns whether it survives this process.

@@ -4,7 +4,7 @@ use zastava_core::contract::{Evidence, KindStyle, RuntimeEvent, RuntimeEventEnve
 use zastava_core::vocabulary::Signal;
 
 /// The event's envelope as JSON of at most `bytes_max` bytes. A workload controls how long some facts
-/// are. First libraries are left out, half of them at a time, then the entry trace, then the entrypoint; the evidence
+/// are. First libraries are left out, half of them at a time, then the entry trace, the entrypoint and drifted files; the evidence
 /// says what was left out.
 ///
 /// `None` if even that is too long, which takes absurd names of the node or tenant.
@@ -32,7 +32,8 @@ fn leave_out(event: &mut RuntimeEvent, libraries: usize) -> Option<String> {
             return Some("libraries and entry trace are left out".to_owned());
         }
         if process.entrypoint.is_empty() {
-            return None;
+            let left_out = "libraries, entry trace, entrypoint and drifted files are left out";
+            return event.delta.take().map(|_| left_out.to_owned());
         }
         process.entrypoint.clear();
         return Some("libraries, entry trace and entrypoint are left out".to_owned());

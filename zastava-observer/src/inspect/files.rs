@@ -76,6 +76,15 @@ impl Files {
         Ok(digest)
     }
 
+    /// The hash of an earlier version of the same file, which had last changed by then, in nanoseconds since 1970.
+    pub(super) fn sha256_before(&self, version: FileVersion, changed_ns: i128) -> Option<Digest> {
+        let table = self.lock();
+        let is_earlier = |known: &FileVersion| {
+            (known.device, known.inode) == (version.device, version.inode) && known.changed_ns <= changed_ns
+        };
+        table.known.iter().filter(|(known, _)| is_earlier(known)).find_map(|(_, facts)| facts.sha256)
+    }
+
     fn known(&self, version: FileVersion) -> FileFacts {
         self.lock().known.get(&version).cloned().unwrap_or_default()
     }

@@ -8,6 +8,7 @@ use zastava_core::contract::{EntryTrace, Evidence, LoadedLibrary};
 use zastava_core::vocabulary::Signal;
 use zastava_elf::{KernelPath, Process};
 
+use super::drift::Drift;
 use super::executable::ExecutableFile;
 use super::files::{BuildIdAnswer, Files};
 use super::interpreter::Interpreter;
@@ -53,6 +54,8 @@ pub struct ProcessFacts {
     pub interpreter: Option<Interpreter>,
     /// The shared objects that are mapped as code.
     pub libraries: Vec<LoadedLibrary>,
+    /// Files that run and are not the image's, of a container.
+    pub drift: Vec<Drift>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
 }
@@ -243,6 +246,7 @@ impl ProcessInspector {
             arguments: command_line::cap_arguments(arguments, self.options.entrypoint_arguments_max),
             build_id: build_id.ok(),
             entry_trace: Vec::new(),
+            drift: Vec::new(),
             interpreter,
             libraries,
             evidence,

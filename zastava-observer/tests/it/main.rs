@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod containerd;
 mod delivery;
+mod drift;
 mod fuse;
 mod host;
 mod hung;

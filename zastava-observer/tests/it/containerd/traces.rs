@@ -1,6 +1,7 @@
 //! Entry traces of real containers.
 
-use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::contract::{EventKind, Evidence, RuntimeEvent};
+use zastava_core::vocabulary::Signal;
 
 use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
 use super::{FIRST, observe};
@@ -33,8 +34,37 @@ async fn a_container_is_traced_whether_its_creation_was_seen_or_not() {
     for event in [listed, created] {
         let wanted = [(None, "entrypoint", BUSYBOX), (Some(1), "exec", BUSYBOX)];
         assert_eq!(steps(&event), wanted, "{event:#?}");
-        let provenance = event.annotations.get("provenance").map(String::as_str);
-        assert_eq!(provenance, Some("observed"));
     }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_not_the_images_is_told_as_drift() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = observe(&stage, &containerd.socket());
+    let volume = stage.directory.path().join("volume");
+    std::fs::create_dir(&volume).expect("can be made");
+    std::fs::copy(BUSYBOX, volume.join("busybox")).expect("can be copied");
+    let mount = format!("type=bind,src={},dst=/mnt,options=rbind:ro", volume.display());
+    let arguments = ["/mnt/busybox", "sleep", "300"];
+    let pid = containerd.run_with(&container_name("volume"), &["--mount", &mount], &arguments);
+    let event = running.event(EventKind::Drift, pid).await;
+    let [evidence] = &event.evidence[..] else { panic!("{event:#?}") };
+    assert_eq!(evidence, &Evidence::new(Signal::ProcMountinfo, "volume: /mnt/busybox"));
+    let delta = event.delta.as_ref().expect("has one");
+    let [binary] = &delta.new_binaries[..] else { panic!("{event:#?}") };
+    assert_eq!((binary.path.as_str(), binary.sha256.len()), ("/mnt/busybox", 64));
+    // What is the image's own is none: a start of it is told, and nothing else.
+    let own = containerd.run(&container_name("own"), &WRAPPED);
+    running.event(EventKind::ContainerStart, own).await;
+    let last = containerd.run(&container_name("last"), &WRAPPED);
+    running.event(EventKind::ContainerStart, last).await;
+    let drifts = running.seen().iter().filter(|event| event.kind == EventKind::Drift).count();
+    assert_eq!(drifts, 1, "{:#?}", running.seen());
     running.end().await;
 }
