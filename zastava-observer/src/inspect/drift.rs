@@ -75,7 +75,7 @@ enum Kind {
 
 impl ProcessInspector {
     /// Which of the files that the process runs are not those of its image: its program, and the libraries that were found
-    /// when it was inspected. Of a process that is no container's, nothing sensible can be said.
+    /// when it was inspected. A process that has the node's mounts has no image, and no drift.
     ///
     /// # Errors
     /// The reason why that cannot be said.
@@ -86,14 +86,23 @@ impl ProcessInspector {
             let process = tree.process(pid).map_err(InspectError::from_io)?;
             let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
             let link = |name| process.link(name).map_err(|error| InspectError::from_io(error.into()));
-            let (program, root) = (link("exe")?, link("root")?);
-            Ok::<_, InspectError>((process, stat.start_ticks, program, root))
+            let (program, root, mounts) = (link("exe")?, link("root")?, link("ns/mnt")?);
+            let mounts_of = |pid| tree.process(pid).ok()?.link("ns/mnt").ok();
+            let is_nodes = [Some(1), tree.own_pid()]
+                .into_iter()
+                .flatten()
+                .any(|pid| mounts_of(pid).as_ref() == Some(&mounts));
+            Ok::<_, InspectError>((process, stat.start_ticks, program, root, is_nodes))
         };
         let opened = reader.read(Place::Process { pid, file: "stat" }, open);
-        let (process, start_ticks, program, root) =
+        let (process, start_ticks, program, root, is_nodes) =
             opened.map_err(InspectError::from).flatten().map_err(|error| error.to_string())?;
         if start_ticks != facts.start_ticks {
             return Err(InspectError::Reused.to_string());
+        }
+        // It sees the node's own files, and no image.
+        if is_nodes {
+            return Ok(Vec::new());
         }
         let mut subject = Subject::new(process, pid, reader);
         let is_unnamed = facts.evidence.iter().any(|evidence| evidence.signal == Signal::ProcExeDeleted);
