@@ -87,6 +87,7 @@
 //! * `observed = delivered + duplicate + buffered + dropped{reason}` at every moment; see [`Accounting`].
 //! * A fact that could not be read is missing from the event, and its reason is among the evidence.
 //! * A file that does not answer, on FUSE or NFS, costs its own workload that fact and a few seconds, and others nothing.
+//! * A container of containerd that ends at once has its program and build-id: both are read before its first instruction.
 //! * An image's digest is that of the image that runs, also after its tag was moved.
 //! * Environment variables of processes are never read; of a declared environment only paths are kept. Command lines are
 //!   capped and masked.

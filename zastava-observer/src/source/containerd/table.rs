@@ -5,6 +5,7 @@
 //! task itself is asked for, and the kernel for its process
 //! (docs/design/observer.md#when-has-a-task-ended-that-a-list-does-not-name).
 
+mod action;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Engine;
 
+pub(super) use self::action::{Action, ListedTask, Verdict, Why};
 use super::container::TaskKey;
 use super::event::{Bundle, Exit, TaskEvent};
 use super::messages::{TaskStatus, Time};
@@ -27,52 +29,6 @@ const DOUBTS_MAX: u8 = 2;
 
 /// So many lists are tried as the first one of a connection while shims do not answer.
 const FIRST_LISTS_MAX: u8 = 5;
-
-/// What is to be done next.
-#[derive(Debug)]
-pub(super) enum Action {
-    /// Read the facts of a task that containerd named at this time.
-    LookUp { key: TaskKey, seen: Time, why: Why },
-    /// Find out whether a task has ended. A list may have said how.
-    Confirm { key: TaskKey, start_ticks: Option<u64>, listed: Option<Exit> },
-    /// Report a change.
-    Report(Change),
-    /// A change is lost.
-    Lost(Reason, EventKind),
-}
-
-/// Why a task is looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// It waits for its start.
-    Created(Bundle),
-    /// Its start was reported.
-    Started,
-    /// Only a list names it. The event of its start may be on its way.
-    Listed,
-}
-
-/// What came of a doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The task is there.
-    Runs,
-    Ended(Exit),
-    /// containerd does not say.
-    Unknown {
-        process_is_gone: bool,
-    },
-}
-
-/// A task in a list.
-#[derive(Clone, Debug)]
-pub(super) struct ListedTask {
-    pub(super) key: TaskKey,
-    pub(super) status: TaskStatus,
-    pub(super) exit: Exit,
-    /// When the list was asked for.
-    pub(super) asked: Time,
-}
 
 /// The tasks of one containerd. It outlives connections.
 #[derive(Debug, Default)]
@@ -192,8 +148,8 @@ impl TaskTable {
                     }
                 }
                 TaskStatus::Stopped => {
-                    if self.first_lists.is_some() && self.is_of_gap(&key, exit) {
-                        actions.extend(self.begin(key.clone(), Begin::Listed, asked));
+                    if self.first_lists.is_some() {
+                        actions.extend(self.found_stopped(&key, exit, asked));
                     }
                     exits.insert(key, exit);
                 }
@@ -314,10 +270,16 @@ impl TaskTable {
         told.into_iter().chain(self.settle(key)).collect()
     }
 
-    /// Whether the task began and ended while nobody could tell.
-    fn is_of_gap(&self, key: &TaskKey, exit: Exit) -> bool {
-        let since = self.gap_since.zip(exit.at);
-        self.has_room(key) && !self.tasks.contains_key(key) && since.is_some_and(|(gap, at)| at >= gap)
+    /// A first list shows a task that has stopped. It may have begun and ended while nobody could tell; otherwise the tracker
+    /// may know its start from an earlier run of the observer.
+    fn found_stopped(&mut self, key: &TaskKey, exit: Exit, asked: Time) -> Vec<Action> {
+        if self.tasks.contains_key(key) {
+            return Vec::new();
+        }
+        match self.gap_since.zip(exit.at) {
+            Some((gap, at)) if at >= gap => self.begin(key.clone(), Begin::Listed, asked),
+            _ => vec![Action::Report(stopped(key, Ended { exit, reconciled: true }))],
+        }
     }
 
     /// Tells the task if it has started and its facts are known.

@@ -218,6 +218,13 @@ fn a_first_list_with_a_shim_that_does_not_answer_is_tried_again() {
 }
 
 #[test]
+fn what_stopped_while_the_observer_was_away_is_told_with_its_status() {
+    let mut table = TaskTable::default();
+    table.connected();
+    assert_eq!(texts(&table.listed(vec![listed("a", 1, TaskStatus::Stopped)])), ["~-a1 3", "list "]);
+}
+
+#[test]
 fn what_began_and_ended_between_two_connections_is_told() {
     let stopped = || vec![listed("a", 1, TaskStatus::Stopped)];
     let mut script = Script::new();
