@@ -186,7 +186,7 @@ async fn an_outage_is_survived_on_disk() {
     let mut running = Running::start(stage.options(&[("zastava.observer.engine", "host")]));
     let children: Vec<Process> = (0..3).map(|_| Process::sleep(sleep_path())).collect();
     for child in &children {
-        running.event(EventKind::ContainerStart, child.pid()).await;
+        running.event_again(EventKind::ContainerStart, child.pid()).await;
     }
     let during = running.accounting.current();
     assert!(during.is_balanced() && during.buffered >= 3 && during.delivered == 0, "{during:?}");
