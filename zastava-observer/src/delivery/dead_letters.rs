@@ -8,7 +8,7 @@ mod letter;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zastava_core::clock::Timestamp;
@@ -24,6 +24,9 @@ pub struct DeadLetters {
     path: PathBuf,
     bytes_max: u64,
 }
+
+/// Inode, length and time of each file.
+pub(super) type Stamp = [Option<(u64, u64, i64, i64)>; 2];
 
 /// Which letters a command means.
 #[derive(Clone, Debug)]
@@ -157,6 +160,14 @@ impl DeadLetters {
         let (older, newer) = (read(&self.older(), self.bytes_max)?, read(&self.path, self.bytes_max)?);
         let count = lines(&older).count() + lines(&newer).count();
         Ok((count as u64, (older.len() + newer.len()) as u64))
+    }
+
+    /// Changes whenever the files do.
+    pub(super) fn stamp(&self) -> Stamp {
+        [self.older(), self.path.clone()].map(|path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+        })
     }
 
     fn read_all(&self) -> io::Result<Vec<DeadLetter>> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use zastava_core::telemetry::{Counter, DEAD_LETTERS, DEAD_LETTERS_RESENT, Gauge, Telemetry};
 
 use super::Outbox;
-use super::dead_letters::{DeadLetter, DeadLetters};
+use super::dead_letters::{DeadLetter, DeadLetters, Stamp};
 use super::stored::Facts;
 use crate::blocking::blocking;
 
@@ -17,33 +17,40 @@ pub(crate) struct Resend {
     outbox: Arc<Outbox>,
     waiting: Gauge,
     resent: Counter,
-    /// How many letters there are, and their bytes.
-    size: Arc<Mutex<(u64, u64)>>,
+    counted: Arc<Mutex<Counted>>,
+}
+
+/// What the files held when they last changed.
+#[derive(Debug, Default)]
+struct Counted {
+    of: Stamp,
+    letters: u64,
+    bytes: u64,
 }
 
 impl Resend {
     pub(crate) fn new(letters: DeadLetters, outbox: Arc<Outbox>, telemetry: &Telemetry) -> Self {
         let (waiting, resent) = (telemetry.gauge(DEAD_LETTERS), telemetry.counter(DEAD_LETTERS_RESENT));
+        waiting.set(&[], 0.0);
         resent.add(&[], 0);
-        Self { letters, outbox, waiting, resent, size: Arc::default() }
+        Self { letters, outbox, waiting, resent, counted: Arc::default() }
     }
 
     /// The letters that wait for an operator, for `/status`.
     pub(crate) fn status(&self) -> Value {
-        let (count, bytes) = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
-        json!({"count": count, "bytes": bytes, "path": self.letters.path()})
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        json!({"count": counted.letters, "bytes": counted.bytes, "path": self.letters.path()})
     }
 
     /// Puts what is to be sent again into the buffer. A crash on the way repeats an event, which Scanner then counts
     /// as a duplicate.
     pub(crate) async fn turn(&self) {
-        let letters = self.letters.clone();
-        let found = blocking(move || (letters.to_resend(), letters.size())).await;
-        if let Ok(size) = found.1 {
-            self.waiting.set(&[], size.0 as f64);
-            *self.size.lock().unwrap_or_else(PoisonError::into_inner) = size;
-        }
-        let again = match found.0 {
+        let letters = self.clone();
+        let found = blocking(move || {
+            letters.count();
+            letters.letters.to_resend()
+        });
+        let again = match found.await {
             Ok(again) if again.is_empty() => return,
             // What is in memory only would be lost with the process, and is still in the file.
             Ok(_) if !self.outbox.is_on_disk() => return,
@@ -67,6 +74,18 @@ impl Resend {
                 error,
                 "dead letters that were sent again cannot be removed; scanner gets them twice"
             );
+        }
+    }
+
+    /// Counts the letters, if the files have changed since the last time.
+    fn count(&self) {
+        let of = self.letters.stamp();
+        if self.counted.lock().unwrap_or_else(PoisonError::into_inner).of == of {
+            return;
+        }
+        if let Ok((letters, bytes)) = self.letters.size() {
+            self.waiting.set(&[], letters as f64);
+            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Counted { of, letters, bytes };
         }
     }
 
