@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use zastava_buffer::{Buffer, BufferOptions, Entry, block_on};
+use zastava_buffer::{Buffer, BufferOptions, Entry, Kind, KindPolicy, WhenFull, block_on};
 use zastava_core::telemetry::METRICS;
 
 use crate::support::{Process, QUICK, Stage, sleep_path, within};
@@ -152,19 +152,25 @@ async fn killed_during_an_outage_it_delivers_every_event_once_after_it() {
     assert!(!second.seen.iter().any(|line| line.to_string().contains("eyJ")), "no token is logged");
 }
 
-/// The ids of the events that wait in a buffer that nobody holds.
+/// The ids of the events that wait in a buffer that nobody holds, in both of its lanes.
 fn waiting_ids(path: &Path) -> Vec<String> {
-    let opened = Buffer::open(path, BufferOptions::default());
+    let mut options = BufferOptions::default();
+    options.batches_max = 64;
+    options.policies.insert(Kind(0x80), KindPolicy { when_full: WhenFull::DropOldest, class: 1 });
+    let opened = Buffer::open(path, options);
     let (producer, mut consumer, _) = opened.expect("the lock died with its holder");
     let id =
         |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("is JSON")["event"]["eventId"].clone();
-    let batch = block_on(consumer.next_batch(usize::MAX, usize::MAX)).expect("something waits");
-    let ids = batch.entries().iter().map(|entry| match entry {
+    let mut batches = Vec::new();
+    while !consumer.is_drained() {
+        batches.push(block_on(consumer.next_batch(usize::MAX, usize::MAX)).expect("something waits"));
+    }
+    let ids = batches.iter().flat_map(|batch| batch.entries()).map(|entry| match entry {
         Entry::Record(record) => id(&record.bytes).as_str().expect("has an id").to_owned(),
         other => panic!("nothing is lost: {other:?}"),
     });
     let ids = ids.collect();
-    drop(batch);
+    drop(batches);
     producer.close(Duration::from_secs(60));
     ids
 }
