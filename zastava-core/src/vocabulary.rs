@@ -64,6 +64,12 @@ vocabulary! {
         ContainerdImage = "containerd.image", "containerd's record of the image: why the image has no digest";
         SpecProgram = "spec.program",
             "the program that the container's specification names: why it was not found before the container started";
+        DockerContainer = "docker.container",
+            "Docker Engine's record of the container: the container's name, or why the record was not read, or why the pid is not known";
+        DockerImage = "docker.image", "Docker Engine's record of the image: why the image has no digest, and the image's id";
+        CrioContainer = "cri-o.container",
+            "CRI-O's record of the container: its pod sandbox, or why the record or the pid was not read";
+        CrioImage = "cri-o.image", "CRI-O's record of the image: why the image has no digest, and the image's id";
         ProcfsScan = "procfs.scan", "the scan of `/proc` that found the workload: the name of its main process";
         Proc = "proc", "the main process as a whole: why nothing of it was read, or what it looks like";
         ProcStat = "proc.stat", "`/proc/<pid>/stat`: that the process ended while it was read";

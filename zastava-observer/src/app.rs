@@ -85,10 +85,11 @@ impl App {
             outbox.losses(),
             check,
         );
-        let (accounted, followed) = (Arc::clone(&outbox), sources.followed());
+        let (accounted, followed) = (Arc::clone(&outbox), sources.readiness());
         health.status("observer", move || {
             json!({
-                "engine": followed.get(),
+                "engine": followed.followed().first(),
+                "sources": followed.status(),
                 "accounting": accounted.reported(),
                 "scannerFailure": scanner_health.failure(),
             })

@@ -124,8 +124,11 @@ impl Node {
     }
 
     fn event(&self, kind: EventKind, workload: &Workload, at: Timestamp) -> RuntimeEvent {
-        // The main process identifies the run.
-        let ticks = workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default();
+        // The main process identifies the run. If its pid was never known, the time of the start does.
+        let ticks = match (workload.pid, workload.started_at) {
+            (0, Some(at)) => at.to_string(),
+            _ => workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default(),
+        };
         let run = format!("{}/{}/{ticks}", self.boot_id, workload.pid);
         let id = event_id(&self.tenant, &self.name, &workload.id, kind, &run);
         let mut engine = EngineIdentity::new(workload.engine);
@@ -214,6 +217,12 @@ mod tests {
         assert_ne!(start("b2", &known), id);
         assert_ne!(start("b1", &Workload { start_ticks: Some(100), ..known.clone() }), id);
         assert_ne!(start("b1", &workload("b", 7)), id);
+        let unknown = |seconds| {
+            let started_at = Some(Timestamp::from_unix_seconds(seconds));
+            start("b1", &Workload { pid: 0, start_ticks: None, started_at, ..known.clone() })
+        };
+        assert_eq!(unknown(1), unknown(1));
+        assert_ne!(unknown(1), unknown(2));
         assert_ne!(node("b1").stop_event(&known, Timestamp::UNIX_EPOCH, None).event_id, id);
     }
 

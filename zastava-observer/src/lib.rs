@@ -100,8 +100,9 @@
 //! | engine | source | |
 //! | --- | --- | --- |
 //! | containerd | subscription and lists of its own API | 1.6 or newer |
+//! | CRI-O | lists of CRI, and its stream of events where CRI-O has it | 1.26 or newer |
+//! | Docker Engine | events, lists and inspections of its API | 20.10 or newer |
 //! | host | scan of `/proc`: services, scopes and containers by cgroup, the rest by process group | |
-//! | CRI-O, Docker | not built yet | naming one is a fault of the configuration |
 //!
 //! # Errors
 //!

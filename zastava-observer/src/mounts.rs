@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use zastava_core::program::Health;
 use zastava_core::telemetry::{Gauge, OBSERVER_MOUNT_UP, Telemetry};
 
-use crate::options::{EngineChoice, ObserverOptions};
+use crate::options::{EngineChoice, EngineEndpoint, ObserverOptions};
 use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// The mounts that these options need, each with its state.
@@ -132,11 +132,17 @@ fn needed(options: &ObserverOptions) -> Vec<Mount> {
             "events wait in memory only and are lost with the process",
         ),
     ];
-    if matches!(options.engine, EngineChoice::Auto | EngineChoice::Containerd) {
-        let sockets = options.containerd_sockets();
-        mounts.push(mount("socket", sockets, readable, "containers are not observed"));
+    if options.engine != EngineChoice::Host {
+        mounts.push(mount("socket", sockets(options), readable, "containers are not observed"));
     }
     mounts
+}
+
+/// The sockets of every engine that may be followed.
+fn sockets(options: &ObserverOptions) -> Vec<PathBuf> {
+    let named = options.engine.engine();
+    let may_be_followed = |endpoint: &&EngineEndpoint| named.is_none() || endpoint.engine.engine() == named;
+    options.endpoints.iter().filter(may_be_followed).map(|endpoint| endpoint.socket.clone()).collect()
 }
 
 fn readable(path: &Path) -> io::Result<()> {

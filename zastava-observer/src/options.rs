@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use zastava_core::config::Section;
 use zastava_core::options::{BackendOptions, Component, HealthOptions, RuntimeOptions};
+use zastava_core::vocabulary::Engine;
 
 pub use self::collect::CollectOptions;
 pub use self::delivery::{EventBufferOptions, PublishOptions};
@@ -27,7 +28,7 @@ pub struct ObserverOptions {
     pub runtime: RuntimeOptions,
     /// The node's name, which every event carries.
     pub node_name: String,
-    /// Which engine is asked for workloads.
+    /// Which engines are asked for workloads.
     pub engine: EngineChoice,
     /// Sockets of engines, in the order of trying.
     pub endpoints: Vec<EngineEndpoint>,
@@ -59,7 +60,7 @@ impl ObserverOptions {
         root.skip("webhook");
         let runtime = RuntimeOptions::read(&root.section("runtime")).map(as_observer);
         let section = root.section("observer");
-        let engine = engine::read_choice(&section);
+        let engine = section.value("engine", EngineChoice::Auto);
         let backend = BackendOptions::read(&section.section("backend"));
         let node_name = section.value("nodeName", node_name());
         let endpoints = engine::read_endpoints(&section);
@@ -93,9 +94,9 @@ impl ObserverOptions {
         })
     }
 
-    /// The containerd sockets to try, in order.
-    pub(crate) fn containerd_sockets(&self) -> Vec<PathBuf> {
-        let named = self.endpoints.iter().filter(|endpoint| endpoint.engine == EngineChoice::Containerd);
+    /// The sockets of an engine to try, in order.
+    pub(crate) fn sockets(&self, engine: Engine) -> Vec<PathBuf> {
+        let named = self.endpoints.iter().filter(|endpoint| endpoint.engine.engine() == Some(engine));
         named.map(|endpoint| endpoint.socket.clone()).collect()
     }
 }

@@ -2,15 +2,22 @@
 //!
 //! A new engine is a module below this one that implements [`WorkloadSource`], and a line in
 //! [`Sources`]. A source that holds a connection runs it in a [`session`]
-//! (docs/design/observer.md#where-will-cri-o-docker-drift-entry-traces-and-exec-hints-go).
+//! (docs/design/observer.md#where-will-drift-entry-traces-and-exec-hints-go).
 
 mod choice;
 mod containerd;
+mod crio;
+mod docker;
 mod follow;
 mod health;
 mod host;
 mod metrics;
+mod moby;
 mod oci_spec;
+mod processes;
+mod readiness;
+mod repo_digests;
+mod runs;
 mod session;
 
 use async_trait::async_trait;
@@ -20,6 +27,7 @@ pub(crate) use self::follow::Sources;
 pub(crate) use self::health::SourceHealth;
 pub use self::host::host_workload;
 pub(crate) use self::metrics::SourceMetrics;
+use self::processes::Processes;
 use crate::workload::Change;
 
 /// Reports which workloads run.

@@ -100,13 +100,20 @@ impl Tracker {
                 *counted = left_out.max(*counted);
                 transitions
             }
-            Change::Unfollowed { engine } => {
-                self.live.remove(&engine);
+            Change::Unfollowed { engine, below } => {
+                self.forget(engine, below.as_deref());
                 Vec::new()
             }
         };
         transitions.extend(begun);
         transitions
+    }
+
+    fn forget(&mut self, engine: Engine, below: Option<&str>) {
+        match (below, self.live.get_mut(&engine)) {
+            (Some(below), Some(live)) => live.retain(|key, _| !key.starts_with(below)),
+            _ => drop(self.live.remove(&engine)),
+        }
     }
 
     fn find(&self, engine: Engine, key: &str) -> Option<&Workload> {
@@ -284,7 +291,7 @@ pub(crate) mod tests {
         let mut tracker = Tracker::default();
         apply(&mut tracker, listed(Engine::Host, &[("a", 1)]));
         apply(&mut tracker, listed(Engine::Containerd, &[("c", 2)]));
-        let handover = Change::Unfollowed { engine: Engine::Host };
+        let handover = Change::Unfollowed { engine: Engine::Host, below: None };
         assert!(apply(&mut tracker, handover).is_empty());
         assert_eq!(tracker.live().collect::<Vec<_>>(), [(Engine::Containerd, 1)]);
         // The workload was not taken for an ended one either.

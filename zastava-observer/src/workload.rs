@@ -25,7 +25,7 @@ pub struct Workload {
     pub key: String,
     /// The id with the engine in front: `containerd://<id>`, `host://<id>`.
     pub id: String,
-    /// The main process, in the node's pid namespace.
+    /// The main process, in the node's pid namespace; 0 if it ended before the engine was asked for it.
     pub pid: u32,
     /// When the main process started, in clock ticks since boot; `None` when it ended before it was read.
     pub start_ticks: Option<u64>,
@@ -89,10 +89,12 @@ pub(crate) enum Change {
         /// What runs.
         workloads: Vec<Workload>,
     },
-    /// The engine is not followed any longer. Its workloads have not stopped; nobody watches them.
+    /// Workloads of the engine are not followed any longer. They have not stopped; its source does not watch them.
     Unfollowed {
         /// The engine that was followed until now.
         engine: Engine,
+        /// How the keys of these workloads begin; `None` if the engine itself is not followed any longer.
+        below: Option<String>,
     },
 }
 

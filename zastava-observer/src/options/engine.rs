@@ -1,28 +1,68 @@
-//! `zastava.observer.engine` and `runtimes`: which engine is asked for workloads, and where it listens.
+//! `zastava.observer.engine` and `runtimes`: which engines are asked for workloads, and where they listen.
 
 use std::path::{Path, PathBuf};
 
 use zastava_core::config::{Section, SettingValue};
 use zastava_core::vocabulary::Engine;
 
-/// The sockets where containerd is usually found, in the order of trying: its own, k3s, microk8s.
-const CONTAINERD_SOCKETS: [&str; 3] = [
-    "/var/run/containerd/containerd.sock",
-    "/run/k3s/containerd/containerd.sock",
-    "/var/snap/microk8s/common/run/containerd.sock",
+/// Where engines usually listen, in the order of trying: containerd's own socket, k3s, microk8s; CRI-O; Docker Engine.
+const USUAL_SOCKETS: [(EngineChoice, &str); 5] = [
+    (EngineChoice::Containerd, "/var/run/containerd/containerd.sock"),
+    (EngineChoice::Containerd, "/run/k3s/containerd/containerd.sock"),
+    (EngineChoice::Containerd, "/var/snap/microk8s/common/run/containerd.sock"),
+    (EngineChoice::CriO, "/var/run/crio/crio.sock"),
+    (EngineChoice::Docker, "/var/run/docker.sock"),
 ];
 
-/// Which engine is asked for workloads. There is a variant for each engine that has a source
-/// (docs/design/observer.md#why-does-enginechoice-not-list-cri-o-and-docker).
+/// Which engines are asked for workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineChoice {
-    /// The host until containerd answers, and containerd from then on.
+    /// Every container engine that answers on one of its sockets, and the host until the first one does.
     Auto,
     /// containerd's own API.
     Containerd,
+    /// CRI-O, through CRI.
+    CriO,
+    /// Docker Engine's API.
+    Docker,
     /// The host's processes: services, and what sessions run.
     Host,
+}
+
+impl EngineChoice {
+    /// The engine that is named; `None` for [`EngineChoice::Auto`].
+    #[must_use]
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Auto => None,
+            Self::Containerd => Some(Engine::Containerd),
+            Self::CriO => Some(Engine::CriO),
+            Self::Docker => Some(Engine::Docker),
+            Self::Host => Some(Engine::Host),
+        }
+    }
+}
+
+impl SettingValue for EngineChoice {
+    const FORM: &'static str = "auto, containerd, cri-o, docker or host";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "auto" {
+            return Some(Self::Auto);
+        }
+        Some(match text.parse().ok()? {
+            Engine::Containerd => Self::Containerd,
+            Engine::CriO => Self::CriO,
+            Engine::Docker => Self::Docker,
+            Engine::Host => Self::Host,
+            _ => return None,
+        })
+    }
+
+    fn show(&self) -> String {
+        self.engine().map_or_else(|| "auto".to_owned(), |engine| engine.to_string())
+    }
 }
 
 /// Where an engine listens.
@@ -35,12 +75,7 @@ pub struct EngineEndpoint {
     pub socket: PathBuf,
 }
 
-pub(super) fn read_choice(section: &Section<'_>) -> EngineChoice {
-    let named = section.value("engine", NamedEngine::Auto);
-    named.choice(section).unwrap_or(EngineChoice::Auto)
-}
-
-/// Reads the list `runtimes`. Without it, containerd's usual sockets are tried.
+/// Reads the list `runtimes`. Without it, the usual sockets are tried. With it, `auto` follows only the engines that it names.
 pub(super) fn read_endpoints(section: &Section<'_>) -> Vec<EngineEndpoint> {
     let given = section.items("runtimes", |item| match item {
         Ok(word) => {
@@ -48,9 +83,8 @@ pub(super) fn read_endpoints(section: &Section<'_>) -> Vec<EngineEndpoint> {
             None
         }
         Err(item) => {
-            let engine: Option<NamedEngine> = item.required("engine");
+            let engine: Option<EngineChoice> = item.required("engine");
             let socket: Option<UnixSocket> = item.required("endpoint");
-            let engine = engine.and_then(|engine| engine.choice(&item));
             item.finish();
             Some(EngineEndpoint { engine: engine?, socket: socket?.0 })
         }
@@ -58,45 +92,7 @@ pub(super) fn read_endpoints(section: &Section<'_>) -> Vec<EngineEndpoint> {
     if section.is_set("runtimes") {
         return given;
     }
-    let usual = CONTAINERD_SOCKETS.map(PathBuf::from);
-    usual.map(|socket| EngineEndpoint { engine: EngineChoice::Containerd, socket }).into()
-}
-
-/// An engine as the configuration names it. It may have no source yet.
-enum NamedEngine {
-    Auto,
-    Engine(Engine),
-}
-
-impl NamedEngine {
-    /// An engine without a source is a fault of the section: ignoring it would hide that nothing is seen.
-    fn choice(&self, section: &Section<'_>) -> Option<EngineChoice> {
-        match self {
-            Self::Auto => Some(EngineChoice::Auto),
-            Self::Engine(Engine::Containerd) => Some(EngineChoice::Containerd),
-            Self::Engine(Engine::Host) => Some(EngineChoice::Host),
-            Self::Engine(engine) => {
-                section
-                    .conflict("engine", format!("{engine} is not built yet; auto, containerd and host are"));
-                None
-            }
-        }
-    }
-}
-
-impl SettingValue for NamedEngine {
-    const FORM: &'static str = "auto, containerd, cri-o, docker or host";
-
-    fn parse(text: &str) -> Option<Self> {
-        if text == "auto" { Some(Self::Auto) } else { text.parse().ok().map(Self::Engine) }
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::Auto => "auto".to_owned(),
-            Self::Engine(engine) => engine.to_string(),
-        }
-    }
+    USUAL_SOCKETS.map(|(engine, socket)| EngineEndpoint { engine, socket: socket.into() }).into()
 }
 
 /// `unix:///path`, the only form of an endpoint.

@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use zastava_core::clock::Timestamp;
 use zastava_elf::{Process, Procfs};
 
+use super::activity::Activity;
 use super::cgroup::Cgroups;
 use super::stat::Stat;
 use crate::Error;
@@ -18,6 +19,7 @@ use crate::Error;
 const STAT_BYTES_MAX: u64 = 4 << 10;
 const CGROUP_BYTES_MAX: u64 = 16 << 10;
 const BOOT_ID_BYTES_MAX: u64 = 64;
+const LOAD_BYTES_MAX: u64 = 256;
 /// `btime` comes after a line for each processor.
 const SYSTEM_STAT_BYTES_MAX: u64 = 1 << 20;
 
@@ -93,9 +95,9 @@ impl ProcTree {
             .saturating_add(Duration::from_millis(ticks * 1000 / hertz))
     }
 
-    /// The ids of at most `max` processes, and whether there are more.
-    pub(crate) fn pids(&self, max: usize) -> io::Result<(Vec<u32>, bool)> {
-        let mut pids = Vec::new();
+    /// At most `max` processes in the order of their ids, and whether there are more.
+    pub(crate) fn entries(&self, max: usize) -> io::Result<(Vec<ProcessEntry>, bool)> {
+        let mut entries = Vec::new();
         // The procfs is held with O_PATH, and `Dir::read_from` would keep that flag.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         for entry in Dir::new(openat(self.procfs()?, ".", flags, Mode::empty())?)? {
@@ -103,12 +105,19 @@ impl ProcTree {
             let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if pids.len() == max {
-                return Ok((pids, true));
+            if entries.len() == max {
+                return Ok((entries, true));
             }
-            pids.push(pid);
+            entries.push(ProcessEntry { pid, inode: entry.ino() });
         }
-        Ok((pids, false))
+        Ok((entries, false))
+    }
+
+    /// What changes whenever a process starts or ends.
+    pub(crate) fn activity(&self) -> io::Result<Activity> {
+        let stat = self.procfs()?.read("stat", SYSTEM_STAT_BYTES_MAX)?;
+        let load = self.procfs()?.read("loadavg", LOAD_BYTES_MAX)?;
+        Activity::parse(&stat, &load).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// This process's id in the tree's pid namespace; `None` if it is not in there.
@@ -120,6 +129,15 @@ impl ProcTree {
     pub(crate) fn process(&self, pid: u32) -> io::Result<Process> {
         Ok(self.procfs()?.process(pid)?)
     }
+}
+
+/// The directory of a process in `/proc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessEntry {
+    pub(crate) pid: u32,
+    /// The kernel makes a new inode for each process, and perhaps for one that it has not been asked for for long. So an equal
+    /// inode means the same process, and another one means nothing.
+    pub(crate) inode: u64,
 }
 
 /// Whether this process is in the first cgroup namespace, whose number is fixed (`PROC_CGROUP_INIT_INO`,

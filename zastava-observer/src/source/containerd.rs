@@ -26,13 +26,11 @@ use self::event::{TaskEvent, Undecodable};
 use self::messages::Envelope;
 use self::reader::TaskReader;
 use self::tasks::TaskWatcher;
+use super::moby::Moby;
 use super::session::{Connect, Ended, keep_connected};
-use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
-use crate::blocking::blocking;
+use super::{Changes, Processes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::inspect::ProcessInspector;
 use crate::losses::{Losses, Reason};
-use crate::procfs::{self, ProcTree, is_gone};
-use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// The most task events that wait to be handled.
 const QUEUE_EVENTS_MAX: usize = 4096;
@@ -46,35 +44,7 @@ pub(super) struct Containerd {
     inspector: ProcessInspector,
     arguments_max: usize,
     losses: Losses,
-}
-
-/// The processes that tasks name.
-#[derive(Clone, Debug)]
-pub(super) struct Processes {
-    pub(super) tree: ProcTree,
-    pub(super) reads: Reads,
-}
-
-impl Processes {
-    /// When the process started, in clock ticks since boot; `None` if it has ended.
-    async fn start_ticks(&self, pid: u32) -> Option<u64> {
-        let (tree, mut reader) = (self.tree.clone(), self.reads.reader(READ_TIME_MAX));
-        let read = move |_: &_| tree.process(pid).and_then(|process| procfs::stat(&process));
-        let stat = blocking(move || reader.read(Place::Process { pid, file: "stat" }, read)).await;
-        Some(stat.ok()?.ok()?.start_ticks)
-    }
-
-    /// Whether the process with these start ticks runs; `None` if `/proc` does not say.
-    async fn is_running(&self, pid: u32, start_ticks: Option<u64>) -> Option<bool> {
-        let wanted = start_ticks?;
-        let (tree, mut reader) = (self.tree.clone(), self.reads.reader(READ_TIME_MAX));
-        let read = move |_: &_| tree.process(pid).and_then(|process| procfs::stat(&process));
-        let stat = blocking(move || reader.read(Place::Process { pid, file: "stat" }, read)).await;
-        match stat.ok()? {
-            Ok(stat) => Some(stat.start_ticks == wanted && !stat.is_ended()),
-            Err(error) => is_gone(&error).then_some(false),
-        }
-    }
+    moby: Moby,
 }
 
 /// Why a session failed.
@@ -111,8 +81,9 @@ impl Containerd {
         inspector: ProcessInspector,
         arguments_max: usize,
         losses: Losses,
+        moby: Moby,
     ) -> Self {
-        Self { sockets, processes, interval, inspector, arguments_max, losses }
+        Self { sockets, processes, interval, inspector, arguments_max, losses, moby }
     }
 
     /// Whether containerd answers on any of the sockets.
@@ -143,7 +114,7 @@ async fn connect(socket: &Path) -> Result<(Client, String), ClientError> {
 #[async_trait]
 impl WorkloadSource for Containerd {
     async fn watch(self: Box<Self>, changes: Changes, mut health: SourceHealth) {
-        let watcher = TaskWatcher::new(self.interval, changes, self.losses.clone());
+        let watcher = TaskWatcher::new(self.interval, changes, self.losses.clone(), self.moby.clone());
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let arrivals = Arrivals { queue, gap: Notify::new(), losses: self.losses.clone() };
         let mut watched = Watched { containerd: *self, watcher, arrivals, queued, was_connected: false };

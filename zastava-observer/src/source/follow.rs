@@ -1,16 +1,23 @@
-//! Follows the engine that is chosen, and hands over when the choice changes.
+//! Follows every engine of the node that the settings name: each by a source of its own, as soon as it answers.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use zastava_core::program::Check;
 use zastava_core::vocabulary::Engine;
 
-use super::choice::{Choice, Followed};
-use super::containerd::{Containerd, Processes};
+use super::choice::Choice;
+use super::containerd::Containerd;
+use super::crio::Crio;
+use super::docker::Docker;
 use super::host::Host;
-use super::{Changes, SourceHealth, SourceMetrics, WorkloadSource};
+use super::moby::Moby;
+use super::readiness::Readiness;
+use super::{Changes, Processes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::inspect::ProcessInspector;
 use crate::losses::Losses;
 use crate::options::ObserverOptions;
@@ -18,39 +25,39 @@ use crate::procfs::ProcTree;
 use crate::reads::Reads;
 use crate::workload::Change;
 
-/// The workload sources of this node, of which one is followed at a time.
+/// The longest wait for an engine that may be there. Nothing is followed before every engine was asked once.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The workload sources of this node.
 #[derive(Debug)]
 pub(crate) struct Sources {
     choice: Choice,
-    sockets: Vec<PathBuf>,
-    tree: ProcTree,
-    reads: Reads,
-    inspector: ProcessInspector,
-    interval: Duration,
-    arguments_max: usize,
-    followed: FollowedEngine,
+    makes: Makes,
+    follows_docker: watch::Sender<bool>,
+    readiness: Readiness,
     metrics: SourceMetrics,
-    losses: Losses,
-    check: Check,
 }
 
-/// The engine that is followed now, for `/status`. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FollowedEngine(Arc<Mutex<Option<Engine>>>);
+/// Makes the source of each engine.
+#[derive(Debug)]
+struct Makes {
+    options: ObserverOptions,
+    processes: Processes,
+    inspector: ProcessInspector,
+    losses: Losses,
+    moby: Moby,
+}
 
-impl FollowedEngine {
-    /// `None` until the first choice.
-    pub(crate) fn get(&self) -> Option<Engine> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, engine: Engine) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
-    }
+/// What happens while sources are followed.
+enum Event {
+    /// An engine was asked whether it answers.
+    Asked(Engine, bool),
+    /// A source ended: nobody listens, or it is not followed any longer.
+    Ended { is_aborted: bool },
 }
 
 impl Sources {
-    /// `metrics` and `check` show the health of the source that is followed; `losses` gets the changes that it loses.
+    /// `metrics` and `check` show the health of the sources that are followed; `losses` gets the changes that they lose.
     pub(crate) fn new(
         options: &ObserverOptions,
         tree: ProcTree,
@@ -60,81 +67,121 @@ impl Sources {
         losses: Losses,
         check: Check,
     ) -> Self {
-        Self {
-            choice: Choice::new(options.engine),
-            sockets: options.containerd_sockets(),
-            tree,
-            reads,
-            inspector,
-            interval: options.poll_interval,
-            arguments_max: options.collect.entrypoint_arguments_max,
-            followed: FollowedEngine::default(),
-            metrics,
-            losses,
-            check,
+        let choice = Choice::new(options.engine, |engine| !options.sockets(engine).is_empty());
+        let (follows_docker, moby) = Moby::channel();
+        let processes = Processes { tree, reads };
+        let makes = Makes { options: options.clone(), processes, inspector, losses, moby };
+        Self { choice, makes, follows_docker, readiness: Readiness::new(check), metrics }
+    }
+
+    /// The sources that are followed, for `/status`.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Reports the changes of every engine that is followed until nobody listens.
+    pub(crate) async fn run(self, changes: Changes) {
+        let Self { mut choice, makes, follows_docker, readiness, metrics } = self;
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+        let mut followed: BTreeMap<Engine, AbortHandle> = BTreeMap::new();
+        for engine in choice.open() {
+            under_way.push(Box::pin(makes.ask(engine, Duration::ZERO)));
         }
-    }
-
-    pub(crate) fn followed(&self) -> FollowedEngine {
-        self.followed.clone()
-    }
-
-    /// Reports the changes of the chosen engine until nobody listens.
-    pub(crate) async fn run(mut self, changes: Changes) {
-        self.probe().await;
         loop {
-            let followed = self.choice.followed();
-            let engine = followed.engine();
-            self.followed.set(engine);
-            let health = SourceHealth::new(engine, self.metrics.clone(), self.check.clone());
-            let source = self.source(followed);
-            tokio::select! {
-                () = source.watch(changes.clone(), health) => return,
-                () = self.until_chosen_anew(followed) => {}
+            let wanted = choice.followed();
+            follows_docker.send_replace(wanted.contains(&Engine::Docker));
+            // The host's source ends before the first container engine's begins. What it reported stands in the channel by then.
+            for (engine, source) in followed.extract_if(.., |engine, _| !wanted.contains(engine)) {
+                source.abort();
+                metrics.end(engine);
+                readiness.remove(engine);
+                tracing::info!(%engine, "the engine is not followed any longer");
+                if changes.report(Change::Unfollowed { engine, below: None }).await.is_err() {
+                    return;
+                }
             }
-            self.metrics.end(engine);
-            tracing::info!(from = %engine, to = %self.choice.followed().engine(), "another engine is followed now");
-            // Everything that the source reported stands before this in the channel.
-            if changes.report(Change::Unfollowed { engine }).await.is_err() {
-                return;
+            for engine in wanted {
+                if followed.contains_key(&engine) {
+                    continue;
+                }
+                tracing::info!(%engine, "the engine is followed now");
+                let health = SourceHealth::new(engine, metrics.clone(), readiness.of(engine));
+                let (handle, registration) = AbortHandle::new_pair();
+                let source =
+                    Abortable::new(makes.source(engine).watch(changes.clone(), health), registration);
+                under_way.push(Box::pin(async { Event::Ended { is_aborted: source.await.is_err() } }));
+                followed.insert(engine, handle);
+            }
+            match under_way.next().await {
+                Some(Event::Asked(engine, answers)) => {
+                    choice.asked(engine, answers);
+                    if !answers {
+                        under_way.push(Box::pin(makes.ask(engine, makes.options.poll_interval)));
+                    }
+                }
+                Some(Event::Ended { is_aborted: true }) => {}
+                Some(Event::Ended { is_aborted: false }) | None => return,
             }
         }
     }
+}
 
-    async fn probe(&mut self) {
-        if self.choice.is_open() {
-            let answers = self.containerd().answers().await;
-            self.choice.probed(answers);
-        }
+impl Makes {
+    /// Asks after this time whether the engine answers.
+    async fn ask(&self, engine: Engine, after: Duration) -> Event {
+        tokio::time::sleep(after).await;
+        let answers = async {
+            match engine {
+                Engine::Containerd => self.containerd().answers().await,
+                Engine::CriO => self.crio().answers().await,
+                Engine::Docker => self.docker().answers().await,
+                _ => false,
+            }
+        };
+        Event::Asked(engine, tokio::time::timeout(ANSWER_TIME_MAX, answers).await.unwrap_or(false))
     }
 
-    /// Looks for containerd once an interval while the choice is open.
-    async fn until_chosen_anew(&mut self, followed: Followed) {
-        while self.choice.is_open() && self.choice.followed() == followed {
-            tokio::time::sleep(self.interval).await;
-            self.probe().await;
-        }
-        if self.choice.followed() == followed {
-            std::future::pending().await
-        }
-    }
-
-    fn source(&self, followed: Followed) -> Box<dyn WorkloadSource> {
-        match followed {
-            Followed::Containerd => Box::new(self.containerd()),
-            Followed::Host => Box::new(Host::new(self.tree.clone(), self.reads.clone(), self.interval)),
+    fn source(&self, engine: Engine) -> Box<dyn WorkloadSource> {
+        match engine {
+            Engine::Containerd => Box::new(self.containerd()),
+            Engine::CriO => Box::new(self.crio()),
+            Engine::Docker => Box::new(self.docker()),
+            _ => {
+                let Processes { tree, reads } = self.processes.clone();
+                Box::new(Host::new(tree, reads, self.options.poll_interval))
+            }
         }
     }
 
     fn containerd(&self) -> Containerd {
-        let processes = Processes { tree: self.tree.clone(), reads: self.reads.clone() };
         Containerd::new(
-            self.sockets.clone(),
-            processes,
-            self.interval,
+            self.options.sockets(Engine::Containerd),
+            self.processes.clone(),
+            self.options.poll_interval,
             self.inspector.clone(),
-            self.arguments_max,
+            self.options.collect.entrypoint_arguments_max,
             self.losses.clone(),
+            self.moby.clone(),
+        )
+    }
+
+    fn crio(&self) -> Crio {
+        Crio::new(
+            self.options.sockets(Engine::CriO),
+            self.processes.clone(),
+            self.options.poll_interval,
+            self.options.collect.entrypoint_arguments_max,
+        )
+    }
+
+    fn docker(&self) -> Docker {
+        Docker::new(
+            self.options.sockets(Engine::Docker),
+            self.processes.clone(),
+            self.options.poll_interval,
+            self.options.collect.entrypoint_arguments_max,
+            self.losses.clone(),
+            self.moby.clone(),
         )
     }
 }

@@ -1,11 +1,11 @@
-//! Shows whether the followed source works: in the metric, in readiness and in the log.
+//! Shows whether a source works: in the metric, in readiness and in the log.
 
 use std::time::{Duration, Instant};
 
-use zastava_core::program::Check;
 use zastava_core::vocabulary::Engine;
 
 use super::SourceMetrics;
+use super::readiness::SourceReadiness;
 
 /// Readiness fails when the source has not worked for so long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -15,16 +15,16 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct SourceHealth {
     engine: Engine,
     metrics: SourceMetrics,
-    check: Check,
+    readiness: SourceReadiness,
     /// When it last worked; `None` if it never did.
     worked: Option<Instant>,
     is_failing: bool,
 }
 
 impl SourceHealth {
-    pub(super) fn new(engine: Engine, metrics: SourceMetrics, check: Check) -> Self {
+    pub(super) fn new(engine: Engine, metrics: SourceMetrics, readiness: SourceReadiness) -> Self {
         metrics.begin(engine);
-        Self { engine, metrics, check, worked: None, is_failing: false }
+        Self { engine, metrics, readiness, worked: None, is_failing: false }
     }
 
     /// The source works.
@@ -32,7 +32,7 @@ impl SourceHealth {
         if self.is_failing || self.worked.is_none() {
             tracing::info!(engine = %self.engine, "the source of workloads works");
             self.metrics.up(self.engine, true);
-            self.check.holds();
+            self.readiness.holds();
         }
         self.worked = Some(Instant::now());
         self.is_failing = false;
@@ -58,7 +58,7 @@ impl SourceHealth {
         self.is_failing = true;
         self.metrics.up(engine, false);
         if self.worked.is_none_or(|worked| worked.elapsed() >= SILENCE_MAX) {
-            self.check.fails(format!("{engine}: {error}"));
+            self.readiness.fails(format!("{engine}: {error}"));
         }
     }
 }

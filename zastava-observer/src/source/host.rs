@@ -1,12 +1,14 @@
 //! The processes of the host as workloads: services, and what sessions run.
 //!
-//! Each scan reads every process, groups the processes, and reports all groups as a list. Processes
+//! A scan finds the processes, groups them, and reports all groups as a list when they have changed. Processes
 //! belong together by the cgroup that a service manager or container engine made for them. Without one,
 //! they belong together by process group, so that each command of a shell is a workload
 //! (docs/design/observer.md#what-is-a-workload-of-the-host-engine).
 
 mod groups;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::Duration;
@@ -57,9 +59,9 @@ impl Host {
         Self { tree, reads, interval }
     }
 
-    /// The workloads that run. `scan` holds what the last scan saw. A scan that hangs keeps that, and the next one begins
+    /// The workloads that run, if they have to be listed. `scan` holds what the last scan saw. A scan that hangs keeps that, and the next one begins
     /// anew.
-    async fn scan(&self, scan: &mut Option<ProcessScan>) -> Result<Vec<Workload>, ScanError> {
+    async fn scan(&self, scan: &mut Option<ProcessScan>) -> Result<Option<Vec<Workload>>, ScanError> {
         let (tree, mut reader) = (self.tree.clone(), self.reads.patient_reader(SCAN_TIME_MAX));
         let mut last = scan.take();
         let read = move |_: &_| {
@@ -84,7 +86,8 @@ impl WorkloadSource for Host {
         loop {
             ticks.tick().await;
             match self.scan(&mut scan).await {
-                Ok(workloads) => {
+                Ok(None) => health.works(),
+                Ok(Some(workloads)) => {
                     health.works();
                     let listed = Change::Listed { engine: Engine::Host, workloads };
                     if changes.report(listed).await.is_err() {

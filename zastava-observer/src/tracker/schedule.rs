@@ -197,7 +197,7 @@ impl<E> Schedule<E> {
             Change::Listed { engine, .. } if of_engine(*engine).all(|entry| entry.is_late) => {
                 return Wait::Nothing;
             }
-            Change::Unfollowed { engine } if of_engine(*engine).count() == 0 => return Wait::Nothing,
+            Change::Unfollowed { engine, .. } if of_engine(*engine).count() == 0 => return Wait::Nothing,
             Change::Listed { .. } | Change::Unfollowed { .. } => return Wait::InTime,
             Change::Started(workload) | Change::Found(workload) => (workload.engine, &workload.key),
             Change::Stopped { engine, key, .. } => (*engine, key),
@@ -347,7 +347,7 @@ mod tests {
         let mut script = Script::default();
         script.offer(started("a", 1));
         script.late("+a1");
-        assert_eq!(script.offer(Change::Unfollowed { engine: Engine::Host }), ["+a1"]);
+        assert_eq!(script.offer(Change::Unfollowed { engine: Engine::Host, below: None }), ["+a1"]);
         assert!(!script.schedule.accepts());
         script.finish("+a1");
         assert!(script.plan().is_empty() && script.schedule.is_idle());

@@ -76,12 +76,12 @@ fn three_mistakes_are_three_faults_with_line_and_key() {
 #[test]
 fn what_is_not_built_is_refused_and_not_faked() {
     let text = format!(
-        "{MINIMAL}    engine: cri-o\n    runtimes:\n      - {{engine: docker, endpoint: unix:///run/docker.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    posture: {{enabled: true}}\n"
+        "{MINIMAL}    engine: podman\n    runtimes:\n      - {{engine: lxc, endpoint: unix:///run/lxc.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    posture: {{enabled: true}}\n"
     );
     let found = faults(&text);
     let wanted = [
-        "zastava.yaml:11: zastava.observer.engine: cri-o is not built yet",
-        "zastava.yaml:13: zastava.observer.runtimes[0].engine: docker is not built yet",
+        "zastava.yaml:11: zastava.observer.engine: expected auto, containerd, cri-o, docker or host, found \"podman\"",
+        "zastava.yaml:13: zastava.observer.runtimes[0].engine: expected auto, containerd, cri-o, docker or host, found \"lxc\"",
         "zastava.observer.runtimes: \"podman\" is no section",
         "zastava.yaml:15: zastava.observer.runtimes[2].endpoint: expected a socket such as unix:///",
         "zastava.yaml:16: zastava.observer.posture.enabled: posture is not built yet",

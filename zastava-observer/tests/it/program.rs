@@ -212,7 +212,7 @@ fn check_metrics(text: &str) {
 fn a_faulty_configuration_ends_the_program_with_78_and_every_fault() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("zastava.yaml");
-    std::fs::write(&path, "zastava:\n  observer:\n    engine: docker\n    polInterval: 2s\n")
+    std::fs::write(&path, "zastava:\n  observer:\n    engine: podman\n    polInterval: 2s\n")
         .expect("can be written");
     let output =
         Command::new(PROGRAM).arg("--config").arg(&path).args(["config", "check"]).output().expect("runs");
@@ -220,7 +220,7 @@ fn a_faulty_configuration_ends_the_program_with_78_and_every_fault() {
     let text = String::from_utf8_lossy(&output.stderr);
     for wanted in [
         "zastava.runtime.tenant: missing",
-        "zastava.yaml:3: zastava.observer.engine: docker is not built yet",
+        "zastava.yaml:3: zastava.observer.engine: expected auto, containerd, cri-o, docker or host",
         "zastava.yaml:4: zastava.observer.polInterval: unknown key; did you mean pollInterval?",
         "zastava.observer.backend.baseAddress: missing",
     ] {

@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use self::calls::Calls;
-pub(crate) use self::calls::Method;
+pub(crate) use self::calls::{Answer, Method};
 pub(crate) use self::event::Event;
+pub(crate) use self::server::{Body, respond};
 pub(crate) use self::store::Item;
 
 /// The namespace of all scripted tasks.

@@ -10,11 +10,10 @@ use zastava_core::vocabulary::{Engine, Platform, Signal};
 use super::image::ImageFound;
 use super::messages::{ContainerRecord, Time};
 use crate::kubernetes::PodFacts;
+use crate::source::moby;
 use crate::source::oci_spec::OciSpec;
 use crate::workload::{DeclaredProcess, Workload};
 
-/// The namespace that Docker Engine uses in its containerd.
-const DOCKER_NAMESPACE: &str = "moby";
 /// CRI's own records of a container and of a pod's sandbox. Nobody else writes them, while labels may come from an image.
 const CRI_CONTAINER: &str = "io.cri-containerd.container.metadata";
 const CRI_SANDBOX: &str = "io.cri-containerd.sandbox.metadata";
@@ -135,6 +134,9 @@ pub(super) fn workload(
     };
     let mut evidence = vec![Evidence::new(Signal::ContainerdContainer, source)];
     let without_digest = image.as_ref().and_then(|image| image.without_digest);
+    if image.is_none() && key.namespace == moby::NAMESPACE {
+        evidence.push(Evidence::new(Signal::ContainerdImage, moby::WITHOUT_IMAGE));
+    }
     evidence.extend(without_digest.map(|reason| Evidence::new(Signal::ContainerdImage, reason)));
     Workload {
         engine: Engine::Containerd,
@@ -162,7 +164,7 @@ fn describe(
     let pod = record.map(Container::pod).unwrap_or_default();
     let platform = match (&pod.pod, key.namespace.as_str()) {
         (Some(_), _) => Platform::Kubernetes,
-        (None, DOCKER_NAMESPACE) => Platform::Docker,
+        (None, moby::NAMESPACE) => Platform::Docker,
         (None, _) => Platform::Vm,
     };
     contract::Workload {

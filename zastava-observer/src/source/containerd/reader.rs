@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Processes;
 use super::client::{Client, ClientError};
 use super::container::{Container, TaskKey, workload};
 use super::event::{Bundle, Exit};
@@ -13,6 +12,7 @@ use super::messages::{Task, TaskStatus, Time};
 use super::table::{ListedTask, Verdict, Why};
 use crate::blocking::blocking;
 use crate::inspect::{InspectError, PreparedProgram, ProcessInspector, WaitingProcess, cap_arguments};
+use crate::source::Processes;
 use crate::workload::Workload;
 
 /// The longest look-up of one task. What is not known by then is missing.

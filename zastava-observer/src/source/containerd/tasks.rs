@@ -22,6 +22,7 @@ use super::messages::Time;
 use super::reader::TaskReader;
 use super::table::{Action, ListedTask, TaskTable, Verdict, Why};
 use crate::losses::{Losses, Reason};
+use crate::source::moby::{self, Moby};
 use crate::source::{Changes, Closed, SourceHealth};
 use crate::workload::{Change, Workload};
 
@@ -47,6 +48,8 @@ pub(super) struct TaskWatcher {
     outgoing: VecDeque<Change>,
     changes: Changes,
     losses: Losses,
+    moby: Moby,
+    is_told_by_docker: bool,
 }
 
 /// What is asked on one connection.
@@ -61,9 +64,10 @@ struct Questions {
 }
 
 impl TaskWatcher {
-    pub(super) fn new(interval: Duration, changes: Changes, losses: Losses) -> Self {
+    pub(super) fn new(interval: Duration, changes: Changes, losses: Losses, moby: Moby) -> Self {
         let (table, cadence) = (TaskTable::default(), Cadence::new(interval));
-        Self { table, cadence, outgoing: VecDeque::new(), changes, losses }
+        let outgoing = VecDeque::new();
+        Self { table, cadence, outgoing, changes, losses, moby, is_told_by_docker: false }
     }
 
     /// Handles queued events and lists until the connection fails. `gap` asks for a list at once.
@@ -87,7 +91,11 @@ impl TaskWatcher {
                     Ok(()) => continue,
                     Err(closed) => return closed.into(),
                 },
-                Some((key, found)) = questions.look_ups.next() => self.table.looked_up(&key, found),
+                () = self.moby.docker_tells(), if !self.is_told_by_docker => {
+                    self.leave_to_docker();
+                    continue;
+                }
+                Some((key, found)) = questions.look_ups.next() => self.looked_up(&key, found),
                 Some((key, verdict)) = questions.confirmations.next() => self.table.confirmed(&key, verdict),
                 // Before the list, which may show the same.
                 Some(event) = queued.recv(), if accepts => self.table.event(event),
@@ -133,6 +141,31 @@ impl TaskWatcher {
         }
     }
 
+    /// Docker's source tells its containers from now on. They have not stopped.
+    fn leave_to_docker(&mut self) {
+        self.is_told_by_docker = true;
+        let below = Some(format!("{}/", moby::NAMESPACE));
+        self.outgoing.push_back(Change::Unfollowed { engine: Engine::Containerd, below });
+    }
+
+    fn looked_up(&mut self, key: &TaskKey, found: Option<Workload>) -> Vec<Action> {
+        if let Some(found) = found.as_ref().filter(|_| key.namespace == moby::NAMESPACE) {
+            self.moby.captured(&key.id, found);
+        }
+        self.table.looked_up(key, found)
+    }
+
+    /// Whether another source tells this change.
+    fn is_told_elsewhere(&self, change: &Change) -> bool {
+        let key = match change {
+            Change::Started(workload) | Change::Found(workload) => &workload.key,
+            Change::Stopped { key, .. } => key,
+            Change::Listed { .. } | Change::Unfollowed { .. } => return false,
+        };
+        self.is_told_by_docker
+            && key.split_once('/').is_some_and(|(namespace, _)| namespace == moby::NAMESPACE)
+    }
+
     fn act(&mut self, actions: Vec<Action>, questions: &mut Questions) {
         for action in actions {
             match action {
@@ -144,6 +177,7 @@ impl TaskWatcher {
                     let asked = questions.reader.clone().confirm(key, start_ticks, listed);
                     questions.confirmations.push(Box::pin(asked));
                 }
+                Action::Report(change) if self.is_told_elsewhere(&change) => {}
                 Action::Report(change) => {
                     if matches!(&change, Change::Found(_) | Change::Stopped { reconciled: true, .. }) {
                         self.cadence.doubt();

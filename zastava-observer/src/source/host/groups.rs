@@ -1,27 +1,48 @@
 //! Groups processes into workloads and names each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use zastava_core::contract::{self, Evidence, Owner};
 use zastava_core::vocabulary::{Engine, Platform, Signal};
 
 use crate::hash::short_hash;
-use crate::procfs::{self, CgroupUnit, CgroupUnitKind, ProcTree, Stat};
+use crate::procfs::{self, CgroupUnit, CgroupUnitKind, ProcTree};
 use crate::workload::Workload;
 
 /// A process of the scan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    pub(super) stat: Stat,
-    /// Its cgroup path, if that may name a workload.
-    pub(super) cgroup: Option<String>,
+    pub(super) pid: u32,
+    pub(super) start_ticks: u64,
+    pub(super) session: u32,
+    pub(super) process_group: u32,
+    pub(super) name: Box<str>,
+    /// What its cgroup was made for, if that is a workload.
+    pub(super) unit: Option<Arc<CgroupUnit>>,
 }
 
 /// What the processes of a group have in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum GroupKey {
-    Cgroup(String),
+    Cgroup(Arc<str>),
     Job { session: u32, process_group: u32 },
+}
+
+/// What a group's key is, without a copy of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum GroupName<'a> {
+    Cgroup(&'a str),
+    Job { session: u32, process_group: u32 },
+}
+
+/// The processes of a group.
+struct Group<'a> {
+    oldest: &'a Member,
+    /// Whether the main process of the group's workload is among them.
+    main_runs: bool,
+    /// Whether the process that the process group is named by is among them.
+    has_leader: bool,
 }
 
 /// The workloads of the last scan. A workload keeps its identity when its first process ends before
@@ -32,48 +53,88 @@ pub(super) struct Groups {
     known: HashMap<GroupKey, Workload>,
 }
 
+impl Member {
+    fn group(&self) -> GroupName<'_> {
+        match &self.unit {
+            Some(unit) => GroupName::Cgroup(&unit.path),
+            None => GroupName::Job { session: self.session, process_group: self.process_group },
+        }
+    }
+}
+
+impl GroupKey {
+    fn is_named(&self, name: GroupName<'_>) -> bool {
+        match (self, name) {
+            (Self::Cgroup(path), GroupName::Cgroup(name)) => **path == *name,
+            (Self::Job { session, process_group }, GroupName::Job { session: s, process_group: g }) => {
+                (*session, *process_group) == (s, g)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl GroupName<'_> {
+    fn key(self) -> GroupKey {
+        match self {
+            Self::Cgroup(path) => GroupKey::Cgroup(path.into()),
+            Self::Job { session, process_group } => GroupKey::Job { session, process_group },
+        }
+    }
+}
+
 impl Groups {
     pub(super) fn new(tree: ProcTree) -> Self {
         Self { tree, known: HashMap::new() }
     }
 
-    /// The workloads that these processes form.
-    pub(super) fn update(&mut self, members: Vec<Member>) -> Vec<Workload> {
-        let mut groups: BTreeMap<GroupKey, (Option<CgroupUnit>, Vec<Stat>)> = BTreeMap::new();
-        for Member { stat, cgroup } in members {
-            let unit = cgroup.as_deref().and_then(CgroupUnit::of);
-            let key = match &unit {
-                Some(unit) => GroupKey::Cgroup(unit.path.clone()),
-                None => GroupKey::Job { session: stat.session, process_group: stat.process_group },
-            };
-            groups.entry(key).or_insert_with(|| (unit, Vec::new())).1.push(stat);
-        }
-        let mut known = HashMap::with_capacity(groups.len());
-        for (key, (unit, stats)) in groups {
-            let Some(workload) = self.workload(&key, unit.as_ref(), &stats) else { continue };
-            known.insert(key, workload);
-        }
-        self.known = known;
+    /// The workloads, in the order of their starts.
+    pub(super) fn workloads(&self) -> Vec<Workload> {
         let mut workloads: Vec<Workload> = self.known.values().cloned().collect();
         workloads.sort_by_key(|workload| (workload.start_ticks, workload.pid));
         workloads
     }
 
-    fn workload(&self, key: &GroupKey, unit: Option<&CgroupUnit>, stats: &[Stat]) -> Option<Workload> {
-        let oldest = stats.iter().min_by_key(|stat| (stat.start_ticks, stat.pid))?;
-        if let Some(known) = self.known.get(key)
-            && goes_on(known, key, stats)
-        {
-            return Some(known.clone());
+    /// From now on the workloads are those that these processes form.
+    pub(super) fn update<'a>(&mut self, members: impl Iterator<Item = &'a Member>) {
+        let mut last = std::mem::take(&mut self.known);
+        let mains: HashMap<(u32, Option<u64>), GroupKey> =
+            last.iter().map(|(key, main)| ((main.pid, main.start_ticks), key.clone())).collect();
+        let mut groups: HashMap<GroupName<'a>, Group<'a>> = HashMap::new();
+        for member in members {
+            let name = member.group();
+            let main_of = mains.get(&(member.pid, Some(member.start_ticks)));
+            let is_main = main_of.is_some_and(|key| key.is_named(name));
+            let is_leader = member.pid == member.process_group;
+            let group =
+                groups.entry(name).or_insert(Group { oldest: member, main_runs: false, has_leader: false });
+            group.main_runs |= is_main;
+            group.has_leader |= is_leader;
+            if (member.start_ticks, member.pid) < (group.oldest.start_ticks, group.oldest.pid) {
+                group.oldest = member;
+            }
         }
-        let (owner, identity) = match unit {
-            Some(unit) => (unit_owner(unit), format!("cgroup {}", unit.path)),
+        let mut known = HashMap::with_capacity(groups.len());
+        for (name, group) in groups {
+            let key = name.key();
+            let workload = match last.remove(&key) {
+                Some(workload) if goes_on(&key, &group) => workload,
+                _ => self.workload(group.oldest),
+            };
+            known.insert(key, workload);
+        }
+        self.known = known;
+    }
+
+    fn workload(&self, oldest: &Member) -> Workload {
+        match &oldest.unit {
+            Some(unit) => self.describe(oldest, unit_owner(unit), &format!("cgroup {}", unit.path)),
             None => {
                 let owner = self.session_owner(oldest.session);
-                (owner, format!("process {} {}", oldest.pid, oldest.start_ticks))
+                let identity = format!("process {} {}", oldest.pid, oldest.start_ticks);
+                self.describe(oldest, owner, &identity)
             }
-        };
-        Some(self.describe(oldest, owner, &identity))
+        }
     }
 
     /// The session, named by its leader's program, or by its number if the leader has ended.
@@ -83,7 +144,7 @@ impl Groups {
         Owner { kind: "Session".to_owned(), name }
     }
 
-    fn describe(&self, main: &Stat, owner: Owner, identity: &str) -> Workload {
+    fn describe(&self, main: &Member, owner: Owner, identity: &str) -> Workload {
         let hash = short_hash([self.tree.boot_id().as_bytes(), identity.as_bytes()]);
         let id = format!("host://{hash}");
         let description = contract::Workload {
@@ -102,7 +163,7 @@ impl Groups {
             cgroup: None,
             description,
             entrypoint: Vec::new(),
-            evidence: vec![Evidence::new(Signal::ProcfsScan, main.name.clone())],
+            evidence: vec![Evidence::new(Signal::ProcfsScan, &*main.name)],
             prepared: None,
             declared: None,
         }
@@ -112,15 +173,10 @@ impl Groups {
 /// Whether the workload of the last scan still runs. A service runs as long as its main process. A job
 /// runs as long as any of its processes, since the first command of a pipeline may end before the others;
 /// only a new leader shows that another job got the group's id.
-fn goes_on(known: &Workload, key: &GroupKey, stats: &[Stat]) -> bool {
-    let ticks = known.start_ticks.unwrap_or(0);
-    let main_runs = stats.iter().any(|stat| stat.pid == known.pid && stat.start_ticks == ticks);
+fn goes_on(key: &GroupKey, group: &Group<'_>) -> bool {
     match key {
-        GroupKey::Cgroup(_) => main_runs,
-        GroupKey::Job { process_group, .. } => {
-            let leader = stats.iter().find(|stat| stat.pid == *process_group);
-            main_runs || leader.is_none()
-        }
+        GroupKey::Cgroup(_) => group.main_runs,
+        GroupKey::Job { .. } => group.main_runs || !group.has_leader,
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Method {
 }
 
 /// The answer to a call.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Message(Bytes),
     Stream(mpsc::UnboundedReceiver<Bytes>),
     Failed(Code),

@@ -21,7 +21,7 @@ use super::calls::{Answer, Calls};
 /// Flag and length in front of each message.
 const PREFIX_BYTES: usize = 5;
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Serves until it is aborted, which also cuts all connections.
 pub(super) async fn serve(listener: UnixListener, calls: Arc<Calls>) {
@@ -42,7 +42,7 @@ async fn answer(calls: Arc<Calls>, request: Request<Incoming>) -> Result<Respons
     Ok(respond(calls.answer(&path, message).await))
 }
 
-fn respond(answer: Answer) -> Response<Body> {
+pub(crate) fn respond(answer: Answer) -> Response<Body> {
     let (messages, code) = match answer {
         Answer::Message(message) => (stream::iter([message]).boxed(), Code::Ok),
         Answer::Failed(code) => (stream::empty().boxed(), code),
