@@ -9,6 +9,7 @@
 //! | read or write runtime events, admission decisions and policy verdicts | [`contract`] | `platform` |
 //! | know the words that events contain | [`vocabulary`] | `platform` |
 //! | parse image references and digests | [`image`] | `image` |
+//! | read JSON whose structures are objects | [`json`] | `json` |
 //! | read settings from a file, the environment and flags | [`config`], [`options`] | `platform` |
 //! | send events to Scanner, or ask it for verdicts | [`scanner`], over any [`http_service`] | `platform` |
 //! | count, and render `/metrics` | [`telemetry`] | `platform` |
@@ -90,6 +91,7 @@
 //! | none | time, secrets, PEM files, the missing token | base64, jiff, serde, zeroize |
 //! | `platform` (default) | everything in the table above but `program` | serde_json, saphyr-parser, tower, http, prometheus-client |
 //! | `image` (in `platform`) | digests and image references alone | sha2 |
+//! | `json` (in `platform`) | JSON whose structures are objects | serde_json |
 //! | `program` | command line, configuration file, JSON logs, signals, the health listener | clap, tokio, hyper, tracing-subscriber |
 //!
 //! Without `program` no code here opens a socket, reads a file or needs an async runtime.
@@ -125,6 +127,7 @@ pub mod contract;
 pub mod http_service;
 #[cfg(feature = "image")]
 pub mod image;
+#[cfg(feature = "json")]
 pub mod json;
 pub mod no_token;
 #[cfg(feature = "platform")]
