@@ -126,6 +126,9 @@ impl Drop for DockerEngine {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // Docker mounts its data on itself, and a Docker that is killed leaves that behind.
+        let data = self.directory.join("data");
+        let _ = rustix::mount::unmount(&data, rustix::mount::UnmountFlags::DETACH);
         // Empty ones, or the removal fails.
         for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             let _ = fs::remove_dir(hierarchy.path().join("docker"));
