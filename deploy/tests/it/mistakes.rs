@@ -87,7 +87,7 @@ static MISTAKES: LazyLock<Vec<(&str, Value, &str)>> = LazyLock::new(|| {
             "'/zastava/runtime/metrics/commonTags/cluster'",
         ),
         ("zastava.runtime.environment", json!(" "), "'/zastava/runtime/environment'"),
-        ("zastava.observer.engine", json!("docker"), "'/zastava/observer/engine'"),
+        ("zastava.observer.engine", json!("podman"), "'/zastava/observer/engine'"),
         (
             "zastava.observer.runtimes",
             json!([{"engine": "containerd", "endpoint": "/run/c.sock"}]),
