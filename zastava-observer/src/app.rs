@@ -75,6 +75,8 @@ impl App {
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
         let processes = ProcessInspector::with_reads(tree.clone(), options.collect.clone(), reads.clone());
+        let live = LiveSet::open(&options.buffer.path, tree.boot_id(), telemetry);
+        health.status("liveSet", live.0.status());
         let (metrics, check) = (SourceMetrics::new(telemetry), health.check("source"));
         let sources = Sources::new(
             &options,
@@ -84,7 +86,8 @@ impl App {
             metrics,
             outbox.losses(),
             check,
-        );
+        )
+        .away_since(live.1.away_since(tree.boot_id()));
         let (accounted, followed) = (Arc::clone(&outbox), sources.readiness());
         health.status("observer", move || {
             json!({
@@ -107,8 +110,6 @@ impl App {
             boot_id: tree.boot_id().to_owned(),
         };
         let inspector = Inspector::new(processes, telemetry);
-        let live = LiveSet::open(&options.buffer.path, &node.boot_id, telemetry);
-        health.status("liveSet", live.0.status());
         let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), live, events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, self_test, reads, resend, recent, buffer })

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use zastava_core::clock::Timestamp;
 use zastava_core::telemetry::{OBSERVER_LIVE_SET_UP, Telemetry};
 use zastava_core::vocabulary::Engine;
 
@@ -40,7 +41,16 @@ const BETWEEN_REPAIRS: Duration = Duration::from_secs(5);
 pub(crate) struct Earlier {
     /// The kernel's boot in which it ran.
     pub(crate) boot_id: String,
+    /// When it told something last.
+    written: Option<Timestamp>,
     pub(crate) workloads: Vec<Restored>,
+}
+
+impl Earlier {
+    /// Since when nobody has watched the node, if that began in this boot.
+    pub(crate) fn away_since(&self, boot_id: &str) -> Option<Timestamp> {
+        self.written.filter(|_| self.boot_id == boot_id)
+    }
 }
 
 /// The live set on disk.

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use zastava_core::clock::Timestamp;
 
 use super::Earlier;
 use super::stored::StoredWorkload;
@@ -62,11 +63,14 @@ fn decode(bytes: &[u8]) -> Option<Line> {
 pub(super) fn read(path: &Path) -> io::Result<Earlier> {
     let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(file) => file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::default()),
-        Err(error) => return Err(error),
-    };
-    Ok(replay(&bytes))
+        Ok(file) => {
+            let written = file.metadata()?.modified().ok().map(Timestamp::from);
+            file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+            Ok(Earlier { written, ..replay(&bytes) })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Earlier::default()),
+        Err(error) => Err(error),
+    }
 }
 
 fn replay(bytes: &[u8]) -> Earlier {
@@ -98,7 +102,7 @@ fn replay(bytes: &[u8]) -> Earlier {
     let restored = |(workload, is_told): (StoredWorkload, bool)| {
         Some(Restored { workload: workload.workload()?, is_told })
     };
-    Earlier { boot_id, workloads: live.into_values().filter_map(restored).collect() }
+    Earlier { boot_id, written: None, workloads: live.into_values().filter_map(restored).collect() }
 }
 
 fn run(workload: &StoredWorkload) -> (String, String) {

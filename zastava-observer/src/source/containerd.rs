@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
+use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
 use self::client::{Client, ClientError, refused};
 use self::event::{TaskEvent, Undecodable};
 use self::messages::Envelope;
 use self::reader::TaskReader;
+use self::table::TaskTable;
 use self::tasks::TaskWatcher;
 use super::moby::Moby;
 use super::session::{Connect, Ended, keep_connected};
@@ -45,6 +47,7 @@ pub(super) struct Containerd {
     arguments_max: usize,
     losses: Losses,
     moby: Moby,
+    away_since: Option<Timestamp>,
 }
 
 /// Why a session failed.
@@ -83,7 +86,13 @@ impl Containerd {
         losses: Losses,
         moby: Moby,
     ) -> Self {
-        Self { sockets, processes, interval, inspector, arguments_max, losses, moby }
+        let away_since = None;
+        Self { sockets, processes, interval, inspector, arguments_max, losses, moby, away_since }
+    }
+
+    /// Nobody has watched since then: what began and ended meanwhile is told if containerd still knows it.
+    pub(super) fn away_since(self, away_since: Option<Timestamp>) -> Self {
+        Self { away_since, ..self }
     }
 
     /// Whether containerd answers on any of the sockets.
@@ -114,7 +123,9 @@ async fn connect(socket: &Path) -> Result<(Client, String), ClientError> {
 #[async_trait]
 impl WorkloadSource for Containerd {
     async fn watch(self: Box<Self>, changes: Changes, mut health: SourceHealth) {
-        let watcher = TaskWatcher::new(self.interval, changes, self.losses.clone(), self.moby.clone());
+        let table = TaskTable::away_since(self.away_since);
+        let (losses, moby) = (self.losses.clone(), self.moby.clone());
+        let watcher = TaskWatcher::new(table, self.interval, changes, losses, moby);
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let arrivals = Arrivals { queue, gap: Notify::new(), losses: self.losses.clone() };
         let mut watched = Watched { containerd: *self, watcher, arrivals, queued, was_connected: false };

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use zastava_core::clock::Timestamp;
 use zastava_core::program::Check;
 use zastava_core::vocabulary::Engine;
 
@@ -46,6 +47,7 @@ struct Makes {
     inspector: ProcessInspector,
     losses: Losses,
     moby: Moby,
+    away_since: Option<Timestamp>,
 }
 
 /// What happens while sources are followed.
@@ -70,8 +72,14 @@ impl Sources {
         let choice = Choice::new(options.engine, |engine| !options.sockets(engine).is_empty());
         let (follows_docker, moby) = Moby::channel();
         let processes = Processes { tree, reads };
-        let makes = Makes { options: options.clone(), processes, inspector, losses, moby };
+        let makes = Makes { options: options.clone(), processes, inspector, losses, moby, away_since: None };
         Self { choice, makes, follows_docker, readiness: Readiness::new(check), metrics }
+    }
+
+    /// Nobody has watched the node since then.
+    pub(crate) fn away_since(mut self, since: Option<Timestamp>) -> Self {
+        self.makes.away_since = since;
+        self
     }
 
     /// The sources that are followed, for `/status`.
@@ -163,6 +171,7 @@ impl Makes {
             self.losses.clone(),
             self.moby.clone(),
         )
+        .away_since(self.away_since)
     }
 
     fn crio(&self) -> Crio {

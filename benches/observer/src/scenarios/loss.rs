@@ -79,4 +79,8 @@ async fn print(lab: &Lab, lives: &Lives) {
         count(&|told| told.stops == 0),
         count(&|told| told.stops > 1),
     );
+    let not_once: Vec<_> = lives.started.iter().filter(|id| told.get(*id) != Some(&once)).collect();
+    if !not_once.is_empty() {
+        println!("  not told once: {not_once:?}");
+    }
 }

@@ -38,7 +38,7 @@ pub(super) struct TaskTable {
     first_lists: Option<u8>,
     /// What the first list of a connection waits for until it is reported.
     awaited: Option<HashSet<TaskKey>>,
-    /// Since when events are missing: the connection before this one ended then.
+    /// Since when events are missing: the connection before this one, or the observer before this one, ended then.
     gap_since: Option<Timestamp>,
     /// How many tasks the last list had no room for.
     listed_without_room: u64,
@@ -78,6 +78,11 @@ enum Begin {
 }
 
 impl TaskTable {
+    /// A table of an observer before which nobody has watched since then.
+    pub(super) fn away_since(since: Option<Timestamp>) -> Self {
+        Self { gap_since: since, ..Self::default() }
+    }
+
     /// A connection ended: events are missing from now on.
     pub(super) fn disconnected(&mut self, now: Timestamp) {
         self.gap_since.get_or_insert(now);

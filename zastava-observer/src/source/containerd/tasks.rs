@@ -64,8 +64,14 @@ struct Questions {
 }
 
 impl TaskWatcher {
-    pub(super) fn new(interval: Duration, changes: Changes, losses: Losses, moby: Moby) -> Self {
-        let (table, cadence) = (TaskTable::default(), Cadence::new(interval));
+    pub(super) fn new(
+        table: TaskTable,
+        interval: Duration,
+        changes: Changes,
+        losses: Losses,
+        moby: Moby,
+    ) -> Self {
+        let cadence = Cadence::new(interval);
         let outgoing = VecDeque::new();
         Self { table, cadence, outgoing, changes, losses, moby, is_told_by_docker: false }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal as Kill, kill_process};
-use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::contract::{EventKind, RuntimeEvent, RuntimeEventEnvelope};
 use zastava_core::vocabulary::{Provenance, Signal};
 
 use super::cri::Pod;
@@ -194,6 +194,66 @@ async fn what_begins_and_ends_while_containerd_restarts_is_told_once() {
     );
     let accounting = running.end().await;
     assert_eq!(accounting.observed, accounting.delivered, "{accounting:?}");
+}
+
+/// What Scanner was told of a container, in the order of acceptance.
+fn told<'e>(accepted: &'e [RuntimeEventEnvelope], name: &str) -> Vec<&'e RuntimeEvent> {
+    let id = Some(format!("containerd://{name}"));
+    accepted.iter().map(|found| &found.event).filter(|event| event.workload.container_id == id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_begins_and_ends_while_the_observer_is_away_is_told_once() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let directory = stage.directory.path().join("containerd");
+    let mut containerd = Containerd::start(&directory).await;
+    containerd.import(FIRST);
+    let [old, stays, stops, away] = ["away-old", "away-stays", "away-stops", "away-true"].map(container_name);
+    // It ended before anybody watched. Nobody knows when the node was watched last, so nothing is said of it.
+    containerd.run(&old, &TRUE);
+    let mut first = subscribed(&stage, &containerd).await;
+    for name in [&stays, &stops] {
+        let pid = containerd.run(name, &SLEEP);
+        first.event_again(EventKind::ContainerStart, pid).await;
+    }
+    first.end().await;
+
+    containerd.ctr(&["task", "kill", "-s", "KILL", &stops]);
+    containerd.run(&away, &TRUE);
+    let second = observe(&stage, &containerd.socket());
+    within(
+        stage
+            .sandbox
+            .wait_until(|_, events| told(events, &stops).len() == 2 && told(events, &away).len() == 2),
+    )
+    .await;
+    second.end().await;
+    let third = subscribed(&stage, &containerd).await;
+    let later = container_name("away-later");
+    containerd.run(&later, &TRUE);
+    within(stage.sandbox.wait_until(|_, events| told(events, &later).len() == 2)).await;
+    third.end().await;
+
+    let accepted = stage.sandbox.accepted();
+    let (start, stop) = (EventKind::ContainerStart, EventKind::ContainerStop);
+    for (name, kinds, status) in [
+        (&old, vec![], ""),
+        (&stays, vec![start], ""),
+        (&stops, vec![start, stop], "137"),
+        (&away, vec![start, stop], "0"),
+    ] {
+        let events = told(&accepted, name);
+        assert_eq!(events.iter().map(|event| event.kind).collect::<Vec<_>>(), kinds, "{name}: {events:#?}");
+        if let [.., last] = &events[..]
+            && last.kind == stop
+        {
+            assert_eq!(last.annotations.get("exitStatus").map(String::as_str), Some(status), "{last:#?}");
+            assert!(last.annotations.contains_key("reconciled"), "{last:#?}");
+        }
+    }
 }
 
 /// The shim of a container, which does not run until this is dropped.
