@@ -9,7 +9,7 @@ mod action;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::EventKind;
@@ -24,6 +24,8 @@ use crate::workload::{Change, Workload};
 
 /// The most tasks that are remembered: twice as many as the tracker follows. A node has hundreds.
 const TASKS_MAX: usize = 16_384;
+/// The most ends that are remembered, for lists that were made before them.
+const ENDED_MAX: usize = 1024;
 /// A process that is gone counts as the task's end after so many doubts, even if containerd does not answer.
 const DOUBTS_MAX: u8 = 2;
 
@@ -34,6 +36,8 @@ const FIRST_LISTS_MAX: u8 = 5;
 #[derive(Debug, Default)]
 pub(super) struct TaskTable {
     tasks: HashMap<TaskKey, Task>,
+    /// The tasks that ended last. A list on its way may still show them.
+    ended: VecDeque<TaskKey>,
     /// How many lists of this connection were tried as its first one; `None` once it has that.
     first_lists: Option<u8>,
     /// What the first list of a connection waits for until it is reported.
@@ -140,10 +144,10 @@ impl TaskTable {
             match status {
                 TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing if key.pid != 0 => {
                     named.insert(key.clone());
-                    if self.has_room(&key) {
-                        actions.extend(self.begin(key, Begin::Listed, asked));
-                    } else {
+                    if !self.has_room(&key) {
                         without_room += 1;
+                    } else if !self.ended.contains(&key) {
+                        actions.extend(self.begin(key, Begin::Listed, asked));
                     }
                 }
                 TaskStatus::Created if key.pid != 0 => {
@@ -271,8 +275,14 @@ impl TaskTable {
         }
         let is_workload = task.is_told && matches!(task.facts, Facts::Known(Some(_)));
         self.tasks.remove(key);
+        self.remember_end(key);
         let told = is_workload.then(|| Action::Report(stopped(key, ended)));
         told.into_iter().chain(self.settle(key)).collect()
+    }
+
+    fn remember_end(&mut self, key: &TaskKey) {
+        self.ended.truncate(ENDED_MAX - 1);
+        self.ended.push_front(key.clone());
     }
 
     /// A first list shows a task that has stopped. It may have begun and ended while nobody could tell; otherwise the tracker
@@ -310,6 +320,7 @@ impl TaskTable {
         }
         if task.exit.is_some() {
             self.tasks.remove(key);
+            self.remember_end(key);
         }
         actions.extend(self.settle(key));
         actions

@@ -249,3 +249,14 @@ fn the_table_is_bounded_and_counts_what_it_leaves_out() {
     assert_eq!(script.event(started("b", max + 7)), ["lost too_many_tasks"]);
     assert_eq!(script.0.tasks.len(), TASKS_MAX);
 }
+
+#[test]
+fn a_list_that_was_made_before_an_end_starts_nothing_again() {
+    let mut script = Script::new();
+    script.event(started("a", 1));
+    assert_eq!(script.known("a", 1), ["+a1"]);
+    assert_eq!(script.event(ended("a", 1)), ["-a1 3"]);
+    assert_eq!(script.list(vec![listed("a", 1, TaskStatus::Running)]), [""; 0]);
+    // The next run has another process.
+    assert_eq!(script.list(vec![listed("a", 2, TaskStatus::Running)]), ["look a2"]);
+}
