@@ -7,6 +7,10 @@ pub(super) const VALUES_MAX: usize = 3 << 20;
 /// Whether the text has more members and items than a review may have. Of text that is not JSON the answer means nothing: its
 /// reader refuses it.
 pub(super) fn are_too_many(json: &[u8]) -> bool {
+    // Each takes a byte at least, so a review of ordinary length is not read for this.
+    if json.len() <= VALUES_MAX {
+        return false;
+    }
     let mut count = 0;
     let mut at = 0;
     while let Some(byte) = json.get(at) {
