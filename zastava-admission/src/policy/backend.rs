@@ -84,14 +84,14 @@ impl PolicyLayer for Backend {
 
 /// The response's verdict on the image. It may stand under the reference, the digest, or both.
 fn verdict(response: &PolicyResponse, image: &AskedImage<'_>) -> Verdict {
+    let Some(result) = response.result(image.reference, image.digest) else {
+        return Verdict::unjudged("the policy source's answer leaves the image out");
+    };
     let by_digest = image.digest.and_then(|digest| response.results.get(&digest.to_string()));
-    match (response.results.get(image.reference), by_digest) {
-        (Some(one), Some(other)) if one.policy_verdict != other.policy_verdict => {
-            Verdict::unjudged("the policy source's answer has two verdicts on the image")
-        }
-        (Some(result), _) | (None, Some(result)) => Verdict::from_result(result),
-        (None, None) => Verdict::unjudged("the policy source's answer leaves the image out"),
+    if by_digest.is_some_and(|other| other.policy_verdict != result.policy_verdict) {
+        return Verdict::unjudged("the policy source's answer has two verdicts on the image");
     }
+    Verdict::from_result(result)
 }
 
 /// How long the response says that it holds; without bound when it does not say.
