@@ -14,7 +14,7 @@ pub enum Rule {
     NoImageVerdict,
     /// `unanswerable`: the policy source answers that it will not take the question.
     Unanswerable,
-    /// `overload`: too many reviews wait for the policy source, or there is no memory or time to read the review.
+    /// `overload`: too many calls of the policy source are under way, or there is no memory or time to read the review.
     Overload,
     /// `unpinned-tag`: the reference has no digest, and tags are not resolved.
     UnpinnedTag,
