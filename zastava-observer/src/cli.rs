@@ -2,9 +2,7 @@
 //! `OwnCommand` in [`COMMANDS`].
 
 mod dead_letters;
-mod http;
 mod status;
-mod table;
 
 use std::ffi::OsString;
 use std::fmt::Display;

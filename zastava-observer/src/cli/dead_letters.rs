@@ -2,10 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 use zastava_core::contract::KindStyle;
-use zastava_core::program::{ExitStatus, OwnCommand};
+use zastava_core::program::{ExitStatus, OwnCommand, Table};
 use zastava_observer::{DeadLetter, DeadLetters, ObserverOptions, Selection};
 
-use super::table::Table;
 use super::{fail, print};
 
 pub(super) const NAME: &str = "dead-letters";

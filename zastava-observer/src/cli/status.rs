@@ -2,15 +2,13 @@
 
 mod report;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Parser;
-use serde_json::Value;
-use zastava_core::program::{ExitStatus, OwnCommand, with_causes};
+use zastava_core::program::{ExitStatus, OwnCommand, RunningProgram};
 use zastava_observer::ObserverOptions;
 
 use self::report::Report;
-use super::http::{AskError, ask};
 use super::{fail, print};
 
 pub(super) const NAME: &str = "status";
@@ -38,60 +36,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, options: &ObserverOptions) -> Result<ExitStatus, ExitStatus> {
-    let address = arguments.address.map_or_else(|| local(options.health.listen), Ok).map_err(fail)?;
-    let (checks, status) = fetch(address).map_err(fail)?;
-    let report = Report::new(&checks, status);
+    let observer = RunningProgram::ask(PROGRAM, arguments.address, options.health.listen).map_err(fail)?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(&report.json()).map_err(fail)?;
+        let text = serde_json::to_string_pretty(&observer.json()).map_err(fail)?;
         print(format_args!("{text}\n"))?;
     } else {
-        print(&report)?;
+        print(Report(&observer))?;
     }
-    Ok(if report.is_well() { ExitStatus::Success } else { ExitStatus::NotWell })
-}
-
-/// Where a listener of this machine is reached.
-fn local(listen: SocketAddr) -> Result<SocketAddr, String> {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    match listen.port() {
-        0 => Err(
-            "health.listen leaves the port to the system; --address names it, and the observer's log has it \
-                  in the line \"probes and metrics are answered\""
-                .to_owned(),
-        ),
-        port => Ok(SocketAddr::new(ip, port)),
-    }
-}
-
-/// The lines of readiness, and `/status`.
-fn fetch(address: SocketAddr) -> Result<(String, Value), String> {
-    let explain = |error: AskError| {
-        let hint = match error {
-            AskError::Silent(..) => {
-                "; does the observer run on this node, and does it listen there (health.listen, or --address)?"
-            }
-            AskError::NoHttp(_) => "; another program has that port (health.listen, or --address)",
-        };
-        with_causes(&error) + hint
-    };
-    let answer = ask(address, "/status").map_err(explain)?;
-    let status: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    match status["program"].as_str() {
-        Some(PROGRAM) if answer.status == 200 => {}
-        Some(other) if other != PROGRAM => {
-            return Err(format!("{} answers at {address}, and not {PROGRAM}", other.escape_debug()));
-        }
-        _ => {
-            return Err(format!(
-                "what answers at {address} is no {PROGRAM}: GET /status gave status {} without its name",
-                answer.status
-            ));
-        }
-    }
-    let ready = ask(address, "/healthz/ready").map_err(explain)?;
-    Ok((String::from_utf8_lossy(&ready.body).into_owned(), status))
+    Ok(if observer.is_well() { ExitStatus::Success } else { ExitStatus::NotWell })
 }

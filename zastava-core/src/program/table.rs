@@ -1,4 +1,4 @@
-//! Columns of text.
+//! Columns of text for a terminal.
 
 use std::fmt;
 
@@ -7,15 +7,17 @@ const CELL_LENGTH_MAX: usize = 120;
 
 /// Rows whose cells are aligned. The last cell of a row is not padded.
 #[derive(Debug, Default)]
-pub(super) struct Table(Vec<Vec<String>>);
+pub struct Table(Vec<Vec<String>>);
 
 impl Table {
-    pub(super) fn with_header(header: &[&str]) -> Self {
+    /// A table with names above its columns.
+    #[must_use]
+    pub fn with_header(header: &[&str]) -> Self {
         Self(vec![header.iter().map(|cell| (*cell).to_owned()).collect()])
     }
 
     /// Adds a row. Control characters are escaped, so that no text of others moves the cursor.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
         self.0.push(cells.into_iter().map(|cell| shown(cell.as_ref())).collect());
     }
 }
