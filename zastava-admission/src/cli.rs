@@ -1,24 +1,41 @@
 //! The commands of the program beside those that all programs share.
 //!
-//! A command is a file below `cli/` with an `OwnCommand` in [`COMMANDS`]. `policy test` will be the
-//! next (docs/design/admission.md#where-does-policy-test-go).
+//! A command is a file below `cli/` with an `OwnCommand` in [`COMMANDS`].
 
 mod check_certificate;
+mod decider;
+mod manifests;
+mod policy_test;
+mod request;
 mod review;
+mod status;
 
 use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Parser;
-use zastava_core::program::{ExitStatus, OwnCommand};
+use zastava_core::program::{ExitStatus, Invocation, OwnCommand, with_causes};
 
 /// What `--help` lists.
-pub(crate) const COMMANDS: [OwnCommand; 2] = [review::COMMAND, check_certificate::COMMAND];
+pub(crate) const COMMANDS: [OwnCommand; 5] = [
+    review::COMMAND,
+    policy_test::COMMAND,
+    policy_test::OLD_COMMAND,
+    status::COMMAND,
+    check_certificate::COMMAND,
+];
 
 /// Runs the command of that name with the arguments that follow it.
-pub(crate) fn run(program: &str, name: &str, arguments: Vec<OsString>) -> Result<ExitStatus, ExitStatus> {
+pub(crate) fn run(
+    program: &str,
+    name: &str,
+    arguments: Vec<OsString>,
+    invocation: &Invocation,
+) -> Result<ExitStatus, ExitStatus> {
     match name {
-        review::NAME => review::run(program, arguments),
+        review::NAME => review::run(program, arguments, invocation),
+        policy_test::NAME | policy_test::OLD_NAME => policy_test::run(program, name, arguments, invocation),
+        status::NAME => status::run(program, arguments, invocation),
         check_certificate::NAME => check_certificate::run(program, arguments),
         _ => Err(ExitStatus::Usage),
     }
@@ -32,12 +49,6 @@ fn parse<T: Parser>(program: &str, name: &str, arguments: Vec<OsString>) -> Resu
         let _ = error.print();
         if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
     })
-}
-
-/// An error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Prints. The exit status carries the result even when nobody reads the output.

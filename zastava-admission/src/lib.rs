@@ -181,7 +181,7 @@ pub use error::Error;
 pub use judgement::{Enforcement, FailureMode};
 pub use options::{AdmissionOptions, FailOpen, LimitOptions, NamespaceOptions, TlsOptions, WebhookOptions};
 pub use policy::PolicySource;
-pub use review::{ImageField, ImageUse, PodSpec, Review, ReviewObject};
+pub use review::{ImageField, ImageUse, PodSpec, Review, ReviewObject, holds_pod};
 pub use reviewer::{Reviewed, Reviewer};
 pub use server::check_certificate;
 pub use verdict::Rule;

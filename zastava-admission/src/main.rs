@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitStatus, ExitStatus> {
     let invocation = match PROGRAM.command_line(&cli::COMMANDS)? {
         CommandLine::Shared(invocation) => invocation,
-        CommandLine::Own { name, arguments, .. } => return cli::run(PROGRAM.name, name, arguments),
+        CommandLine::Own { name, arguments, invocation } => {
+            return cli::run(PROGRAM.name, name, arguments, &invocation);
+        }
     };
     let (options, action) = invocation.options(WebhookOptions::read)?;
     let lines = LogWriter::stdout();

@@ -220,6 +220,13 @@ impl<'a> Review<'a> {
     }
 }
 
+/// Whether objects of a kind hold a pod, by their API group and kind: those whose images are judged. The core group is
+/// empty.
+#[must_use]
+pub fn holds_pod(group: &str, kind: &str) -> bool {
+    Shape::of(group, kind).is_some()
+}
+
 /// Why a request starts no image, if it is one of those.
 fn no_images(operation: &str, sub_resource: &str, kind: &str) -> Option<&'static str> {
     match (operation, sub_resource, kind) {

@@ -16,7 +16,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// The status, standard output, standard error.
-fn parts(output: &Output) -> (Option<i32>, String, String) {
+pub(crate) fn parts(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

@@ -1,6 +1,6 @@
 //! The program as a process, beside a sandbox's Authority and Scanner.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zastava_core::contract::AdmissionDecisionEnvelope;
 use zastava_sandbox::{Sandbox, SandboxOptions};
 
+use super::asking::parts;
 use super::scanner::pod_review;
 use super::web::{Client, Connection};
 
@@ -130,6 +131,22 @@ impl Installation {
 
     pub(crate) fn ca_bundle(&self) -> PathBuf {
         self.sandbox.files().ca_bundle.clone()
+    }
+
+    /// Runs a command of the program with the installation's configuration. It may have an input.
+    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let configuration = self.sandbox.write_configuration("acme").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zastava-webhook"));
+        command.args(arguments).arg("--config").arg(configuration);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = input.to_owned();
+        let output = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            // A command that does not read it may be gone.
+            let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+            child.wait_with_output().unwrap()
+        });
+        parts(&output.await.unwrap())
     }
 
     pub(crate) async fn connect(&self) -> Connection {

@@ -16,6 +16,8 @@ pub enum ExitStatus {
     NothingToDo = 3,
     /// `status` found a program that runs, and a check of it that warns or fails.
     NotWell = 4,
+    /// `review` or `policy test` ended in a denial.
+    Denied = 5,
     /// The configuration has faults (`EX_CONFIG` of sysexits.h).
     Config = 78,
 }
