@@ -9,6 +9,8 @@ mod drift;
 mod entry_trace;
 mod executable;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod interpreter;
 mod libraries;
 mod library;

@@ -129,6 +129,9 @@ mod blocking;
 mod delivery;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod inspect;
 mod kubernetes;

@@ -9,6 +9,8 @@ mod containerd;
 mod crio;
 mod docker;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod host;
 mod metrics;

@@ -53,6 +53,11 @@ impl Lab {
 
     /// Starts the observer and waits until it is ready.
     pub(crate) async fn observe(&mut self) -> u32 {
+        self.observe_by("containerd").await
+    }
+
+    /// The same with another engine.
+    pub(crate) async fn observe_by(&mut self, engine: &str) -> u32 {
         let log =
             fs::File::options().create(true).append(true).open(self.directory.path().join("observer.log"));
         let child = Command::new(&self.program)
@@ -60,6 +65,7 @@ impl Lab {
             .arg(self.directory.path().join("zastava.yaml"))
             .args(["--set", "zastava.observer.health.listen=127.0.0.1:19101"])
             .args(["--set", "zastava.observer.nodeName=node-1"])
+            .args(["--set", &format!("zastava.observer.engine={engine}")])
             .stdout(log.expect("can be made"))
             .stderr(Stdio::inherit())
             .spawn()

@@ -47,6 +47,22 @@ enum Scenario {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Inspections of one process by the library: with nothing known about its files, and with everything known
+    Inspect {
+        #[arg(long, default_value_t = 256)]
+        libraries: usize,
+        #[arg(long, default_value_t = 1000)]
+        rounds: usize,
+    },
+    /// Processes in as many cgroups as containers, followed by the host engine: memory and processor time
+    Many {
+        #[arg(long, default_value_t = 250)]
+        containers: usize,
+        #[arg(long, default_value_t = 5000)]
+        processes: usize,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Starts of containers while the observer is stopped with SIGSTOP, beside starts without an observer
     Stopped {
         #[arg(long, default_value_t = 60)]
@@ -71,6 +87,8 @@ async fn main() {
         Scenario::Storm { containers: 60, busy: false },
         Scenario::Storm { containers: 60, busy: true },
         Scenario::Idle { containers: 100, seconds: 60 },
+        Scenario::Inspect { libraries: 256, rounds: 1000 },
+        Scenario::Many { containers: 250, processes: 5000, seconds: 60 },
         Scenario::Stopped { containers: 60 },
         Scenario::Gaps { kills: 5 },
         Scenario::Kills { kills: 10 },
@@ -88,6 +106,10 @@ async fn main() {
             Scenario::All => unreachable!("replaced above"),
             Scenario::Storm { containers, busy } => scenarios::storm(&mut lab, containers, busy).await,
             Scenario::Idle { containers, seconds } => scenarios::idle(&mut lab, containers, seconds).await,
+            Scenario::Inspect { libraries, rounds } => scenarios::inspect(libraries, rounds),
+            Scenario::Many { containers, processes, seconds } => {
+                scenarios::many(&mut lab, containers, processes, seconds).await;
+            }
             Scenario::Stopped { containers } => scenarios::stopped(&mut lab, containers).await,
             Scenario::Gaps { kills } => scenarios::gaps(&mut lab, kills).await,
             Scenario::Kills { kills } => scenarios::kills(&mut lab, kills).await,

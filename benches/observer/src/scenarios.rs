@@ -2,11 +2,15 @@
 
 mod cost;
 mod coverage;
+mod inspect;
 mod loss;
+mod many;
 
 pub(crate) use self::cost::{idle, stopped};
 pub(crate) use self::coverage::storm;
+pub(crate) use self::inspect::inspect;
 pub(crate) use self::loss::{gaps, kills};
+pub(crate) use self::many::many;
 
 /// The value below which `percent` of the values lie.
 fn percentile(values: &mut [f64], percent: usize) -> f64 {

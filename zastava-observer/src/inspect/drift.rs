@@ -1,6 +1,6 @@
 //! Collector: which of the files that a process runs are not those of its image.
 
-mod layers;
+pub(super) mod layers;
 mod verdict;
 
 use std::os::fd::AsFd;

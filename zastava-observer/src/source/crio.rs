@@ -11,6 +11,9 @@ mod messages;
 mod tests;
 mod watcher;
 
+#[cfg(feature = "fuzzing")]
+pub use self::container::container_info;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::lab::Lab;
 use crate::process::{self, kibibytes, processor_time};
 
 /// The share of one processor in percent, of each process, over that time.
-async fn shares(pids: &[u32], time: Duration) -> Vec<f64> {
+pub(super) async fn shares(pids: &[u32], time: Duration) -> Vec<f64> {
     let before: Vec<_> = pids.iter().map(|pid| processor_time(*pid)).collect();
     let start = Instant::now();
     tokio::time::sleep(time).await;

@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 /// The mount of a container's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RootMount {
+pub(in crate::inspect) struct RootMount {
     pub(super) id: u64,
     /// `None` if it is no overlay.
-    pub(super) layers: Option<Layers>,
+    pub(in crate::inspect) layers: Option<Layers>,
 }
 
 /// The layers of an overlay, as paths in the node's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layers {
+pub(in crate::inspect) struct Layers {
     /// What was written. `None` if nothing can be.
     pub(super) upper: Option<PathBuf>,
     /// The image, the top layer first. Engines shorten long lists: these may be relative to a directory above `upper`.
-    pub(super) lower: Vec<PathBuf>,
+    pub(in crate::inspect) lower: Vec<PathBuf>,
 }
 
 /// The most layers that are looked at. Linux allows 500.
-const LOWER_MAX: usize = 500;
+pub(in crate::inspect) const LOWER_MAX: usize = 500;
 
 impl RootMount {
     /// The mount of `/` by a process's `mountinfo` (proc_pid_mountinfo(5)); the last of several covers the others.
-    pub(super) fn parse(mountinfo: &[u8]) -> Option<Self> {
+    pub(in crate::inspect) fn parse(mountinfo: &[u8]) -> Option<Self> {
         let mut found = None;
         for line in mountinfo.split(|byte| *byte == b'\n') {
             let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
@@ -52,7 +52,7 @@ impl Layers {
                 option.strip_prefix(b"lowerdir=").or_else(|| option.strip_prefix(b"lowerdir+="))
             {
                 let lower = split_unescaped(lower, b':').into_iter().filter(|path| !path.is_empty());
-                layers.lower.extend(lower.map(path).take(LOWER_MAX));
+                layers.lower.extend(lower.map(path).take(LOWER_MAX - layers.lower.len()));
             }
         }
         layers

@@ -34,7 +34,7 @@ pub(in crate::inspect) fn parse(head: &[u8]) -> Option<Shebang<'_>> {
 }
 
 /// The program that `env` is asked for by its one argument: `node`, `-S node --flag`, `A=b node`.
-pub(super) fn env_program(argument: &str) -> Option<&str> {
+pub(in crate::inspect) fn env_program(argument: &str) -> Option<&str> {
     const SPLIT: [&str; 3] = ["-S", "-vS", "--split-string="];
     let words = match SPLIT.iter().find_map(|option| argument.strip_prefix(option)) {
         Some(words) => words,

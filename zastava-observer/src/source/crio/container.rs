@@ -146,3 +146,16 @@ fn time(nanos: i64) -> Option<Timestamp> {
     let nanos = u64::try_from(nanos).ok().filter(|nanos| *nanos != 0)?;
     Some(Timestamp::UNIX_EPOCH.saturating_add(Duration::from_nanos(nanos)))
 }
+
+/// The JSON of a container's `info`, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub fn container_info(json: &[u8]) {
+    let Ok(json) = std::str::from_utf8(json) else { return };
+    let status = Status { id: "c".repeat(64), state: State::Running.into(), ..Status::default() };
+    let answer = StatusResponse { status: Some(status), info: [("info".to_owned(), json.to_owned())].into() };
+    let container = Container::read(answer).expect("it has a status");
+    let pid = container.main_process();
+    assert!(pid.is_none_or(|pid| pid != 0));
+    let workload = container.workload("1.36", pid, None, None);
+    assert!(workload.cgroup.is_some() && !workload.evidence.is_empty());
+}
