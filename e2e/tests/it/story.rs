@@ -31,6 +31,7 @@ fn an_installation_lives_as_the_runbook_says() {
     operate::guardrails_are_seen(&lab);
     certificate::certificate_and_ca_change_without_a_gap(&lab);
     mounts::capabilities_are_two(&lab);
+    mounts::every_fact_is_read_with_them(&lab);
     mounts::each_missing_mount_is_named(&lab);
     outage::scanner(&lab);
     outage::authority(&lab);

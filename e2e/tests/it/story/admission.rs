@@ -43,22 +43,28 @@ pub(super) fn signed_runs_and_is_told(lab: &Lab) {
     lab.step("a signed image runs and is told");
     lab.kubectl(&format!("run signed --image={}", lab.signed.pinned()));
     lab.kubectl("wait pod/signed --for=condition=Ready --timeout=60s");
-    let event = eventually("the start", 30, || first(lab, "ContainerStart"));
+    let event = eventually("the start", 30, || first(lab, "ContainerStart", "signed"));
 
     let workload = &event["workload"];
     say(&format!("   {event}"));
     assert_eq!((text(&workload["namespace"]), text(&workload["container"])), ("default", "signed"));
     assert_eq!(text(&workload["imageRef"]), lab.signed.pinned());
-    let readelf = run(Command::new("readelf").args(["-n", "/bin/busybox"]));
-    let id = readelf.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).expect("has an id");
-    assert_eq!(text(&event["process"]["buildId"]), id, "what readelf -n prints for the image's program");
+    assert_eq!(text(&event["process"]["buildId"]), busybox_build_id());
 
     lab.kubectl("delete pod signed --grace-period=1");
-    let stop = eventually("the stop", 30, || first(lab, "ContainerStop"));
+    let stop = eventually("the stop", 30, || first(lab, "ContainerStop", "signed"));
     assert_eq!(stop["workload"]["containerId"], workload["containerId"]);
 }
 
-fn first(lab: &Lab, kind: &str) -> Result<Value, String> {
-    let events = lab.events(kind, "signed")?;
-    events.into_iter().next().ok_or_else(|| format!("no {kind}"))
+/// What `readelf -n` prints for the program of the tests' images.
+pub(super) fn busybox_build_id() -> String {
+    let notes = run(Command::new("readelf").args(["-n", "/bin/busybox"]));
+    let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
+    id.expect("has an id").to_owned()
+}
+
+/// The first accepted event of a pod, of one kind.
+pub(super) fn first(lab: &Lab, kind: &str, pod: &str) -> Result<Value, String> {
+    let events = lab.events(kind, pod)?;
+    events.into_iter().next().ok_or_else(|| format!("no {kind} of {pod}"))
 }

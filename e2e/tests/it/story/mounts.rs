@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, NAMESPACE, both, eventually};
+use super::admission::{busybox_build_id, first};
+use crate::lab::{Lab, NAMESPACE, both, eventually, text};
 use crate::support::say;
 
 /// `CAP_DAC_READ_SEARCH` is 2 and `CAP_SYS_PTRACE` 19 (linux/capability.h).
@@ -31,6 +32,33 @@ pub(super) fn capabilities_are_two(lab: &Lab) {
         let memory = both(&lab.shell_on(&node, &script));
         say(&format!("   memory on {node}: {}", memory.split_whitespace().collect::<Vec<_>>().join(" ")));
     }
+}
+
+/// What needs permissions: a program that ends at once, a program that is not the image's, each part of the self-test.
+pub(super) fn every_fact_is_read_with_them(lab: &Lab) {
+    lab.step("what the observer reads with them");
+    for pod in lab.pods("observer") {
+        let status: Value =
+            serde_json::from_str(&lab.health(&pod, "/status").expect("answers")).expect("is JSON");
+        let parts = status["selfTest"].as_object().expect("is tested");
+        assert!(!parts.is_empty() && parts.values().all(|state| state == "ok"), "{pod}: {parts:?}");
+    }
+    let run = |pod: &str, command: &str| {
+        let image = lab.signed.pinned();
+        let told =
+            lab.shell(&format!("kubectl run {pod} --image={image} --restart=Never --command -- {command}"));
+        assert!(told.status.success(), "{}", both(&told));
+    };
+    run("ends", "/bin/busybox true");
+    let start = eventually("the start", 60, || first(lab, "ContainerStart", "ends"));
+    assert_eq!(text(&start["process"]["buildId"]), busybox_build_id(), "{start}");
+    run("drops", "/bin/busybox sh -c '/bin/busybox cp /bin/busybox /dropped && exec /dropped sleep 100000'");
+    let drift = eventually("the drift", 60, || first(lab, "Drift", "drops"));
+    let new = &drift["delta"]["newBinaries"][0];
+    assert_eq!(text(&new["path"]), "/dropped", "{drift}");
+    assert_eq!(text(&drift["workload"]["imageRef"]), lab.signed.pinned(), "{drift}");
+    say(&format!("   {drift}"));
+    lab.kubectl("delete pod ends drops --grace-period=1");
 }
 
 /// Pods like the DaemonSet's, each without one of the mounts.
