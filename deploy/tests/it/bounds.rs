@@ -59,6 +59,11 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!(0), json!("1KB"), json!(67_108_865)],
         ),
         (
+            "webhook.limits.maxConnectionAge",
+            vec![json!("1ms"), json!(1), json!("24h")],
+            vec![json!(0), json!("25h")],
+        ),
+        (
             "webhook.limits.maxBodiesBytes",
             vec![json!("64MiB"), json!("1GiB")],
             vec![json!(0), json!("1KB"), json!(1_073_741_825)],

@@ -1,6 +1,11 @@
 //! `zastava.webhook.limits`: what callers may take.
 
+use std::time::Duration;
+
 use zastava_core::config::{ByteSize, Section};
+
+/// Beyond a day, an age is none.
+const CONNECTION_AGE_LARGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// `zastava.webhook.limits`
 #[derive(Clone, Copy, Debug)]
@@ -13,11 +18,19 @@ pub struct LimitOptions {
     pub all_bodies_bytes_max: usize,
     /// Connections served at once. Idle ones give way to new ones.
     pub connections_max: usize,
+    /// A connection of about this age ends with its next answer, so that API servers find all replicas. Each has an age
+    /// of its own, up to a fifth more or less.
+    pub connection_age_max: Duration,
 }
 
 impl Default for LimitOptions {
     fn default() -> Self {
-        Self { body_bytes_max: 40 << 20, all_bodies_bytes_max: 64 << 20, connections_max: 512 }
+        Self {
+            body_bytes_max: 40 << 20,
+            all_bodies_bytes_max: 64 << 20,
+            connections_max: 512,
+            connection_age_max: Duration::from_secs(600),
+        }
     }
 }
 
@@ -44,7 +57,13 @@ impl LimitOptions {
             "a number from 1 to 65536",
             |number| (1..=65536).contains(number),
         );
+        let connection_age_max = section.checked(
+            "maxConnectionAge",
+            defaults.connection_age_max,
+            "a time from 1ms to 24h",
+            |age| (Duration::from_millis(1)..=CONNECTION_AGE_LARGEST).contains(age),
+        );
         section.finish();
-        Self { body_bytes_max, all_bodies_bytes_max, connections_max }
+        Self { body_bytes_max, all_bodies_bytes_max, connections_max, connection_age_max }
     }
 }

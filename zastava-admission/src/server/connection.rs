@@ -1,6 +1,7 @@
 //! One connection: the TLS handshake, the requests on it, its end.
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     pub(super) certificates: Arc<Certificates>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) refusals: Arc<Refusals>,
+    /// A connection that is older ends with its next answer.
+    pub(super) age_max: Duration,
     /// Begun when answers close their connections.
     pub(super) draining: Shutdown,
     /// Begun when connections without a request in flight end.
@@ -69,6 +72,7 @@ impl Connection {
 
     async fn serve_requests(&self, tls: TlsStream<TcpStream>, slot: Arc<Slot>, accepted: Instant) {
         slot.enter(Phase::Idle);
+        let ends = accepted + jittered(self.age_max);
         let (greeted, is_first) = (Instant::now(), AtomicBool::new(true));
         let service = service_fn(|request| {
             let began = match slot.phase() {
@@ -78,7 +82,7 @@ impl Connection {
             let dialled_for_it = began.saturating_duration_since(greeted) < DIALLED_FOR_REQUEST;
             let is_first = is_first.swap(false, Ordering::Relaxed);
             let began = if is_first && dialled_for_it { accepted } else { began };
-            let (slot, last) = (Arc::clone(&slot), || self.draining.has_begun());
+            let (slot, last) = (Arc::clone(&slot), || self.draining.has_begun() || Instant::now() >= ends);
             async move {
                 let response = self.endpoint.respond(request, began, &slot, last).await;
                 slot.enter(Phase::Idle);
@@ -127,5 +131,25 @@ impl Connection {
 
     fn refuse(&self, reason: Reason, slot: &Slot, detail: &str) {
         self.refusals.add(reason, Some(slot.peer().address()), &detail);
+    }
+}
+
+/// Four fifths to six fifths of a time: what was opened together does not close together.
+fn jittered(time: Duration) -> Duration {
+    // Each state is seeded anew.
+    let part = RandomState::new().hash_one(()) % 4096;
+    time * 4 / 5 + time * 2 / 5 * part as u32 / 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_and_stay_near_the_limit() {
+        let limit = Duration::from_secs(600);
+        let ages: std::collections::BTreeSet<_> = (0..100).map(|_| jittered(limit)).collect();
+        assert!(ages.iter().all(|age| (limit * 4 / 5..limit * 6 / 5).contains(age)), "{ages:?}");
+        assert!(ages.len() > 50);
     }
 }

@@ -40,6 +40,7 @@ fn defaults_are_those_of_the_contract() {
         (limits.body_bytes_max, limits.all_bodies_bytes_max, limits.connections_max),
         (40 << 20, 64 << 20, 512)
     );
+    assert_eq!(limits.connection_age_max, Duration::from_secs(600));
 }
 
 #[test]

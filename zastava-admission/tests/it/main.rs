@@ -8,6 +8,7 @@ mod certificates;
 mod configuring;
 mod deciding;
 mod doubtful;
+mod draining;
 mod exceptions;
 mod fairness;
 mod golden;

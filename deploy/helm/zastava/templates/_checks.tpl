@@ -243,6 +243,7 @@ options; a test compares the two.
   (list "zastava.milliseconds" "webhook/admission/cacheTtlSeconds" 0 $year "366 days at most")
   (list "zastava.milliseconds" "webhook/drainSeconds" 0 300000 "5m at most")
   (list "zastava.bytes" "webhook/admission/cacheMaxBytes" 1024 1073741824 "1KiB to 1GiB")
+  (list "zastava.milliseconds" "webhook/limits/maxConnectionAge" 1 86400000 "1ms to 24h")
   (list "zastava.bytes" "webhook/limits/maxBodyBytes" 1024 67108864 "1KiB to 64MiB")
   (list "zastava.bytes" "webhook/limits/maxBodiesBytes" 1024 1073741824 "1KiB to 1GiB")
 ) -}}
