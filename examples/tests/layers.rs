@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// Who may use whom, tests aside. `sandbox` is allowed to observer and admission in tests only.
+/// Who may use whom, tests aside. `sandbox` is allowed to observer and admission in tests only, `oci` to admission.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("stellaops-zastava-core", &[]),
     ("stellaops-zastava-elf", &[]),
@@ -22,9 +22,10 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ),
     ("stellaops-zastava-admission", &["stellaops-zastava-authority", "stellaops-zastava-core"]),
 ];
-const IN_TESTS_ONLY: [(&str, &str); 2] = [
+const IN_TESTS_ONLY: [(&str, &str); 3] = [
     ("stellaops-zastava-observer", "stellaops-zastava-sandbox"),
     ("stellaops-zastava-admission", "stellaops-zastava-sandbox"),
+    ("stellaops-zastava-admission", "stellaops-zastava-oci"),
 ];
 /// Use any crate, and nothing uses them.
 const LEAVES: [&str; 5] =

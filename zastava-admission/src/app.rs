@@ -13,6 +13,7 @@ use zastava_core::telemetry::Telemetry;
 use crate::error::Error;
 use crate::options::WebhookOptions;
 use crate::policy::PolicySource;
+use crate::resolve::Registries;
 use crate::reviewer::{Reviewer, log_exceptions};
 use crate::server::{Certificates, Endpoint, Server};
 
@@ -69,7 +70,9 @@ impl App {
             Arc::new(Certificates::load(&options.tls, telemetry, health.check("certificate"))?);
         let server = Server::bind(&options, Arc::clone(&certificates)).await?;
         log_exceptions(&options.admission, Timestamp::now());
-        let reviewer = Reviewer::new(options.admission, source, telemetry).with_replica(options.replica);
+        let reviewer = Reviewer::new(options.admission, source, telemetry)
+            .with_registries(Registries::connect(&options.registries, telemetry)?)
+            .with_replica(options.replica);
         health.status("admission", reviewer.status());
         let endpoint = Endpoint::new(reviewer, options.limits, telemetry, Box::new(decisions));
         Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zastava_core::contract::ImageDecision;
-use zastava_core::image::ImageReference;
+use zastava_core::image::{Digest, ImageReference};
 
 use crate::policy::{Answer, AskedImage, Origin};
-use crate::resolve::{Query, resolve};
+use crate::resolve::{Manifest, Mirrors, Query, Unresolved, resolve};
 use crate::review::{ImageUse, Pod};
 use crate::text;
 use crate::verdict::{Level, Rule, Verdict};
@@ -33,7 +33,7 @@ impl<'r> Candidate<'r> {
     /// The images of a pod, each reference once, in the order of the spec.
     ///
     /// A template may leave an image blank for a later hand to fill in. The Pod is judged then.
-    pub(crate) fn all(pod: &'r Pod, resolve_tags: bool) -> Vec<Self> {
+    pub(crate) fn all(pod: &'r Pod, resolve_tags: bool, mirrors: &Mirrors) -> Vec<Self> {
         let is_blank = |image: &&ImageUse<'_>| pod.is_template && image.reference.trim().is_empty();
         let new: HashSet<_> =
             pod.images.iter().filter(|image| !image.kept).map(|image| &*image.reference).collect();
@@ -43,12 +43,14 @@ impl<'r> Candidate<'r> {
             .filter(|image| !is_blank(image))
             .map(|image| &*image.reference)
             .filter(|reference| seen.insert(*reference))
-            .map(|reference| Self::new(reference, !new.contains(reference), resolve_tags))
+            .map(|reference| {
+                Self::new(reference, !new.contains(reference), resolve(reference, resolve_tags, mirrors))
+            })
             .collect()
     }
 
-    fn new(reference: &'r str, kept: bool, resolve_tags: bool) -> Self {
-        let (query, verdict) = match resolve(reference, resolve_tags) {
+    fn new(reference: &'r str, kept: bool, resolved: Result<Query, Arc<Verdict>>) -> Self {
+        let (query, verdict) = match resolved {
             Ok(query) => (Some(query), Arc::new(Verdict::unknown(Rule::NoVerdict, "not asked"))),
             Err(verdict) => (None, verdict),
         };
@@ -59,6 +61,44 @@ impl<'r> Candidate<'r> {
     /// What the policy source is asked about the image, if anything.
     pub(crate) fn asked(&self) -> Option<AskedImage<'_>> {
         self.query.as_ref().map(Query::asked)
+    }
+
+    /// The tag that its registry knows the digest of.
+    pub(crate) fn tag(&self) -> Option<&ImageReference> {
+        match &self.query {
+            Some(Query::Tag { places, .. }) => Some(&places.asked_at),
+            _ => None,
+        }
+    }
+
+    /// Takes what the registry says of [`Candidate::tag`].
+    pub(crate) fn located(&mut self, found: Result<Manifest, Unresolved>) {
+        match found {
+            Ok(manifest) => self.query = self.query.as_ref().and_then(|query| query.at(manifest)),
+            Err(unresolved) => {
+                self.query = None;
+                self.answer = Answer::once(unresolved.verdict(), Origin::Rule);
+            }
+        }
+    }
+
+    /// What may be an index that the policy source has no verdict on, where its registry has it: the policy source may know
+    /// the images in it.
+    pub(crate) fn unjudged_index(&self) -> Option<(&ImageReference, Digest)> {
+        match &self.query {
+            Some(Query::Pinned { digest, index_at: Some(image), .. })
+                if self.rule() == Rule::NoImageVerdict =>
+            {
+                Some((image, *digest))
+            }
+            _ => None,
+        }
+    }
+
+    /// The images of [`Candidate::unjudged_index`] as the policy source is asked about them.
+    pub(crate) fn platforms(&self, digests: &[Digest]) -> Vec<(String, Digest)> {
+        let query = self.query.as_ref();
+        digests.iter().filter_map(|digest| Some((query?.platform(*digest)?, *digest))).collect()
     }
 
     /// Takes the answer to [`Candidate::asked`].
@@ -121,7 +161,8 @@ impl<'r> Candidate<'r> {
     }
 
     fn is_tag(&self) -> bool {
-        matches!(self.query, Some(Query::Tag(_))) || self.rule() == Rule::UnpinnedTag
+        matches!(self.query, Some(Query::Tag { .. }))
+            || matches!(self.rule(), Rule::UnpinnedTag | Rule::UnresolvedTag)
     }
 
     /// The image as the decision line has it.

@@ -62,6 +62,9 @@ pub enum Error {
         /// What is wrong.
         source: BoxError,
     },
+    /// Registries cannot be asked as configured.
+    #[error("cannot set up the registries")]
+    Registries(#[source] BoxError),
     /// Authority or Scanner cannot be set up as configured.
     #[error("cannot set up the connection to scanner")]
     Connect(#[from] zastava_authority::Error),

@@ -162,6 +162,7 @@
 mod app;
 mod assessment;
 mod candidate;
+mod circuit;
 mod decision;
 mod error;
 mod judgement;
@@ -179,8 +180,12 @@ pub use app::App;
 pub use async_trait::async_trait;
 pub use error::Error;
 pub use judgement::{Enforcement, FailureMode};
-pub use options::{AdmissionOptions, FailOpen, LimitOptions, NamespaceOptions, TlsOptions, WebhookOptions};
+pub use options::{
+    AdmissionOptions, FailOpen, LimitOptions, MirrorOptions, NamespaceOptions, RegistryHost, RegistryOptions,
+    TlsOptions, WebhookOptions,
+};
 pub use policy::PolicySource;
+pub use resolve::Registries;
 pub use review::{ImageField, ImageUse, PodSpec, Review, ReviewObject, holds_pod};
 pub use reviewer::{Reviewed, Reviewer};
 pub use server::check_certificate;

@@ -3,6 +3,7 @@
 mod admission;
 mod limits;
 mod namespace;
+mod registries;
 mod tls;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use zastava_core::options::{BackendOptions, Component, HealthOptions, RuntimeOpt
 pub use admission::{AdmissionOptions, FailOpen};
 pub use limits::LimitOptions;
 pub use namespace::NamespaceOptions;
+pub use registries::{MirrorOptions, RegistryHost, RegistryOptions};
 pub use tls::TlsOptions;
 
 /// The default port of probes and metrics.
@@ -35,6 +37,8 @@ pub struct WebhookOptions {
     pub tls: TlsOptions,
     /// How reviews are decided.
     pub admission: AdmissionOptions,
+    /// Which registries are asked for the digest of a tag.
+    pub registries: RegistryOptions,
     /// Where Scanner is.
     pub backend: BackendOptions,
     /// Where the webhook serves probes and metrics.
@@ -60,6 +64,7 @@ impl WebhookOptions {
         let listen = webhook.value("listen", SocketAddr::from(([0, 0, 0, 0], 8443)));
         let tls = TlsOptions::read(&webhook.section("tls"));
         let admission = AdmissionOptions::read(&webhook.section("admission"));
+        let registries = RegistryOptions::read(&webhook.section("registries"));
         let backend = BackendOptions::read(&webhook.section("backend"));
         let health = HealthOptions::read(&webhook.section("health"), HEALTH_PORT);
         let limits = LimitOptions::read(&webhook.section("limits"));
@@ -74,6 +79,7 @@ impl WebhookOptions {
             listen,
             tls,
             admission,
+            registries,
             backend: backend?,
             health,
             limits,

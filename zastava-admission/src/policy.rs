@@ -30,7 +30,7 @@ use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
 
 pub(crate) use labels::policy_labels;
-pub(crate) use layer::{Answer, AskedImage, Origin, PolicyLayer, Question};
+pub(crate) use layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
 
 use crate::options::AdmissionOptions;
 use backend::Backend;

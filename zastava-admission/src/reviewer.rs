@@ -1,10 +1,10 @@
 //! From a review's bytes to its answer: the part to embed.
 
+mod asking;
 mod metrics;
 mod namespaces;
 mod reviewed;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +18,10 @@ use crate::decision::{Circumstances, Decision};
 use crate::error::Error;
 use crate::judgement::Judgement;
 use crate::options::AdmissionOptions;
-use crate::policy::{Policy, PolicyLayer as _, PolicySource, Question, layers, policy_labels};
+use crate::policy::{Policy, PolicySource, layers, policy_labels};
+use crate::resolve::Registries;
 use crate::review::{Object, Pod, Subject};
+use asking::Asking;
 use metrics::Metrics;
 use namespaces::Namespaces;
 
@@ -32,6 +34,7 @@ pub use reviewed::Reviewed;
 pub struct Reviewer {
     options: AdmissionOptions,
     policy: Policy,
+    registries: Registries,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     namespaces: Namespaces,
@@ -48,12 +51,19 @@ impl Reviewer {
     ) -> Self {
         Self {
             policy: layers(source, &options, telemetry),
+            registries: Registries::default(),
             clock: Arc::new(SystemClock),
             metrics: Metrics::new(telemetry),
             namespaces: Namespaces::new(&options, telemetry),
             replica: String::new(),
             options,
         }
+    }
+
+    /// Asks registries for the digests of tags. Without them the policy source is asked about a tag.
+    #[must_use]
+    pub fn with_registries(self, registries: Registries) -> Self {
+        Self { registries, ..self }
     }
 
     /// Names the replica in its decisions.
@@ -122,27 +132,17 @@ impl Reviewer {
         Assessment { object, pod_spec_digest: subject.pod_spec_digest }
     }
 
-    /// The pod's images with their verdicts. One question asks for all that their text does not settle.
+    /// The pod's images with their verdicts.
     async fn candidates<'r>(&self, namespace: &str, pod: &'r Pod, budget: Duration) -> Vec<Candidate<'r>> {
-        let mut candidates = Candidate::all(pod, self.options.resolve_tags);
-        // Two candidates may ask for the same image: one names its tag beside the digest.
-        let mut seen = HashSet::new();
-        let asked = candidates.iter().filter_map(Candidate::asked);
-        let images: Vec<_> = asked.filter(|image| seen.insert(image.reference)).collect();
-        if images.is_empty() {
-            return candidates;
-        }
         let labels = policy_labels(&pod.labels);
-        let (clock, is_refresh) = (&self.clock, false);
-        let question = Question { namespace, labels: &labels, images, is_refresh, budget, clock };
-        let answers = self.policy.answers(&question).await;
-        let answers: Vec<_> =
-            candidates.iter().map(|candidate| answers.get(candidate.asked()?.reference).cloned()).collect();
-        for (candidate, answer) in candidates.iter_mut().zip(answers) {
-            if let Some(answer) = answer {
-                candidate.answered(answer);
-            }
-        }
-        candidates
+        let candidates = Candidate::all(pod, self.options.resolve_tags, self.registries.mirrors());
+        let asking = Asking {
+            policy: &self.policy,
+            registries: &self.registries,
+            clock: &self.clock,
+            namespace,
+            labels: &labels,
+        };
+        asking.answered(candidates, budget).await
     }
 }

@@ -250,7 +250,7 @@ pub use self::error::{Asked, Error};
 pub use self::runtime::RuntimeCore;
 pub use self::token::{OpTok, TokenFuture, TokenSource, Tokens};
 #[cfg(feature = "client")]
-pub use self::transport::{TransportOptions, https};
+pub use self::transport::{ProxyOptions, TransportOptions, https};
 
 /// The example in the README, kept true.
 #[cfg(all(doctest, feature = "client"))]

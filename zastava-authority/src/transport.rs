@@ -3,6 +3,7 @@
 mod failure;
 pub(crate) mod identity;
 mod roots;
+mod route;
 pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ use zastava_core::pem;
 pub(crate) use self::failure::failure;
 use self::identity::{Certified, Identity};
 use self::roots::Roots;
+pub use self::route::ProxyOptions;
+use self::route::Route;
 use crate::error::Error;
 use crate::small_file;
 use crate::target_uri;
@@ -40,7 +43,7 @@ const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate(pub(crate) Arc<str>);
 
-type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpsClient = Client<HttpsConnector<Route>, Full<Bytes>>;
 
 /// How [`https`] connects.
 #[derive(Clone, Debug)]
@@ -57,10 +60,12 @@ pub struct TransportOptions {
     pub body_bytes_max: usize,
     /// A lab switch: `http` URLs are taken.
     pub allow_http: bool,
+    /// A proxy on the way to the servers.
+    pub proxy: Option<ProxyOptions>,
 }
 
 impl Default for TransportOptions {
-    /// The system's authorities, no client certificate, 10 s, 1 MiB, `https` only.
+    /// The system's authorities, no client certificate, 10 s, 1 MiB, `https` only, no proxy.
     fn default() -> Self {
         Self {
             ca_bundle_path: None,
@@ -68,6 +73,7 @@ impl Default for TransportOptions {
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 1024 * 1024,
             allow_http: false,
+            proxy: None,
         }
     }
 }
@@ -101,6 +107,7 @@ pub(crate) fn https_with(
         request_timeout: options.request_timeout,
         body_bytes_max: options.body_bytes_max,
         allow_http: options.allow_http,
+        proxy: options.proxy.clone(),
     });
     Ok(HttpService::new(tower::service_fn(move |request| {
         let transport = Arc::clone(&transport);
@@ -108,7 +115,7 @@ pub(crate) fn https_with(
     })))
 }
 
-fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
+fn client(tls: ClientConfig, connect_timeout: Duration, proxy: Option<&ProxyOptions>) -> HttpsClient {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -117,7 +124,7 @@ fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(connector);
+        .wrap_connector(Route::new(connector, proxy));
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -146,6 +153,7 @@ struct Transport {
     request_timeout: Duration,
     body_bytes_max: usize,
     allow_http: bool,
+    proxy: Option<ProxyOptions>,
 }
 
 /// Connections that began with the same authorities and certificate, and keep them. rustls resumes no
@@ -208,7 +216,8 @@ impl Transport {
         if let Some(pool) = clients.iter().find(|pool| pool.has(certified.as_ref())) {
             return pool.client.clone();
         }
-        let client = client(self.tls_with(&roots, certified.as_ref()), self.request_timeout);
+        let client =
+            client(self.tls_with(&roots, certified.as_ref()), self.request_timeout, self.proxy.as_ref());
         clients.insert(0, Pool { roots, certified, client: client.clone() });
         clients.truncate(identity::CERTIFICATES_MAX);
         client

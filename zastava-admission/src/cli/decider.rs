@@ -5,7 +5,7 @@ mod webhook;
 
 use std::time::Duration;
 
-use zastava_admission::{PolicySource, Reviewer, WebhookOptions};
+use zastava_admission::{PolicySource, Registries, Reviewer, WebhookOptions};
 use zastava_authority::RuntimeCore;
 use zastava_core::telemetry::Telemetry;
 
@@ -30,9 +30,12 @@ impl Decider {
         options: WebhookOptions,
         source: impl PolicySource + 'static,
         timeout: Duration,
-    ) -> Self {
-        let reviewer = Reviewer::new(options.admission, source, &Telemetry::detached());
-        Self::Own(Box::new(reviewer.with_replica(options.replica)), timeout)
+    ) -> Result<Self, AnyError> {
+        let telemetry = Telemetry::detached();
+        let reviewer = Reviewer::new(options.admission, source, &telemetry)
+            .with_registries(Registries::connect(&options.registries, &telemetry)?)
+            .with_replica(options.replica);
+        Ok(Self::Own(Box::new(reviewer), timeout))
     }
 
     pub(super) async fn decide(&self, question: &Question) -> Result<Answer, AnyError> {

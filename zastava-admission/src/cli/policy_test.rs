@@ -130,7 +130,7 @@ async fn test(arguments: &Arguments, options: WebhookOptions) -> Result<Report, 
     // A digest is no image of a Pod, though all that Scanner needs.
     let reference = image.parse::<Digest>().map_or_else(|_| image.clone(), by_digest);
     let pod = pod("zastava-policy-test", std::slice::from_ref(&reference), labels);
-    let decider = Decider::own(options, overheard.clone(), Duration::from_secs(*timeout));
+    let decider = Decider::own(options, overheard.clone(), Duration::from_secs(*timeout))?;
     let answer = decider.decide(&Question::of_object(&pod, namespace)).await?;
     let digest = reference.parse::<ImageReference>().ok().and_then(|reference| reference.digest());
     let heard = overheard.heard(digest)?;

@@ -160,7 +160,7 @@ async fn decide_all(
     let (decider, name) = match options {
         Some(options) => {
             let core = decider::connect(&options)?;
-            (Decider::own(options, core.scanner(), timeout), "this process".to_owned())
+            (Decider::own(options, core.scanner(), timeout)?, "this process".to_owned())
         }
         None => {
             let webhook = Webhook::new(&arguments.webhook, timeout);

@@ -26,7 +26,8 @@ pub struct AdmissionOptions {
     /// Whether a namespace that fails open does so for an image on which an answer has no verdict, too. If not,
     /// only the policy source's silence counts.
     pub fail_open_on_errors: bool,
-    /// Whether Scanner is asked about a tag without a digest. If not, the tag has no verdict.
+    /// Whether a tag without a digest is looked up: in its registry, if that is one to be asked, otherwise by Scanner. If not, the
+    /// tag has no verdict.
     pub resolve_tags: bool,
     /// The longest that a verdict is remembered.
     pub cache_ttl: Duration,

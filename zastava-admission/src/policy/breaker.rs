@@ -1,15 +1,13 @@
 //! Stops asking a policy source that does not answer, and finds out when it answers again.
 
-mod circuit;
-
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 use zastava_core::telemetry::{ADMISSION_BREAKER_OPEN, Gauge, Telemetry};
 
 use super::layer::{Answers, Origin, PolicyLayer, Question};
+use crate::circuit::{Admission, Circuit};
 use crate::verdict::{Level, Rule, Verdict};
-use circuit::{Admission, Circuit};
 
 /// Log scope of questions without an answer.
 const SCOPE: &str = "admission.review";

@@ -72,7 +72,7 @@ impl Answer {
 /// Where a verdict comes from. A review comes from the last of its images' origins in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
-    /// The text of the reference.
+    /// The text of the reference, or what its registry says of the tag.
     Rule,
     Cache,
     /// The policy source, whether it answered or not.

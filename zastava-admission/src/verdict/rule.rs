@@ -18,6 +18,8 @@ pub enum Rule {
     Overload,
     /// `unpinned-tag`: the reference has no digest, and tags are not resolved.
     UnpinnedTag,
+    /// `unresolved-tag`: the registry does not say which image the tag names.
+    UnresolvedTag,
     /// `malformed-reference`: the text is not an image reference.
     MalformedReference,
     /// `blank-image`: a container of a Pod names no image.
@@ -39,6 +41,7 @@ impl Rule {
             Self::Unanswerable => "unanswerable",
             Self::Overload => "overload",
             Self::UnpinnedTag => "unpinned-tag",
+            Self::UnresolvedTag => "unresolved-tag",
             Self::MalformedReference => "malformed-reference",
             Self::BlankImage => "blank-image",
             Self::UnknownKind => "unknown-kind",
@@ -58,6 +61,7 @@ impl Rule {
             Self::Unanswerable => "Correct the image references and labels, or split the object.",
             Self::Overload => "Try again in a moment.",
             Self::UnpinnedTag => "Name the image by its digest.",
+            Self::UnresolvedTag => "See that the tag is in its registry, or name the image by its digest.",
             Self::MalformedReference => "Correct the image reference.",
             Self::BlankImage => "Name an image for every container.",
             Self::UnknownKind => {

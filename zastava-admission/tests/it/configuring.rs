@@ -109,6 +109,38 @@ fn every_fault_is_reported_with_its_place() {
 }
 
 #[test]
+fn registries_are_hosts_and_mirrors_are_places() {
+    let faults = read(&format!(
+        "{LEAST}    registries:
+      hosts: {{registry: {{}}, https://registry.example: {{}}, registry.example/team: {{}}, a.example: {{tokenHost: 'u@b'}}}}
+      mirrors: {{docker.io: {{}}, Ghcr: {{askAt: 'https://mirror.example', knownAs: hub}}}}
+      proxy: http://proxy.example/path
+      requestTimeoutSeconds: 31
+"
+    ))
+    .unwrap_err();
+    for expected in [
+        "registries.hosts.registry: is no host of a registry",
+        "registries.hosts.https://registry.example: is no host of a registry",
+        "registries.hosts.registry.example/team: is no host of a registry",
+        "registries.hosts.a.example.tokenHost: is no host with an optional port",
+        "registries.mirrors.docker.io: says neither askAt nor knownAs",
+        "registries.mirrors.Ghcr.askAt: is no host of a registry",
+        "registries.mirrors.Ghcr.knownAs: is no host of a registry",
+        "registries.proxy: is not http://host:port, without a user",
+        "registries.requestTimeoutSeconds: expected more than nothing, 30s at most",
+    ] {
+        assert!(faults.contains(expected), "{expected}\nin\n{faults}");
+    }
+    let options = read(&format!(
+        "{LEAST}    registries: {{hosts: {{registry.example:5000: {{}}, localhost: {{}}, '[::1]:5000': {{}}}},
+      mirrors: {{docker.io/rancher: {{askAt: registry.example:5000/a}}}}}}\n"
+    ))
+    .unwrap();
+    assert_eq!(options.registries.hosts.len(), 3);
+}
+
+#[test]
 fn what_is_no_namespace_is_in_no_list() {
     let faults = read(&format!(
         "{LEAST}    admission:
@@ -167,6 +199,7 @@ fn sample_is_valid_and_complete() {
     let defaults = read(LEAST).unwrap();
     assert_eq!(format!("{:?}", sample.admission), format!("{:?}", defaults.admission));
     assert_eq!(format!("{:?}", sample.tls), format!("{:?}", defaults.tls));
+    assert_eq!(format!("{:?}", sample.registries), format!("{:?}", defaults.registries));
     assert_eq!(format!("{:?}", sample.limits), format!("{:?}", defaults.limits));
     assert_eq!((sample.listen, sample.drain), (defaults.listen, defaults.drain));
 }

@@ -126,6 +126,12 @@ pub const ADMISSION_BREAKER_OPEN: Metric = gauge(
     &[],
     "1 while the policy source does not answer and is only probed",
 );
+/// Tags that registries were asked about.
+pub const ADMISSION_TAG_RESOLUTIONS: Metric = counter(
+    "zastava_admission_tag_resolutions",
+    &["result"],
+    "Tags that a registry was asked about: resolved to a digest, refused by its answer, or silent when it does not answer",
+);
 /// Duration of reviews.
 pub const ADMISSION_REVIEW_SECONDS: Metric = histogram(
     "zastava_admission_review_seconds",
@@ -309,6 +315,7 @@ pub const METRICS: &[Metric] = &[
     ADMISSION_IN_FLIGHT,
     ADMISSION_REFUSALS,
     ADMISSION_BREAKER_OPEN,
+    ADMISSION_TAG_RESOLUTIONS,
     ADMISSION_REVIEW_SECONDS,
     BUFFER_DEPTH,
     BUFFER_BYTES,

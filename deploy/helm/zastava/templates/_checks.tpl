@@ -241,6 +241,7 @@ options; a test compares the two.
   (list "zastava.milliseconds" "webhook/backend/requestTimeoutSeconds" 1 $year "more than nothing, 366 days at most")
   (list "zastava.milliseconds" "webhook/tls/pollInterval" 1 $year "more than nothing, 366 days at most")
   (list "zastava.milliseconds" "webhook/admission/cacheTtlSeconds" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "webhook/registries/requestTimeoutSeconds" 1 30000 "more than nothing, 30s at most")
   (list "zastava.milliseconds" "webhook/drainSeconds" 0 300000 "5m at most")
   (list "zastava.bytes" "webhook/admission/cacheMaxBytes" 1024 1073741824 "1KiB to 1GiB")
   (list "zastava.milliseconds" "webhook/limits/maxConnectionAge" 1 86400000 "1ms to 24h")

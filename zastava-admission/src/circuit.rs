@@ -1,4 +1,4 @@
-//! When a policy source is asked. Pure.
+//! When a service that may not answer is asked: the policy source, or a registry. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const FORGOTTEN: f64 = 0.98;
 
 /// The questions under way, and whether new ones are asked.
 #[derive(Debug, Default)]
-pub(super) struct Circuit {
+pub(crate) struct Circuit {
     /// When each question under way was asked.
     waiting: BTreeMap<u64, Instant>,
     asked: u64,
@@ -34,7 +34,7 @@ pub(super) struct Circuit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     /// The question may be asked; its number.
     Asked(u64),
     /// Nobody is asked.
@@ -42,12 +42,12 @@ pub(super) enum Admission {
 }
 
 impl Circuit {
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
     /// Whether a question may be asked now.
-    pub(super) fn ask(&mut self, now: Instant) -> Admission {
+    pub(crate) fn ask(&mut self, now: Instant) -> Admission {
         if self.open.is_none() && self.is_silent(now) {
             // The questions that wait are probes enough for now.
             self.open = Some(now);
@@ -63,7 +63,7 @@ impl Circuit {
     }
 
     /// A question has ended. Any answer closes the circuit.
-    pub(super) fn ended(&mut self, number: u64, is_answered: bool, now: Instant) {
+    pub(crate) fn ended(&mut self, number: u64, is_answered: bool, now: Instant) {
         let Some(asked) = self.waiting.remove(&number) else { return };
         if is_answered {
             let taken = now.saturating_duration_since(asked);

@@ -1,0 +1,214 @@
+//! Asks registries for the digests of tags.
+//!
+//! docs/design/admission.md#how-does-a-tag-get-its-digest
+
+mod authorization;
+mod challenge;
+mod client;
+mod credentials;
+mod manifest;
+mod shared;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use zastava_authority::{ProxyOptions, TransportOptions, https};
+use zastava_core::image::{Digest, ImageReference};
+use zastava_core::telemetry::{ADMISSION_TAG_RESOLUTIONS, Counter, Telemetry};
+
+use super::mirrors::Mirrors;
+use crate::circuit::{Admission, Circuit};
+use crate::error::Error;
+use crate::options::{RegistryHost, RegistryOptions};
+use crate::verdict::{Level, Rule, Verdict};
+use client::Registry;
+use credentials::Credentials;
+pub(crate) use manifest::Manifest;
+use shared::{Landing, Shared};
+
+/// Log scope of tags.
+const SCOPE: &str = "admission.tags";
+/// Requests to one registry at once.
+const REQUESTS_MAX: usize = 32;
+/// The specification of registries names 4 MiB as what each must take.
+const MANIFEST_BYTES_MAX: usize = 4 << 20;
+
+/// The registries that a reviewer asks for the digests of tags, and the table of mirrors. Cheap to clone.
+///
+/// The default asks no registry: Scanner is asked about a tag then.
+#[derive(Clone, Debug, Default)]
+pub struct Registries(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    mirrors: Mirrors,
+    hosts: BTreeMap<String, Arc<Host>>,
+    tags: Shared<Result<Manifest, Unresolved>>,
+    platforms: Shared<Result<Vec<Digest>, Unresolved>>,
+    results: Option<Counter>,
+}
+
+/// A registry, how many may ask it, and whether it answers.
+#[derive(Debug)]
+struct Host {
+    registry: Registry,
+    places: Semaphore,
+    circuit: Mutex<Circuit>,
+}
+
+/// Why there is no digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unresolved {
+    /// The registry does not answer. The author of a reference does not cause that.
+    Silent(String),
+    /// The registry answers, and not with a digest.
+    Refused(String),
+}
+
+impl Registries {
+    /// Sets up the clients. It connects to no registry yet.
+    ///
+    /// # Errors
+    /// [`Error::Registries`] when a bundle of authorities or the file of credentials cannot be used.
+    pub fn connect(options: &RegistryOptions, telemetry: &Telemetry) -> Result<Self, Error> {
+        if let Some(path) = &options.docker_config_path {
+            Credentials::read(path).map_err(|error| Error::Registries(error.into()))?;
+        }
+        let mut hosts = BTreeMap::new();
+        for (name, host) in &hosts_of(options) {
+            let http = https(&transport(options, host)).map_err(|error| Error::Registries(error.into()))?;
+            let host = Host {
+                registry: Registry::new(name, host, http, options.docker_config_path.clone()),
+                places: Semaphore::new(REQUESTS_MAX),
+                circuit: Mutex::default(),
+            };
+            hosts.insert(name.clone(), Arc::new(host));
+        }
+        let results = telemetry.counter(ADMISSION_TAG_RESOLUTIONS);
+        Ok(Self(Arc::new(Inner {
+            mirrors: Mirrors::new(options),
+            hosts,
+            results: Some(results),
+            ..Inner::default()
+        })))
+    }
+
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.0.mirrors
+    }
+
+    /// Begins to ask what the tag names, if its registry is one to be asked.
+    pub(crate) fn ask(&self, image: &ImageReference) -> Option<Asked<Manifest>> {
+        let host = self.0.hosts.get(image.registry())?;
+        let (asking, results) = (Arc::clone(host), self.0.results.clone());
+        let (repository, tag) = (image.repository().to_owned(), image.tag().unwrap_or("latest").to_owned());
+        Some(Asked(self.0.tags.call(image.to_string(), || async move {
+            let found = asking.within(asking.registry.manifest(&repository, &tag)).await;
+            let result = match &found {
+                Ok(_) => "resolved",
+                Err(Unresolved::Refused(_)) => "refused",
+                Err(Unresolved::Silent(_)) => "silent",
+            };
+            if let Some(results) = results {
+                results.add(&[result], 1);
+            }
+            found
+        })))
+    }
+
+    /// Begins to ask for the images of an index.
+    pub(crate) fn ask_platforms(&self, image: &ImageReference, index: Digest) -> Option<Asked<Vec<Digest>>> {
+        let asking = Arc::clone(self.0.hosts.get(image.registry())?);
+        let repository = image.repository().to_owned();
+        Some(Asked(self.0.platforms.call(image.at(index).to_string(), || async move {
+            asking.within(asking.registry.platforms(&repository, index)).await
+        })))
+    }
+}
+
+/// A question to a registry under way.
+#[derive(Debug)]
+pub(crate) struct Asked<T>(Option<Landing<Result<T, Unresolved>>>);
+
+impl<T: Clone> Asked<T> {
+    pub(crate) async fn answer(self, deadline: Instant) -> Result<T, Unresolved> {
+        let Some(landing) = self.0 else {
+            return Err(Unresolved::Silent("too many tags are looked up at once".to_owned()));
+        };
+        let late = || Unresolved::Silent("the registry does not answer in time".to_owned());
+        landing.wait(deadline).await.unwrap_or_else(|| Err(late()))
+    }
+}
+
+impl Host {
+    /// Asks when it is the question's turn, and only a registry that answers.
+    async fn within<T>(
+        &self,
+        question: impl Future<Output = Result<T, Unresolved>>,
+    ) -> Result<T, Unresolved> {
+        // The semaphore is never closed.
+        let _place = self.places.acquire().await;
+        let Admission::Asked(number) = self.change(Circuit::ask) else {
+            let reason = "the registry has not answered for a while and is asked again in a moment";
+            return Err(Unresolved::Silent(reason.to_owned()));
+        };
+        let mut asking = Asking { host: self, number, is_answered: false };
+        let answer = question.await;
+        asking.is_answered = !matches!(answer, Err(Unresolved::Silent(_)));
+        answer
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
+        change(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
+    }
+}
+
+/// A question under way. One that is given up was not answered.
+struct Asking<'h> {
+    host: &'h Host,
+    number: u64,
+    is_answered: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let (number, is_answered) = (self.number, self.is_answered);
+        self.host.change(|circuit, now| circuit.ended(number, is_answered, now));
+    }
+}
+
+impl Unresolved {
+    /// The verdict on a tag without a digest. A registry's silence leaves it to the namespace's failure mode; an answer does
+    /// not, since the author of a reference can cause it.
+    pub(crate) fn verdict(self) -> Verdict {
+        match self {
+            Self::Silent(reason) => Verdict::unknown(Rule::UnresolvedTag, reason),
+            Self::Refused(reason) => {
+                Verdict { level: Level::Unjudged, ..Verdict::unknown(Rule::UnresolvedTag, reason) }
+            }
+        }
+    }
+}
+
+/// The registries that are named, and those where mirrors are.
+fn hosts_of(options: &RegistryOptions) -> BTreeMap<String, RegistryHost> {
+    let mut hosts = options.hosts.clone();
+    for place in options.mirrors.values().filter_map(|mirror| mirror.ask_at.as_deref()) {
+        hosts.entry(place.split('/').next().unwrap_or_default().to_owned()).or_default();
+    }
+    hosts
+}
+
+fn transport(options: &RegistryOptions, host: &RegistryHost) -> TransportOptions {
+    let proxy = options.proxy.clone();
+    TransportOptions {
+        ca_bundle_path: host.ca_bundle_path.clone().or_else(|| options.ca_bundle_path.clone()),
+        request_timeout: options.request_timeout,
+        body_bytes_max: MANIFEST_BYTES_MAX,
+        allow_http: host.allow_insecure_http,
+        proxy: proxy.map(|address| ProxyOptions { address, except: options.no_proxy.clone() }),
+        ..TransportOptions::default()
+    }
+}
