@@ -7,6 +7,7 @@ use std::time::Duration;
 use zastava_core::contract::ImageDecision;
 use zastava_core::image::{Digest, ImageReference};
 
+use crate::options::AdmissionOptions;
 use crate::policy::{Answer, AskedImage, Origin};
 use crate::resolve::{Manifest, Mirrors, Query, Unresolved, resolve};
 use crate::review::{ImageUse, Pod};
@@ -15,6 +16,23 @@ use crate::verdict::{Level, Rule, Verdict};
 
 /// No reference can be longer: a name of 255, a tag of 128, a digest of 71 and the separators.
 const NAME_LENGTH_MAX: usize = 512;
+
+/// The verdict on a text that stands for an image which something else fills in.
+///
+/// docs/design/admission.md#what-is-an-image-called-auto
+fn placeholder(reference: &str, is_template: bool, options: &AdmissionOptions) -> Option<Verdict> {
+    if !options.template_placeholders.iter().any(|placeholder| placeholder == reference) {
+        return None;
+    }
+    let verdict = |reason| Verdict::refused(Rule::Placeholder, reason);
+    Some(match is_template {
+        true => Verdict {
+            level: Level::Warn,
+            ..verdict("stands for an image that is filled in later, and judged in the Pod")
+        },
+        false => verdict("stands for an image that nobody has filled in"),
+    })
+}
 
 /// One image of a review: where it stands, how it is asked, and what is known about it.
 #[derive(Debug)]
@@ -33,19 +51,21 @@ impl<'r> Candidate<'r> {
     /// The images of a pod, each reference once, in the order of the spec.
     ///
     /// A template may leave an image blank for a later hand to fill in. The Pod is judged then.
-    pub(crate) fn all(pod: &'r Pod, resolve_tags: bool, mirrors: &Mirrors) -> Vec<Self> {
+    pub(crate) fn all(pod: &'r Pod, options: &AdmissionOptions, mirrors: &Mirrors) -> Vec<Self> {
         let is_blank = |image: &&ImageUse<'_>| pod.is_template && image.reference.trim().is_empty();
         let new: HashSet<_> =
             pod.images.iter().filter(|image| !image.kept).map(|image| &*image.reference).collect();
+        let resolved = |reference: &str| match placeholder(reference, pod.is_template, options) {
+            Some(verdict) => Err(Arc::new(verdict)),
+            None => resolve(reference, options.resolve_tags, mirrors),
+        };
         let mut seen = HashSet::new();
         pod.images
             .iter()
             .filter(|image| !is_blank(image))
             .map(|image| &*image.reference)
             .filter(|reference| seen.insert(*reference))
-            .map(|reference| {
-                Self::new(reference, !new.contains(reference), resolve(reference, resolve_tags, mirrors))
-            })
+            .map(|reference| Self::new(reference, !new.contains(reference), resolved(reference)))
             .collect()
     }
 

@@ -135,7 +135,7 @@ impl Reviewer {
     /// The pod's images with their verdicts.
     async fn candidates<'r>(&self, namespace: &str, pod: &'r Pod, budget: Duration) -> Vec<Candidate<'r>> {
         let labels = policy_labels(&pod.labels);
-        let candidates = Candidate::all(pod, self.options.resolve_tags, self.registries.mirrors());
+        let candidates = Candidate::all(pod, &self.options, self.registries.mirrors());
         let asking = Asking {
             policy: &self.policy,
             registries: &self.registries,

@@ -29,6 +29,9 @@ pub struct AdmissionOptions {
     /// Whether a tag without a digest is looked up: in its registry, if that is one to be asked, otherwise by Scanner. If not, the
     /// tag has no verdict.
     pub resolve_tags: bool,
+    /// Texts that stand in a template for an image that something else fills in before the Pod is made. They warn in a
+    /// template, and are denied in a Pod.
+    pub template_placeholders: Vec<String>,
     /// The longest that a verdict is remembered.
     pub cache_ttl: Duration,
     /// The most verdicts that are remembered.
@@ -49,6 +52,8 @@ impl Default for AdmissionOptions {
             fail_open_by_default: false,
             fail_open_on_errors: false,
             resolve_tags: true,
+            // Istio's gateways.
+            template_placeholders: vec!["auto".to_owned()],
             cache_ttl: Duration::from_secs(300),
             cache_entries_max: 10_000,
             cache_bytes_max: 32 << 20,
@@ -71,6 +76,7 @@ impl AdmissionOptions {
             fail_open_by_default: section.value("failOpenByDefault", defaults.fail_open_by_default),
             fail_open_on_errors: section.value("failOpenOnErrors", defaults.fail_open_on_errors),
             resolve_tags: section.value("resolveTags", defaults.resolve_tags),
+            template_placeholders: section.list("templatePlaceholders", defaults.template_placeholders),
             cache_ttl: section.value("cacheTtlSeconds", defaults.cache_ttl),
             cache_entries_max: section.checked(
                 "cacheMaxEntries",

@@ -24,6 +24,8 @@ pub enum Rule {
     MalformedReference,
     /// `blank-image`: a container of a Pod names no image.
     BlankImage,
+    /// `placeholder`: the text stands for an image that something else fills in.
+    Placeholder,
     /// `unknown-kind`: the kind or the operation is not known.
     UnknownKind,
     /// `unreadable-object`: the object does not have its kind's shape.
@@ -44,6 +46,7 @@ impl Rule {
             Self::UnresolvedTag => "unresolved-tag",
             Self::MalformedReference => "malformed-reference",
             Self::BlankImage => "blank-image",
+            Self::Placeholder => "placeholder",
             Self::UnknownKind => "unknown-kind",
             Self::UnreadableObject => "unreadable-object",
             Self::TooLarge => "too-large",
@@ -64,6 +67,7 @@ impl Rule {
             Self::UnresolvedTag => "See that the tag is in its registry, or name the image by its digest.",
             Self::MalformedReference => "Correct the image reference.",
             Self::BlankImage => "Name an image for every container.",
+            Self::Placeholder => "See that whatever fills in the image runs before the webhook.",
             Self::UnknownKind => {
                 "Take the resource out of the webhook's rules if its images need not be judged."
             }

@@ -9,6 +9,7 @@ mod configuring;
 mod deciding;
 mod doubtful;
 mod draining;
+mod drift;
 mod exceptions;
 mod fairness;
 mod golden;

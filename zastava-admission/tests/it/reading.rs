@@ -309,3 +309,28 @@ async fn verdict_in_the_decision_is_scanners() {
     assert_eq!(decision["decision"]["images"], json!([image]));
     assert_eq!(reviewed.decision().images[0].policy_verdict, PolicyVerdict::Pass);
 }
+
+#[tokio::test]
+async fn a_placeholder_warns_in_a_template_and_is_denied_in_a_pod() {
+    let scanner = FakeScanner::new(&[
+        ("docker.io/library/auto:latest", PolicyVerdict::Pass),
+        ("docker.io/library/automatic:latest", PolicyVerdict::Pass),
+    ]);
+    let by = reviewer(&scanner);
+    let gateway = json!({"spec": {"template": pod(&["auto"])}});
+    let (reviewed, response) = review(&by, &create("apps", "Deployment", &gateway)).await;
+    assert!(reviewed.is_allowed());
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("image auto: stands for an image that is filled in later"), "{warning}");
+    let (reviewed, response) = review(&by, &pod_review(&["auto"])).await;
+    assert!(!reviewed.is_allowed());
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.contains("nobody has filled in (rule placeholder)"), "{message}");
+    assert!(scanner.requests().is_empty());
+    // Nothing but the very text is one, and a bad image beside it is denied.
+    for (image, is_allowed) in [("automatic", true), ("auto:1", false), (UNSIGNED, false)] {
+        let gateway = json!({"spec": {"template": pod(&["auto", image])}});
+        let (reviewed, _) = review(&by, &create("apps", "Deployment", &gateway)).await;
+        assert_eq!(reviewed.is_allowed(), is_allowed, "{image}");
+    }
+}
