@@ -105,6 +105,10 @@ vocabulary! {
 vocabulary! {
     /// A key in an event's annotations.
     pub enum Annotation("annotation") {
+        Amends = "amends",
+            "the id of the start that this one completes: its libraries were loaded later";
+        ExecId = "execId",
+            "the engine's id of a process that was started in the container from outside, as `kubectl exec` and probes do";
         ExitStatus = "exitStatus", "the exit status of the main process, as the engine reported it";
         Interpreter = "interpreter",
             "the language whose interpreter or virtual machine the main process is: `python`, `node`, `java`, `ruby`, `php`, `perl`, `dotnet`, `erlang`";
@@ -113,5 +117,7 @@ vocabulary! {
         InterpretedProgram = "interpretedProgram", "the script, module, jar or class that it runs";
         Provenance = "provenance", "how the facts of the main process were obtained: a word of provenance";
         Reconciled = "reconciled", "`true`: found by listing the workloads, since the engine's own event is missing";
+        Suppressed = "suppressed",
+            "how many events of the workload were left out before this one, since they repeated others or came too fast";
     }
 }

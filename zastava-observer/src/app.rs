@@ -110,7 +110,9 @@ impl App {
             boot_id: tree.boot_id().to_owned(),
         };
         let inspector = Inspector::new(processes, telemetry);
-        let pipeline = Pipeline::new(node, inspector, Arc::clone(&outbox), live, events.clone(), telemetry);
+        let looks = [options.collect.second_look_after, options.collect.third_look_after];
+        let pipeline =
+            Pipeline::new(node, inspector, Arc::clone(&outbox), looks, live, events.clone(), telemetry);
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, self_test, reads, resend, recent, buffer })
     }

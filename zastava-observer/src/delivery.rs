@@ -11,7 +11,6 @@ mod resend;
 mod scanner_health;
 mod shipper;
 mod stored;
-mod token_bucket;
 
 pub use self::accounting::Accounting;
 pub use self::dead_letters::{DeadLetter, DeadLetters, Selection};

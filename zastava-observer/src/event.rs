@@ -1,22 +1,18 @@
 //! Makes events of facts. Pure: equal facts give equal events, with equal ids.
 
 mod fit;
+mod later;
 
 use std::error::Error as _;
 
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::{
-    Delta, EngineIdentity, EventKind, Evidence, NewBinary, Process, RuntimeEvent, event_id,
-};
+use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, RuntimeEvent, event_id};
 use zastava_core::vocabulary::{Annotation, Provenance, Signal};
 
 pub(crate) use self::fit::encode;
-use crate::inspect::{Drift, InspectError, Interpreter, PreparedProgram, ProcessFacts, Verdict};
+use crate::inspect::{InspectError, Interpreter, PreparedProgram, ProcessFacts};
 use crate::tracker::Transition;
 use crate::workload::Workload;
-
-/// The most files that one event says to have drifted.
-const DRIFT_MAX: usize = 64;
 
 /// The node that events come from. Stands in every event and in its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,33 +81,6 @@ impl Node {
         }
     }
 
-    /// The event of files that run and are not the image's, after the start of their workload; `None` if there are none.
-    /// One container, path and content give one event, however often it is started.
-    #[must_use]
-    pub fn drift_event(
-        &self,
-        workload: &Workload,
-        start: &RuntimeEvent,
-        found: &[Drift],
-    ) -> Option<RuntimeEvent> {
-        let drifted: Vec<&Drift> = found.iter().filter(|drift| drift.verdict.is_drift()).collect();
-        if drifted.is_empty() {
-            return None;
-        }
-        let told = &drifted[..drifted.len().min(DRIFT_MAX)];
-        let mut event = self.event(EventKind::Drift, workload, start.when);
-        event.event_id = event_id(&self.tenant, &self.name, &workload.id, EventKind::Drift, &identity(told));
-        let of_start = start.process.clone();
-        event.process = of_start.map(|process| Process { entry_trace: Vec::new(), ..process });
-        event.evidence = told.iter().map(|drift| evidence_of(drift)).collect();
-        if drifted.len() > told.len() {
-            let left_out = format!("{} drifted files are left out", drifted.len() - told.len());
-            event.evidence.push(Evidence::new(Signal::EventSize, left_out));
-        }
-        event.delta = Some(delta(workload, told));
-        Some(event)
-    }
-
     /// The event of a workload that stopped.
     #[must_use]
     pub fn stop_event(&self, workload: &Workload, at: Timestamp, exit_status: Option<u32>) -> RuntimeEvent {
@@ -124,19 +93,27 @@ impl Node {
     }
 
     fn event(&self, kind: EventKind, workload: &Workload, at: Timestamp) -> RuntimeEvent {
-        // The main process identifies the run. If its pid was never known, the time of the start does.
-        let ticks = match (workload.pid, workload.started_at) {
-            (0, Some(at)) => at.to_string(),
-            _ => workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default(),
-        };
-        let run = format!("{}/{}/{ticks}", self.boot_id, workload.pid);
-        let id = event_id(&self.tenant, &self.name, &workload.id, kind, &run);
+        let id = self.id(workload, kind, &self.run(workload));
         let mut engine = EngineIdentity::new(workload.engine);
         engine.version.clone_from(&workload.engine_version);
         let (tenant, node) = (self.tenant.clone(), self.name.clone());
         let mut event = RuntimeEvent::new(id, at, kind, tenant, node, engine, workload.description.clone());
         event.evidence.clone_from(&workload.evidence);
         event
+    }
+
+    /// What tells this run of the workload from others: its main process. If its pid was never known, the time of the start
+    /// does.
+    fn run(&self, workload: &Workload) -> String {
+        let ticks = match (workload.pid, workload.started_at) {
+            (0, Some(at)) => at.to_string(),
+            _ => workload.start_ticks.map(|ticks| ticks.to_string()).unwrap_or_default(),
+        };
+        format!("{}/{}/{ticks}", self.boot_id, workload.pid)
+    }
+
+    fn id(&self, workload: &Workload, kind: EventKind, discriminator: &str) -> String {
+        event_id(&self.tenant, &self.name, &workload.id, kind, discriminator)
     }
 }
 
@@ -145,36 +122,6 @@ pub(crate) fn mark_reconciled(event: &mut RuntimeEvent, transition: &Transition)
     if transition.reconciled {
         event.annotate(Annotation::Reconciled, "true");
     }
-}
-
-/// What tells files that drifted from others.
-fn identity(found: &[&Drift]) -> String {
-    let one = |drift: &&Drift| {
-        format!("{}\0{}\0{}", drift.path, drift.verdict.as_str(), drift.sha256.as_deref().unwrap_or(""))
-    };
-    let mut found: Vec<String> = found.iter().map(one).collect();
-    found.sort_unstable();
-    found.join("\0\0")
-}
-
-fn evidence_of(drift: &Drift) -> Evidence {
-    Evidence::new(drift.method, format!("{}: {}", drift.verdict.as_str(), drift.path))
-}
-
-fn delta(workload: &Workload, found: &[&Drift]) -> Delta {
-    let image = workload.description.image_ref.as_deref();
-    let baseline_image_digest =
-        image.and_then(|image| image.split_once('@')).map(|(_, digest)| digest.to_owned());
-    let (mut changed_files, mut new_binaries) = (Vec::new(), Vec::new());
-    for drift in found {
-        match &drift.sha256 {
-            Some(sha256) if drift.verdict != Verdict::Modified => {
-                new_binaries.push(NewBinary { path: drift.path.clone(), sha256: sha256.clone() });
-            }
-            _ => changed_files.push(drift.path.clone()),
-        }
-    }
-    Delta { baseline_image_digest, changed_files, new_binaries }
 }
 
 fn annotate_interpreter(event: &mut RuntimeEvent, interpreter: &Interpreter) {
@@ -195,13 +142,13 @@ fn with_cause(error: &InspectError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use zastava_core::contract::EntryTrace;
 
     use super::*;
     use crate::workload::tests::workload;
 
-    fn node(boot_id: &str) -> Node {
+    pub(crate) fn node(boot_id: &str) -> Node {
         Node { tenant: "acme".to_owned(), name: "node-1".to_owned(), boot_id: boot_id.to_owned() }
     }
 
@@ -253,42 +200,6 @@ mod tests {
         assert_eq!(provenance(&unfound), Some("declared".into()));
         Node::add_prepared(&mut unfound, &prepared(&[], None));
         assert_eq!((build_id(&unfound), provenance(&unfound)), (None, Some("declared".into())));
-    }
-
-    #[test]
-    fn drift_is_told_once_for_a_container_path_and_content() {
-        let node = node("b");
-        let drift = |path: &str, verdict, sha256: Option<&str>| Drift {
-            path: path.to_owned(),
-            verdict,
-            method: Signal::OverlayUpper,
-            sha256: sha256.map(str::to_owned),
-        };
-        let tell = |workload: &Workload, found: &[Drift]| {
-            let start = node.start_event(workload, Timestamp::UNIX_EPOCH, Err(&InspectError::Ended));
-            node.drift_event(workload, &start, found)
-        };
-        let mut known = workload("a", 7);
-        known.description.image_ref = Some("app@sha256:abc".to_owned());
-        let (new, other) =
-            (drift("/x", Verdict::New, Some("11")), drift("/y", Verdict::Modified, Some("22")));
-        let metadata = drift("/z", Verdict::MetadataOnly, None);
-        assert_eq!(tell(&known, std::slice::from_ref(&metadata)), None);
-        let event = tell(&known, &[new.clone(), metadata, other.clone()]).expect("is told");
-        assert_eq!(event.kind, EventKind::Drift);
-        let delta = event.delta.expect("has one");
-        assert_eq!(delta.baseline_image_digest.as_deref(), Some("sha256:abc"));
-        assert_eq!(delta.changed_files, ["/y"]);
-        assert_eq!(delta.new_binaries, [NewBinary { path: "/x".to_owned(), sha256: "11".to_owned() }]);
-        let wanted = [("new: /x"), ("modified: /y")].map(|value| Evidence::new(Signal::OverlayUpper, value));
-        assert_eq!(event.evidence, wanted);
-        // Another run of the container, and another order.
-        let again =
-            tell(&Workload { pid: 8, ..known.clone() }, &[other.clone(), new.clone()]).expect("is told");
-        assert_eq!(again.event_id, event.event_id);
-        let changed = drift("/x", Verdict::New, Some("33"));
-        assert_ne!(tell(&known, &[changed, other.clone()]).expect("is told").event_id, event.event_id);
-        assert_ne!(tell(&workload("b", 7), &[new, other]).expect("is told").event_id, event.event_id);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Short names made of content.
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use sha2::{Digest as _, Sha256};
 
@@ -19,4 +20,11 @@ pub(crate) fn short_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Strin
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// A number that tells contents apart within this process.
+pub(crate) fn fingerprint(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }

@@ -5,6 +5,7 @@
 //! run at once.
 
 mod command_line;
+mod descendants;
 mod drift;
 mod entry_trace;
 mod executable;
@@ -14,6 +15,7 @@ pub(crate) mod fuzzing;
 mod interpreter;
 mod libraries;
 mod library;
+mod look;
 mod mapped;
 mod oci_runtime;
 mod prepared;
@@ -32,6 +34,7 @@ use zastava_core::vocabulary::{Engine, Signal};
 pub(crate) use self::command_line::cap_arguments;
 pub use self::drift::{Drift, Verdict};
 pub use self::interpreter::{InterpretedProgram, Interpreter};
+pub(crate) use self::look::{Looked, Seen};
 pub use self::prepared::{PreparedProgram, WaitingProcess};
 use self::process::Stage;
 pub use self::process::{InspectError, ProcessFacts, ProcessInspector, ProcessTarget};
@@ -84,8 +87,7 @@ impl Inspector {
             Engine::Host => self.read_on_host(&target).await,
             _ => self.read_when_started(&target, workload.prepared.as_deref()).await,
         };
-        let outcome = found.as_ref().map_or_else(InspectError::outcome, ProcessFacts::outcome);
-        self.inspections.add(&[outcome], 1);
+        self.count(&found);
         let mut facts = found?;
         if let Some(declared) = workload.declared.clone() {
             let (processes, target) = (self.processes.clone(), target);
@@ -94,18 +96,25 @@ impl Inspector {
             facts.entry_trace = traced.unwrap_or_default();
         }
         if workload.engine != Engine::Host {
-            self.add_drift(&mut facts).await;
+            let made_ticks = facts.start_ticks;
+            self.add_drift(&mut facts, made_ticks).await;
         }
         Ok(facts)
     }
 
-    async fn add_drift(&self, facts: &mut ProcessFacts) {
+    fn count(&self, found: &Result<ProcessFacts, InspectError>) {
+        let outcome = found.as_ref().map_or_else(InspectError::outcome, ProcessFacts::outcome);
+        self.inspections.add(&[outcome], 1);
+    }
+
+    /// The container was made at these clock ticks since boot.
+    async fn add_drift(&self, facts: &mut ProcessFacts, made_ticks: u64) {
         // Whether that is the workload is not certain.
         if facts.evidence.iter().any(|evidence| evidence.signal == Signal::Proc) {
             return;
         }
         let (processes, of) = (self.processes.clone(), facts.clone());
-        match blocking(move || processes.drift(&of)).await {
+        match blocking(move || processes.drift_since(&of, made_ticks)).await {
             Ok(drift) => facts.drift = drift,
             Err(reason) => {
                 let reason = format!("not compared with the image: {reason}");

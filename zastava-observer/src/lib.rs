@@ -146,6 +146,7 @@ mod redact;
 mod selftest;
 mod source;
 mod text;
+mod token_bucket;
 mod tracker;
 mod workload;
 

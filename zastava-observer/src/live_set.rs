@@ -104,11 +104,15 @@ impl LiveSet {
     /// one tells it again.
     pub(crate) fn committed(&mut self, transition: &Transition, is_on_disk: bool) {
         let run = (transition.workload.engine, transition.workload.key.clone());
+        let (engine, key) = (run.0.to_string(), run.1.clone());
+        let line = match transition.step {
+            Step::Start => Line::Told { engine, key },
+            Step::Stop { .. } => Line::Ended { engine, key },
+            Step::Noted(_) => return,
+        };
         if is_on_disk {
-            let told = transition.step == Step::Start;
             self.begun.remove(&run);
-            let (engine, key) = (run.0.to_string(), run.1);
-            self.append(if told { Line::Told { engine, key } } else { Line::Ended { engine, key } });
+            self.append(line);
         }
     }
 

@@ -16,17 +16,31 @@ pub(crate) enum Reason {
     TooManyTasks,
     /// More workloads run than are followed.
     TooManyWorkloads,
+    /// A process was started in a container that is not followed.
+    UnknownWorkload,
+    /// It repeated what the workload's events had told.
+    Coalesced,
+    /// The workload, or all of them together, told more than somebody can read.
+    RateLimited,
     /// The observer ended before the change was worked on.
     Ended,
 }
 
 impl Reason {
+    /// Whether an event was left out on purpose: nobody has to act.
+    pub(crate) fn is_suppression(reason: &str) -> bool {
+        [Self::Coalesced, Self::RateLimited].iter().any(|suppression| suppression.as_str() == reason)
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::Undecodable => "undecodable",
             Self::TooManyTasks => "too_many_tasks",
             Self::TooManyWorkloads => "too_many_workloads",
+            Self::UnknownWorkload => "unknown_workload",
+            Self::Coalesced => "coalesced",
+            Self::RateLimited => "rate_limited",
             Self::Ended => "ended",
         }
     }

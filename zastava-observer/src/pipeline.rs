@@ -1,10 +1,13 @@
 //! Takes changes one by one: schedules them, inspects what started, stores the events, commits.
 
+mod looks;
+mod noise;
 mod restart;
+mod teller;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -17,12 +20,17 @@ use zastava_core::vocabulary::{Annotation, Engine};
 
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
-use crate::event::{Node, encode, mark_reconciled};
-use crate::inspect::Inspector;
+use crate::event::{Node, encode};
+use crate::inspect::{Inspector, Seen};
 use crate::live_set::{Earlier, LiveSet};
 use crate::losses::{Losses, Reason};
-use crate::tracker::{LIVE_MAX, Schedule, Step, Ticket, Transition};
-use crate::workload::Change;
+use crate::tracker::{LIVE_MAX, Schedule, Step, Transition};
+
+use crate::workload::{Change, Noted};
+
+use self::looks::{LOOKS, Looks};
+use self::noise::Noise;
+use self::teller::{Teller, Told};
 
 /// Events of other workloads do not wait any longer for an inspection.
 const OVERTAKEN_AFTER: Duration = Duration::from_millis(20);
@@ -32,8 +40,10 @@ const OVERTAKEN_ON_HOST_AFTER: Duration = Duration::from_millis(100);
 /// From the changes of a workload source to events in the outbox.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    schedule: Schedule<Vec<Arc<RuntimeEvent>>>,
-    inspector: Arc<NodeInspector>,
+    schedule: Schedule<Told>,
+    looks: Looks,
+    noise: Noise,
+    teller: Arc<Teller>,
     outbox: Arc<Outbox>,
     live: LiveSet,
     earlier: Earlier,
@@ -44,40 +54,9 @@ pub(crate) struct Pipeline {
     losses: Losses,
     /// How many starts were left out so far.
     left_out: u64,
+    /// How many processes were started in unknown workloads so far.
+    unknown_execs: u64,
     start_to_buffer: Histogram,
-}
-
-/// Inspects workloads of this node and makes their events.
-#[derive(Debug)]
-struct NodeInspector {
-    node: Node,
-    processes: Inspector,
-}
-
-impl NodeInspector {
-    /// The events of a planned transition: a start may have found files that drifted.
-    async fn events(
-        self: Arc<Self>,
-        ticket: Ticket,
-        transition: Transition,
-    ) -> (Ticket, Vec<Arc<RuntimeEvent>>) {
-        let Transition { workload, at, step, .. } = &transition;
-        let mut drift = None;
-        let mut event = match step {
-            Step::Start => {
-                let found = self.processes.inspect(workload).await;
-                let mut event = self.node.start_event(workload, *at, found.as_ref());
-                if let Some(prepared) = &workload.prepared {
-                    Node::add_prepared(&mut event, prepared);
-                }
-                drift = found.ok().and_then(|facts| self.node.drift_event(workload, &event, &facts.drift));
-                event
-            }
-            Step::Stop { exit_status } => self.node.stop_event(workload, *at, *exit_status),
-        };
-        mark_reconciled(&mut event, &transition);
-        (ticket, std::iter::once(event).chain(drift).map(Arc::new).collect())
-    }
 }
 
 impl Pipeline {
@@ -85,6 +64,7 @@ impl Pipeline {
         node: Node,
         inspector: Inspector,
         outbox: Arc<Outbox>,
+        looks: [Duration; LOOKS],
         (live, earlier): (LiveSet, Earlier),
         listeners: broadcast::Sender<Arc<RuntimeEvent>>,
         telemetry: &Telemetry,
@@ -92,7 +72,9 @@ impl Pipeline {
         let losses = outbox.losses();
         Self {
             schedule: Schedule::default(),
-            inspector: Arc::new(NodeInspector { node, processes: inspector }),
+            looks: Looks::new(looks),
+            noise: Noise::new(Instant::now()),
+            teller: Arc::new(Teller { node, processes: inspector }),
             outbox,
             live,
             earlier,
@@ -101,6 +83,7 @@ impl Pipeline {
             shown: BTreeSet::new(),
             losses,
             left_out: 0,
+            unknown_execs: 0,
             start_to_buffer: telemetry.histogram(OBSERVER_START_TO_BUFFER),
         }
     }
@@ -117,28 +100,35 @@ impl Pipeline {
                     Engine::Host => OVERTAKEN_ON_HOST_AFTER,
                     _ => OVERTAKEN_AFTER,
                 };
-                inspections.push(Arc::clone(&self.inspector).events(ticket, transition));
+                inspections.push(Arc::clone(&self.teller).tell(ticket, transition));
                 late.push(async move {
                     tokio::time::sleep(overtaken_after).await;
                     ticket
                 });
             }
             self.show();
-            if let Some((transition, events)) = self.schedule.ready() {
-                let (transition, events) = (transition.clone(), events.clone());
+            if let Some((transition, told)) = self.schedule.ready() {
+                let (transition, events) = (transition.clone(), told.events.clone());
                 self.store(&transition, events).await;
                 continue;
             }
             if !open && self.schedule.is_idle() {
                 break;
             }
+            let look =
+                self.looks.due().filter(|_| open && self.schedule.accepts() && !self.schedule.is_looking());
             tokio::select! {
                 change = changes.recv(), if open && self.schedule.accepts() => match change {
                     Some(change) => self.schedule.offer(change),
                     None => open = false,
                 },
-                Some((ticket, events)) = inspections.next() => self.schedule.inspected(ticket, events),
+                Some((ticket, told)) = inspections.next() => self.schedule.inspected(ticket, told),
                 Some(ticket) = late.next() => self.schedule.late(ticket),
+                () = sleep_until(look), if look.is_some() => {
+                    if let Some(change) = self.looks.next() {
+                        self.schedule.offer(change);
+                    }
+                }
                 () = shutdown.begun(), if open => open = false,
             }
         }
@@ -149,19 +139,53 @@ impl Pipeline {
 
     /// Stores the events, commits their transition, then passes them on to listeners.
     async fn store(&mut self, transition: &Transition, events: Vec<Arc<RuntimeEvent>>) {
+        let events = self.without_noise(transition, events);
         self.live.begins(transition).await;
         let mut is_on_disk = true;
         for event in &events {
             is_on_disk &= self.offer(event).await;
         }
-        self.schedule.commit();
+        let told = self.schedule.commit().unwrap_or_default();
         self.live.committed(transition, is_on_disk);
+        self.plan_look(transition, told.next_look);
         let tracker = self.schedule.tracker();
         let live = tracker.live().map(|(_, count)| count).sum();
         self.live.keep_short(live, tracker.workloads(), tracker.restored());
         for event in events {
             // Nobody has to listen.
             let _ = self.listeners.send(event);
+        }
+    }
+
+    /// The events that are told. Those that are left out are counted.
+    fn without_noise(
+        &mut self,
+        transition: &Transition,
+        mut events: Vec<Arc<RuntimeEvent>>,
+    ) -> Vec<Arc<RuntimeEvent>> {
+        let (run, now) = (Noted::run_of(&transition.workload), Instant::now());
+        events.retain(|event| {
+            let Some((cause, fact)) = noise::cause(event) else { return true };
+            let admitted = self.noise.admit(&run, cause, fact, now);
+            admitted.map_err(|reason| self.losses.add(reason, event.kind, 1)).is_ok()
+        });
+        if let Some(first) = events.first_mut()
+            && let left_out @ 1.. = self.noise.left_out(&run)
+        {
+            Arc::make_mut(first).annotate(Annotation::Suppressed, left_out.to_string());
+        }
+        if matches!(transition.step, Step::Stop { .. }) {
+            self.noise.stopped(&run);
+        }
+        events
+    }
+
+    fn plan_look(&mut self, transition: &Transition, next: Option<(usize, Seen)>) {
+        let run = Noted::run_of(&transition.workload);
+        match (&transition.step, next) {
+            (Step::Stop { .. }, _) => self.looks.stopped(&run),
+            (_, Some((number, seen))) => self.looks.told(run, number, seen, Instant::now()),
+            (_, None) => {}
         }
     }
 
@@ -200,13 +224,22 @@ impl Pipeline {
         }
         let new = left_out - self.left_out;
         self.losses.add(Reason::TooManyWorkloads, EventKind::ContainerStart, new);
-        self.left_out = left_out;
+        let unknown_execs = tracker.unknown_execs();
+        self.losses.add(Reason::UnknownWorkload, EventKind::Drift, unknown_execs - self.unknown_execs);
+        (self.left_out, self.unknown_execs) = (left_out, unknown_execs);
     }
 }
 
 /// Whether the engine reported the start when it happened.
 fn is_reported_start(event: &RuntimeEvent) -> bool {
+    let is_later = |annotation: &Annotation| event.annotations.contains_key(annotation.as_str());
     event.kind == EventKind::ContainerStart
         && event.engine.name != Engine::Host
-        && !event.annotations.contains_key(Annotation::Reconciled.as_str())
+        && ![Annotation::Reconciled, Annotation::Amends].iter().any(is_later)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
+    }
 }

@@ -17,7 +17,7 @@ use zastava_core::vocabulary::Engine;
 pub(crate) use self::restored::Restored;
 use self::restored::is_reconciled;
 pub(crate) use self::schedule::{Schedule, Ticket};
-use crate::workload::{Change, Workload, may_be_same_start};
+use crate::workload::{Change, Note, Noted, Workload, may_be_same_start};
 
 /// The most workloads that are followed. Starts beyond it are counted and left out. Starts under way are
 /// not counted: the schedule bounds those.
@@ -25,7 +25,7 @@ pub(crate) const LIVE_MAX: usize = 8192;
 /// The most ended runs that are remembered, so that a late report does not start one again.
 const ENDED_MAX: usize = 4096;
 
-/// A workload started or stopped.
+/// A workload started or stopped, or something is noted of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Transition {
     pub(crate) workload: Workload,
@@ -35,10 +35,14 @@ pub(crate) struct Transition {
     pub(crate) reconciled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Start,
-    Stop { exit_status: Option<u32> },
+    Stop {
+        exit_status: Option<u32>,
+    },
+    /// It goes on, and something is to be told of it.
+    Noted(Note),
 }
 
 /// The workloads that run.
@@ -53,6 +57,8 @@ pub(crate) struct Tracker {
     restored: BTreeMap<Engine, Vec<Restored>>,
     /// How many starts of each engine were left out.
     left_out: BTreeMap<Engine, u64>,
+    /// How many processes were started in containers that do not run here.
+    unknown_execs: u64,
 }
 
 /// The engine, the workload's key and the pid of its main process.
@@ -72,6 +78,11 @@ impl Tracker {
     /// The number of starts that were left out because [`LIVE_MAX`] workloads run.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out.values().sum()
+    }
+
+    /// The number of processes that were started in containers that do not run here.
+    pub(crate) fn unknown_execs(&self) -> u64 {
+        self.unknown_execs
     }
 
     /// The transitions that the change means. They take effect when they are committed.
@@ -104,6 +115,7 @@ impl Tracker {
                 self.forget(engine, below.as_deref());
                 Vec::new()
             }
+            Change::Noted(of, note) => self.plan_note(&of, note, now).into_iter().collect(),
         };
         transitions.extend(begun);
         transitions
@@ -114,6 +126,18 @@ impl Tracker {
             (Some(below), Some(live)) => live.retain(|key, _| !key.starts_with(below)),
             _ => drop(self.live.remove(&engine)),
         }
+    }
+
+    fn plan_note(&mut self, of: &Noted, note: Note, now: Timestamp) -> Option<Transition> {
+        let live = self.find(of.engine, &of.key).filter(|workload| of.means(workload)).cloned();
+        let at = match &note {
+            Note::Look(_) => now,
+            Note::Exec(exec) => {
+                self.unknown_execs += u64::from(live.is_none());
+                exec.at
+            }
+        };
+        Some(Transition { workload: live?, at, step: Step::Noted(note), reconciled: false })
     }
 
     fn find(&self, engine: Engine, key: &str) -> Option<&Workload> {
@@ -182,7 +206,7 @@ impl Tracker {
     /// Applies a transition whose event is stored.
     pub(crate) fn commit(&mut self, transition: &Transition) {
         let workload = &transition.workload;
-        match transition.step {
+        match &transition.step {
             Step::Start => {
                 let of_engine = self.live.entry(workload.engine).or_default();
                 of_engine.insert(workload.key.clone(), workload.clone());
@@ -193,6 +217,7 @@ impl Tracker {
                 }
                 self.remember_ended(workload);
             }
+            Step::Noted(_) => {}
         }
     }
 
@@ -221,6 +246,7 @@ fn run(workload: &Workload) -> Run {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::workload::Look;
     use crate::workload::tests::workload;
 
     pub(crate) fn started(key: &str, pid: u32) -> Change {
@@ -237,9 +263,18 @@ pub(crate) mod tests {
         Change::Listed { engine, workloads: workloads.collect() }
     }
 
-    /// `+a1` is a start of `a` with the main process 1, `-a1` its stop.
+    /// That it is time to look at the main process again.
+    pub(crate) fn look(key: &str, pid: u32) -> Change {
+        Change::Noted(Noted::run_of(&workload(key, pid)), Note::Look(Look::default()))
+    }
+
+    /// `+a1` is a start of `a` with the main process 1, `-a1` its stop, `?a1` a look at it.
     pub(crate) fn text(transition: &Transition) -> String {
-        let sign = if transition.step == Step::Start { '+' } else { '-' };
+        let sign = match transition.step {
+            Step::Start => '+',
+            Step::Stop { .. } => '-',
+            Step::Noted(_) => '?',
+        };
         format!("{sign}{}{}", transition.workload.key, transition.workload.pid)
     }
 
@@ -263,6 +298,12 @@ pub(crate) mod tests {
         check(vec![started("a", 1), started("a", 1), stopped("a", 1), stopped("a", 1)], &["+a1", "-a1"]);
         check(vec![listed(Engine::Host, &[("a", 1)]), started("a", 1)], &["+a1"]);
         check(vec![started("a", 1), listed(Engine::Host, &[("a", 1)])], &["+a1"]);
+    }
+
+    #[test]
+    fn only_what_runs_is_looked_at() {
+        check(vec![started("a", 1), look("a", 1), look("a", 1), look("a", 2)], &["+a1", "?a1", "?a1"]);
+        check(vec![look("a", 1), started("a", 1), stopped("a", 1), look("a", 1)], &["+a1", "-a1"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A workload as its engine describes it, and the changes that workload sources report.
 
 mod declared;
+mod note;
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use zastava_core::contract::{self, EventKind, Evidence};
 use zastava_core::vocabulary::Engine;
 
 pub use self::declared::{DeclaredProcess, DeclaredUser, PathVariables};
+pub(crate) use self::note::{ExecSession, Look, Note, Noted};
 use crate::inspect::PreparedProgram;
 use crate::losses::{Losses, Reason};
 
@@ -96,6 +98,8 @@ pub(crate) enum Change {
         /// How the keys of these workloads begin; `None` if the engine itself is not followed any longer.
         below: Option<String>,
     },
+    /// Something about a workload that runs. It changes nothing of what runs.
+    Noted(Noted, Note),
 }
 
 impl Change {
@@ -104,8 +108,9 @@ impl Change {
         let kind = match self {
             Self::Started(_) | Self::Found(_) => EventKind::ContainerStart,
             Self::Stopped { .. } => EventKind::ContainerStop,
-            // The next list says the same.
-            Self::Listed { .. } | Self::Unfollowed { .. } => return,
+            Self::Noted(_, Note::Exec(_)) => EventKind::Drift,
+            // The next list says the same, and a look that is not taken has seen nothing.
+            Self::Listed { .. } | Self::Unfollowed { .. } | Self::Noted(_, Note::Look(_)) => return,
         };
         losses.add(reason, kind, 1);
     }

@@ -37,6 +37,8 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!(0), json!("64KB"), json!(1_048_577)],
         ),
         ("observer.deadLetter.maxBytes", vec![json!("64 KiB")], vec![json!(0), json!(65_535)]),
+        ("observer.collect.secondLookAfter", vec![json!(0), json!("8784h")], vec![json!("8785h")]),
+        ("observer.collect.thirdLookAfter", vec![json!(0), json!("8784h")], vec![json!("8785h")]),
         ("observer.collect.maxLibraryBytes", vec![json!(0)], vec![json!("99999999999GiB")]),
         ("observer.limits.burst", vec![json!(1)], vec![json!(0), json!(4_294_967_296_u64)]),
         ("webhook.backend.requestTimeoutSeconds", some_time(), no_time()),

@@ -200,6 +200,12 @@ pub const LOG_LINES_SUPPRESSED: Metric = counter(
     &[],
     "Log lines left out because they repeated one of the last 30 seconds",
 );
+/// Events that were left out on purpose.
+pub const EVENTS_SUPPRESSED: Metric = counter(
+    "zastava_runtime_events_suppressed",
+    &["reason", "kind"],
+    "Events of workloads that were left out because they repeated others or came too fast",
+);
 /// Inspections of processes.
 pub const OBSERVER_INSPECTIONS: Metric =
     counter("zastava_observer_inspections", &["outcome"], "Process inspections by outcome");
@@ -331,6 +337,7 @@ pub const METRICS: &[Metric] = &[
     OBSERVER_CAPABILITY_UP,
     OBSERVER_LIVE_SET_UP,
     LOG_LINES_SUPPRESSED,
+    EVENTS_SUPPRESSED,
     OBSERVER_INSPECTIONS,
     OBSERVER_MOUNT_UP,
     OBSERVER_READS_HUNG,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use zastava_core::contract::EventKind;
 use zastava_core::telemetry::{
     BUFFER_BYTES, BUFFER_BYTES_LIMIT, BUFFER_DEPTH, BUFFER_DISK_UP, BUFFER_DROPS, BUFFER_LANE,
-    BUFFER_OLDEST_SECONDS, Counter, DEAD_LETTERS_DROPPED, EVENTS_DEAD_LETTERED, EVENTS_DUPLICATE, Gauge,
-    RUNTIME_EVENTS, Telemetry,
+    BUFFER_OLDEST_SECONDS, Counter, DEAD_LETTERS_DROPPED, EVENTS_DEAD_LETTERED, EVENTS_DUPLICATE,
+    EVENTS_SUPPRESSED, Gauge, RUNTIME_EVENTS, Telemetry,
 };
 
 use super::lanes::Waiting;
@@ -21,6 +21,7 @@ pub(super) struct Metrics {
     duplicates: Counter,
     dead_lettered: Counter,
     drops: Counter,
+    suppressed: Counter,
     letters_dropped: Counter,
     depth: Gauge,
     lane: Gauge,
@@ -38,6 +39,7 @@ impl Metrics {
             duplicates: telemetry.counter(EVENTS_DUPLICATE),
             dead_lettered: telemetry.counter(EVENTS_DEAD_LETTERED),
             drops: telemetry.counter(BUFFER_DROPS),
+            suppressed: telemetry.counter(EVENTS_SUPPRESSED),
             letters_dropped: telemetry.counter(DEAD_LETTERS_DROPPED),
             depth: telemetry.gauge(BUFFER_DEPTH),
             lane: telemetry.gauge(BUFFER_LANE),
@@ -74,6 +76,11 @@ impl Metrics {
 
     pub(super) fn dropped(&self, reason: &str, kind: &str, count: u64) {
         self.drops.add(&[reason, kind], count);
+    }
+
+    /// Events that were left out on purpose.
+    pub(super) fn suppressed(&self, reason: &str, kind: &str, count: u64) {
+        self.suppressed.add(&[reason, kind], count);
     }
 
     pub(super) fn waiting(&self, waiting: Waiting, disk_bytes: u64, is_on_disk: bool, oldest: Duration) {

@@ -24,7 +24,7 @@ use super::lanes::{Lane, Lanes, Waiting};
 use super::metrics::Metrics;
 use super::stored::{Facts, StoredEvent, numbers_of_backlog, to_number};
 use crate::Error;
-use crate::losses::Losses;
+use crate::losses::{Losses, Reason};
 use crate::options::{EventBufferOptions, ObserverOptions};
 
 /// Room for `{"batchId":"…","events":[…]}` and the commas between 256 events.
@@ -277,6 +277,10 @@ impl Outbox {
         (inner.disk_bytes, inner.oldest_age) = (stats.disk_bytes, age);
         self.metrics.waiting(waiting, stats.disk_bytes, health == StorageHealth::Ok, age);
         for (reason, kind, count) in inner.counts.new_losses(&stats) {
+            if Reason::is_suppression(&reason) {
+                self.metrics.suppressed(&reason, kind, count);
+                continue;
+            }
             inner.lost_at = Some(Instant::now());
             self.metrics.dropped(&reason, kind, count);
             tracing::warn!(scope = scope::BUFFER_DROPS, reason, kind, count, "events were dropped");

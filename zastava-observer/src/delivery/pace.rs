@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::token_bucket::TokenBucket;
+use crate::token_bucket::TokenBucket;
 
 /// How much faster after each acknowledged event: the rate doubles three times a second until Scanner first asks to slow
 /// down.
@@ -27,7 +27,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(least: u32, most: u32, burst: u32, now: Instant) -> Self {
         Self {
-            bucket: TokenBucket::new(least, burst, now),
+            bucket: TokenBucket::new(f64::from(least), burst, now),
             least: f64::from(least),
             most: f64::from(most.max(least)),
             growth: GROWTH,
@@ -82,7 +82,8 @@ mod tests {
     /// Returns how many it took and how often it said 429.
     fn drain(pace: &mut Pace, start: Instant, seconds: u64, limit: Option<u32>) -> (usize, u32) {
         const BATCH: usize = 50;
-        let mut server = TokenBucket::new(limit.unwrap_or(u32::MAX), limit.unwrap_or(u32::MAX), start);
+        let mut server =
+            TokenBucket::new(f64::from(limit.unwrap_or(u32::MAX)), limit.unwrap_or(u32::MAX), start);
         let (mut now, end) = (start, start + Duration::from_secs(seconds));
         let (mut taken, mut refused) = (0, 0);
         while now < end {

@@ -80,6 +80,11 @@ impl ProcessInspector {
     /// # Errors
     /// The reason why that cannot be said.
     pub fn drift(&self, facts: &ProcessFacts) -> Result<Vec<Drift>, String> {
+        self.drift_since(facts, facts.start_ticks)
+    }
+
+    /// The same for a process that started later than its container did, in clock ticks since boot.
+    pub(super) fn drift_since(&self, facts: &ProcessFacts, made_ticks: u64) -> Result<Vec<Drift>, String> {
         let (tree, pid) = (self.tree.clone(), facts.pid);
         let mut reader = self.reads.reader(READ_TIME_MAX);
         let open = move |_: &UnderWay| {
@@ -115,7 +120,7 @@ impl ProcessInspector {
         };
         let mut running = vec![of(shown.unwrap_or(program.as_path()), kind)];
         running.extend(facts.libraries.iter().map(|library| of(library.path.as_ref(), Kind::Library)));
-        let mut comparison = self.comparison(&mut subject, start_ticks)?;
+        let mut comparison = self.comparison(&mut subject, made_ticks)?;
         let compare = move |process: &Process, _: &UnderWay| {
             let root = process.root().map_err(|error| reason(&error.into()))?;
             Ok(running.iter().filter_map(|file| comparison.compare(process, &root, file)).collect())
@@ -125,7 +130,7 @@ impl ProcessInspector {
     }
 
     /// What the files of a process are compared with.
-    fn comparison(&self, subject: &mut Subject, start_ticks: u64) -> Result<Comparison, String> {
+    fn comparison(&self, subject: &mut Subject, made_ticks: u64) -> Result<Comparison, String> {
         let mountinfo = subject.read_file("mountinfo", MOUNTINFO_BYTES_MAX)?;
         let mount = RootMount::parse(&mountinfo).ok_or("its root is no mount")?;
         let tree = self.tree.clone();
@@ -137,7 +142,7 @@ impl ProcessInspector {
         Ok(Comparison {
             mount,
             node,
-            made: wall_clock_ns(start_ticks) + TICK_NS,
+            made: wall_clock_ns(made_ticks) + TICK_NS,
             files: Arc::clone(&self.files),
             bytes_max: self.options.library_bytes_max,
             budget: self.options.hash_bytes_max,

@@ -1,5 +1,7 @@
 //! `zastava.observer.collect`: what is read of each workload.
 
+use std::time::Duration;
+
 use zastava_core::config::{ByteSize, Section};
 
 /// What is read of each workload, and within which limits.
@@ -18,6 +20,10 @@ pub struct CollectOptions {
     pub library_bytes_max: u64,
     /// The most bytes that are hashed for one workload.
     pub hash_bytes_max: u64,
+    /// How long after its start a workload is looked at again; zero means that it is not.
+    pub second_look_after: Duration,
+    /// How long after that it is looked at for the last time; zero means that it is not.
+    pub third_look_after: Duration,
     /// The most words of the entrypoint that are sent. The program itself always is.
     pub entrypoint_arguments_max: usize,
 }
@@ -31,6 +37,8 @@ impl Default for CollectOptions {
             libraries_max: 256,
             library_bytes_max: 32 << 20,
             hash_bytes_max: 64_000_000,
+            second_look_after: Duration::from_secs(10),
+            third_look_after: Duration::from_secs(120),
             entrypoint_arguments_max: 32,
         }
     }
@@ -52,6 +60,8 @@ impl CollectOptions {
                 .checked("maxLibs", default.libraries_max, "4096 or less", |max| *max <= 4096),
             library_bytes_max: section.value("maxLibraryBytes", ByteSize(default.library_bytes_max)).0,
             hash_bytes_max: section.value("maxHashBytesPerContainer", ByteSize(default.hash_bytes_max)).0,
+            second_look_after: section.value("secondLookAfter", default.second_look_after),
+            third_look_after: section.value("thirdLookAfter", default.third_look_after),
             entrypoint_arguments_max: section.checked(
                 "maxEntrypointArguments",
                 default.entrypoint_arguments_max,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use super::tests::{listed, started, stopped, text};
+use super::tests::{listed, look, started, stopped, text};
 use super::{Schedule, Ticket};
 use crate::workload::Change;
 
@@ -163,12 +163,16 @@ impl Model {
         self.schedule.offer(listed(Engine::Host, running));
     }
 
-    /// Each workload starts before it stops, and stops before it starts again.
+    /// Each workload starts before it stops, and stops before it starts again. It is looked at in between.
     fn check_order(&self) {
         let mut running = BTreeMap::new();
         for event in &self.stored {
             let (sign, run) = event.split_at(1);
             let (key, pid) = run.split_at(1);
+            if sign == "?" {
+                assert_eq!(running.get(key), Some(&pid), "{event} in {:?}", self.stored);
+                continue;
+            }
             let before = if sign == "+" { running.insert(key, pid) } else { running.remove(key) };
             assert_eq!(before, Some(pid).filter(|_| sign == "-"), "{event} in {:?}", self.stored);
         }
@@ -285,4 +289,16 @@ fn a_report_that_comes_after_its_run_has_stopped() {
         Happening { report: Some(|| listed(Engine::Host, &[])), running: &[] },
     ];
     check(&script, &["+a1", "-a1"]);
+}
+
+#[test]
+fn a_look_comes_between_its_workloads_start_and_stop() {
+    let script = [
+        Happening { report: Some(|| started("a", 1)), running: &[("a", 1)] },
+        Happening { report: Some(|| look("a", 1)), running: &[("a", 1)] },
+        Happening { report: Some(|| started("b", 2)), running: &[("a", 1), ("b", 2)] },
+        Happening { report: Some(|| stopped("a", 1)), running: &[("b", 2)] },
+        Happening { report: Some(|| look("a", 1)), running: &[("b", 2)] },
+    ];
+    check(&script, &["+a1", "+b2", "-a1", "?a1"]);
 }

@@ -38,7 +38,7 @@ impl Tracker {
             Change::Listed { engine, workloads } => (*engine, Some(workloads)),
             Change::Started(workload) | Change::Found(workload) => (workload.engine, None),
             Change::Stopped { engine, .. } => (*engine, None),
-            Change::Unfollowed { .. } => return (false, Vec::new()),
+            Change::Unfollowed { .. } | Change::Noted(..) => return (false, Vec::new()),
         };
         let Some(restored) = self.restored.remove(&engine) else { return (false, Vec::new()) };
         let (told, begun): (Vec<_>, Vec<_>) = restored.into_iter().partition(|restored| restored.is_told);

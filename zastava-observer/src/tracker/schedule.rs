@@ -24,8 +24,8 @@ use std::collections::VecDeque;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use super::{Restored, Tracker, Transition};
-use crate::workload::{Change, Workload};
+use super::{Restored, Step, Tracker, Transition};
+use crate::workload::{Change, Note, Workload};
 
 /// The most transitions under way and changes put aside before no further change is accepted. One list may exceed it.
 const UNDER_WAY_MAX: usize = 256;
@@ -152,6 +152,13 @@ impl<E> Schedule<E> {
         entry.event
     }
 
+    /// Whether a workload is looked at again.
+    pub(crate) fn is_looking(&self) -> bool {
+        let is_look = |change: &Change| matches!(change, Change::Noted(_, Note::Look(_)));
+        let is_under_way = |entry: &UnderWay<E>| matches!(entry.transition.step, Step::Noted(Note::Look(_)));
+        self.under_way.iter().any(is_under_way) || self.held.iter().chain(&self.aside).any(is_look)
+    }
+
     /// Whether nothing is left to do until another change is offered.
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.is_empty() && self.held.is_none() && self.aside.is_empty()
@@ -201,6 +208,7 @@ impl<E> Schedule<E> {
             Change::Listed { .. } | Change::Unfollowed { .. } => return Wait::InTime,
             Change::Started(workload) | Change::Found(workload) => (workload.engine, &workload.key),
             Change::Stopped { engine, key, .. } => (*engine, key),
+            Change::Noted(of, _) => (of.engine, &of.key),
         };
         let is_meant = |workload: &Workload| workload.engine == engine && workload.key == *key;
         let mut before =
@@ -229,6 +237,7 @@ fn concerns(change: &Change, of: Engine, wanted: &str) -> bool {
             workload.engine == of && workload.key == wanted
         }
         Change::Stopped { engine, key, .. } => *engine == of && key == wanted,
+        Change::Noted(noted, _) => noted.engine == of && noted.key == wanted,
         Change::Listed { .. } | Change::Unfollowed { .. } => false,
     }
 }

@@ -3,6 +3,8 @@
 mod capture;
 mod cri;
 mod harness;
+mod later;
+mod sessions;
 mod traces;
 
 use std::fs;

@@ -12,6 +12,7 @@ mod fuse;
 mod host;
 mod hung;
 mod interpreters;
+mod later_looks;
 mod moved_names;
 mod order_and_loss;
 mod parsers;

@@ -95,14 +95,25 @@ impl Scene {
     }
 }
 
-/// `start a 1`, `stop a 1 = 137`; a transition that no event of the engine reported ends with `reconciled`.
+/// `start a 1`, `stop a 1 = 137`, `exec a 7 e1` for the process 7 that came in as `e1`, with `after 2` if two events were left
+/// out before; a transition that no event of the engine reported ends with `reconciled`.
 fn text(event: &Arc<RuntimeEvent>) -> String {
-    let kind = if event.kind == EventKind::ContainerStart { "start" } else { "stop" };
+    let kind = match event.kind {
+        EventKind::ContainerStart => "start",
+        EventKind::ContainerStop => "stop",
+        _ => "exec",
+    };
     let id = event.workload.container_id.as_deref().and_then(|id| id.strip_prefix("containerd://"));
     let pid = event.process.as_ref().map(|process| process.pid);
     let mut text = format!("{kind} {} {}", id.unwrap_or("?"), pid.unwrap_or(0));
+    if let Some(id) = event.annotations.get("execId") {
+        text += &format!(" {id}");
+    }
     if let Some(status) = event.annotations.get("exitStatus") {
         text += &format!(" = {status}");
+    }
+    if let Some(count) = event.annotations.get("suppressed") {
+        text += &format!(" after {count}");
     }
     if event.annotations.contains_key("reconciled") {
         text += " reconciled";
@@ -122,6 +133,33 @@ async fn events_are_emitted_in_their_order_and_once() {
     scene.emits(&["start b 2", "stop b 2 = 137"]).await;
     scene.emits_nothing_more().await;
     assert_eq!(scene.end().await.observed, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_comes_in_is_told_between_its_containers_start_and_stop() {
+    let mut scene = Scene::following(SELDOM).await;
+    let mut held = scene.containerd.hold(Method::Container(Some("a")));
+    scene.play([Run("a", 1), Send(Event::start("a", 1)), Send(Event::exec("a", "e1", 7))]).await;
+    within(held.reached()).await;
+    // No container has this id.
+    scene.play([Send(Event::exec("b", "e2", 8)), Send(Event::with("/tasks/exec-started", [0xFF]))]).await;
+    drop(held);
+    scene.emits(&["start a 1", "exec a 7 e1"]).await;
+    // Nothing can be read of it either, so it says the same; as many of another container say it once more.
+    scene.play([Run("c", 2), Send(Event::start("c", 2))]).await;
+    scene.emits(&["start c 2"]).await;
+    scene.play((0..9).map(|pid| Send(Event::exec("a", "e3", 20 + pid)))).await;
+    scene.play([Send(Event::exec("c", "e4", 9)), Exit("a", 0), Send(Event::exit("a", 1, 0))]).await;
+    scene.emits(&["exec c 9 e4", "stop a 1 = 0 after 9"]).await;
+    let telemetry = scene.running.telemetry.clone();
+    let accounting = scene.running.end().await;
+    assert_eq!((accounting.observed, accounting.delivered), (17, 6), "{accounting:?}");
+    let lost = [("coalesced", 9), ("undecodable", 1), ("unknown_workload", 1)];
+    assert_eq!(accounting.dropped, lost.map(|(reason, count)| (reason.to_owned(), count)).into());
+    let metrics = telemetry.render();
+    let suppressed = "zastava_runtime_events_suppressed_total{reason=\"coalesced\",kind=\"Drift\"} 9";
+    assert!(metrics.contains(suppressed), "{metrics}");
+    assert!(!metrics.contains("zastava_buffer_drops_total{reason=\"coalesced\""), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use zastava_core::config::{Configuration, Origin};
-use zastava_core::contract::{EventKind, RuntimeEvent};
+use zastava_core::contract::{EventKind, Evidence, RuntimeEvent};
 use zastava_core::program::{Health, Shutdown};
 use zastava_core::telemetry::Telemetry;
 use zastava_observer::{Accounting, AccountingHandle, App, Error, Events, ObserverOptions};
@@ -115,6 +115,26 @@ impl Running {
                 let event = self.events.next().await.expect("the observer runs");
                 self.seen.push(Arc::clone(&event));
                 if is_of(&event, kind, pid) {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The event of drift of this container that names the file.
+    pub(crate) async fn drift(&mut self, container: &str, path: &str) -> Arc<RuntimeEvent> {
+        within(async {
+            loop {
+                let event = self.events.next().await.expect("the observer runs");
+                self.seen.push(Arc::clone(&event));
+                let is_of = event
+                    .workload
+                    .container_id
+                    .as_deref()
+                    .is_some_and(|id| id.ends_with(&format!("/{container}")));
+                let names = |evidence: &Evidence| evidence.value.ends_with(&format!(": {path}"));
+                if event.kind == EventKind::Drift && is_of && event.evidence.iter().any(names) {
                     return event;
                 }
             }

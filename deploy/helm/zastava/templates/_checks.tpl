@@ -229,6 +229,8 @@ options; a test compares the two.
   (list "zastava.milliseconds" "observer/publishFlushIntervalSeconds" 0 $year "366 days at most")
   (list "zastava.milliseconds" "observer/backoff/initial" 1 $year "more than nothing, 366 days at most")
   (list "zastava.milliseconds" "observer/backoff/max" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "observer/collect/secondLookAfter" 0 $year "366 days at most")
+  (list "zastava.milliseconds" "observer/collect/thirdLookAfter" 0 $year "366 days at most")
   (list "zastava.bytes" "observer/collect/maxLibraryBytes" 0 9000000000000000000 "less than 8589934592GiB")
   (list "zastava.bytes" "observer/collect/maxHashBytesPerContainer" 0 9000000000000000000 "less than 8589934592GiB")
   (list "zastava.bytes" "observer/maxDiskBufferBytes" 4194304 1099511627776 "4MiB to 1024GiB")

@@ -7,9 +7,10 @@ use zastava_core::clock::Timestamp;
 use zastava_core::contract::EventKind;
 
 use super::container::TaskKey;
-use super::messages::{Any, Envelope, TaskCreate, TaskDelete, TaskExit, TaskStart, Time};
+use super::messages::{Any, Envelope, TaskCreate, TaskDelete, TaskExecStarted, TaskExit, TaskStart, Time};
+use crate::workload::ExecSession;
 
-/// What happened to the main process of a container.
+/// What happened to the processes of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TaskEvent {
     /// It waits in the container's root for the order to execute the program.
@@ -20,6 +21,15 @@ pub(super) enum TaskEvent {
     Ended(TaskKey, Exit),
     /// What was left of it was deleted. This repeats the exit, whose own event may be lost.
     Deleted(TaskKey, Exit),
+    /// Another process was started in the container. The event does not say which is the main one.
+    Exec(ContainerKey, ExecSession),
+}
+
+/// A container, whatever its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ContainerKey {
+    pub(super) namespace: String,
+    pub(super) id: String,
 }
 
 /// The path of a task's directory on the node; empty if it is not known.
@@ -42,7 +52,7 @@ impl TaskEvent {
     pub(super) fn read(envelope: Envelope) -> Result<Option<Self>, Undecodable> {
         let Envelope { timestamp, namespace, topic, event } = envelope;
         let value = event.map(|Any { value, .. }| value);
-        let key = |id, pid| TaskKey { namespace, id, pid };
+        let key = |id, pid| TaskKey { namespace: namespace.clone(), id, pid };
         match topic.as_str() {
             // Nothing is told of a container before it starts.
             "/tasks/create" => {
@@ -55,6 +65,13 @@ impl TaskEvent {
                 let start = decode::<TaskStart>(value).ok_or(Undecodable(EventKind::ContainerStart))?;
                 let at = timestamp.unwrap_or_else(Time::now);
                 Ok(Some(Self::Started(key(start.container_id, start.pid), at)))
+            }
+            // The one for `/tasks/exec-added` has no pid yet.
+            "/tasks/exec-started" => {
+                let exec = decode::<TaskExecStarted>(value).ok_or(Undecodable(EventKind::Drift))?;
+                let TaskExecStarted { container_id: id, exec_id, pid } = exec;
+                let at = timestamp.unwrap_or_else(Time::now).timestamp();
+                Ok(Some(Self::Exec(ContainerKey { namespace, id }, ExecSession { id: exec_id, pid, at })))
             }
             "/tasks/exit" => {
                 let exit = decode::<TaskExit>(value).ok_or(Undecodable(EventKind::ContainerStop))?;
@@ -79,6 +96,7 @@ impl TaskEvent {
             Self::Created(..) | Self::Deleted(..) => None,
             Self::Started(..) => Some(EventKind::ContainerStart),
             Self::Ended(..) => Some(EventKind::ContainerStop),
+            Self::Exec(..) => Some(EventKind::Drift),
         }
     }
 }

@@ -259,6 +259,17 @@ pub(super) struct TaskStart {
     pub(super) pid: u32,
 }
 
+/// `containerd.events.TaskExecStarted`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TaskExecStarted {
+    #[prost(string, tag = "1")]
+    pub(super) container_id: String,
+    #[prost(string, tag = "2")]
+    pub(super) exec_id: String,
+    #[prost(uint32, tag = "3")]
+    pub(super) pid: u32,
+}
+
 /// `containerd.events.TaskExit`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TaskExit {

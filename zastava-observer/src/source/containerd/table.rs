@@ -6,6 +6,7 @@
 //! (docs/design/observer.md#when-has-a-task-ended-that-a-list-does-not-name).
 
 mod action;
+mod execs;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,10 @@ use zastava_core::vocabulary::Engine;
 
 pub(super) use self::action::{Action, ListedTask, Verdict, Why};
 use super::container::TaskKey;
-use super::event::{Bundle, Exit, TaskEvent};
+use super::event::{Bundle, ContainerKey, Exit, TaskEvent};
 use super::messages::{TaskStatus, Time};
 use crate::losses::Reason;
-use crate::workload::{Change, Workload};
+use crate::workload::{Change, ExecSession, Workload};
 
 /// The most tasks that are remembered: twice as many as the tracker follows. A node has hundreds.
 const TASKS_MAX: usize = 16_384;
@@ -42,6 +43,8 @@ pub(super) struct TaskTable {
     first_lists: Option<u8>,
     /// What the first list of a connection waits for until it is reported.
     awaited: Option<HashSet<TaskKey>>,
+    /// Processes that came into containers before the first list of this connection named those.
+    early: Vec<(ContainerKey, ExecSession)>,
     /// Since when events are missing: the connection before this one, or the observer before this one, ended then.
     gap_since: Option<Timestamp>,
     /// How many tasks the last list had no room for.
@@ -54,6 +57,8 @@ struct Task {
     begin: Begin,
     /// It ended before its start could be told.
     exit: Option<Ended>,
+    /// Processes that were started in it before its own start could be told.
+    execs: Vec<ExecSession>,
     is_told: bool,
     /// A list shows that a created task runs.
     is_listed: bool,
@@ -118,6 +123,7 @@ impl TaskTable {
                 actions
             }
             TaskEvent::Started(key, at) => self.begin(key, Begin::Started(at), at),
+            TaskEvent::Exec(container, exec) => self.exec(&container, exec),
             TaskEvent::Deleted(key, _) if !self.tasks.contains_key(&key) => Vec::new(),
             TaskEvent::Ended(key, exit) | TaskEvent::Deleted(key, exit) => {
                 self.ended(&key, Ended { exit, reconciled: false })
@@ -185,6 +191,7 @@ impl TaskTable {
             self.awaited = Some(open.map(|(key, _)| key.clone()).collect());
             actions.extend(self.first_list());
         }
+        actions.extend(self.early_execs());
         actions
     }
 
@@ -219,12 +226,14 @@ impl TaskTable {
         }
     }
 
-    /// The starts and the stops that are not told yet.
-    pub(super) fn untold(&self) -> (u64, u64) {
+    /// What is not told yet.
+    pub(super) fn untold(&self) -> [(EventKind, u64); 3] {
         let waits = |task: &&Task| !task.is_told && task.begin != Begin::Created;
         let starts = self.tasks.values().filter(waits).count();
         let stops = self.tasks.values().filter(waits).filter(|task| task.exit.is_some()).count();
-        (starts as u64, stops as u64)
+        let execs = self.early.len() + self.tasks.values().map(|task| task.execs.len()).sum::<usize>();
+        let of = [EventKind::ContainerStart, EventKind::ContainerStop, EventKind::Drift];
+        std::array::from_fn(|at| (of[at], [starts, stops, execs][at] as u64))
     }
 
     fn has_room(&self, key: &TaskKey) -> bool {
@@ -316,6 +325,8 @@ impl TaskTable {
                 Begin::Listed => Change::Found(told),
                 _ => Change::Started(told),
             }));
+            let execs = task.execs.drain(..);
+            actions.extend(execs.map(|exec| Action::Report(execs::noted(key.workload(), exec))));
             actions.extend(task.exit.map(|ended| Action::Report(stopped(key, ended))));
         }
         if task.exit.is_some() {
@@ -351,7 +362,16 @@ impl TaskTable {
 impl Task {
     fn new(begin: Begin) -> Self {
         let facts = Facts::Asked;
-        Self { facts, begin, exit: None, is_told: false, is_listed: false, is_doubted: false, doubts: 0 }
+        Self {
+            facts,
+            begin,
+            exit: None,
+            execs: Vec::new(),
+            is_told: false,
+            is_listed: false,
+            is_doubted: false,
+            doubts: 0,
+        }
     }
 
     /// Whether its facts or its end are asked for.

@@ -10,7 +10,6 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Engine;
 
 use super::SessionEnd;
@@ -24,7 +23,7 @@ use super::table::{Action, ListedTask, TaskTable, Verdict, Why};
 use crate::losses::{Losses, Reason};
 use crate::source::moby::{self, Moby};
 use crate::source::{Changes, Closed, SourceHealth};
-use crate::workload::{Change, Workload};
+use crate::workload::{Change, Noted, Workload};
 
 /// The most look-ups at once, each of which may hold a container's root open. While so many wait, events wait in the queue.
 const LOOK_UPS_MAX: usize = 256;
@@ -163,11 +162,15 @@ impl TaskWatcher {
 
     /// Whether another source tells this change.
     fn is_told_elsewhere(&self, change: &Change) -> bool {
-        let key = match change {
-            Change::Started(workload) | Change::Found(workload) => &workload.key,
-            Change::Stopped { key, .. } => key,
-            Change::Listed { .. } | Change::Unfollowed { .. } => return false,
-        };
+        match change {
+            Change::Started(workload) | Change::Found(workload) => self.is_docker_container(&workload.key),
+            Change::Stopped { key, .. } => self.is_docker_container(key),
+            Change::Listed { .. } | Change::Unfollowed { .. } | Change::Noted(..) => false,
+        }
+    }
+
+    /// Whether Docker's source tells this workload.
+    fn is_docker_container(&self, key: &str) -> bool {
         self.is_told_by_docker
             && key.split_once('/').is_some_and(|(namespace, _)| namespace == moby::NAMESPACE)
     }
@@ -182,6 +185,12 @@ impl TaskWatcher {
                 Action::Confirm { key, start_ticks, listed } => {
                     let asked = questions.reader.clone().confirm(key, start_ticks, listed);
                     questions.confirmations.push(Box::pin(asked));
+                }
+                // Docker announces no pid with its own event.
+                Action::Report(Change::Noted(of, note)) if self.is_docker_container(&of.key) => {
+                    let key = of.key.split_once('/').map_or(of.key.as_str(), |(_, id)| id).to_owned();
+                    let of = Noted { engine: Engine::Docker, key, pid: of.pid };
+                    self.outgoing.push_back(Change::Noted(of, note));
                 }
                 Action::Report(change) if self.is_told_elsewhere(&change) => {}
                 Action::Report(change) => {
@@ -201,9 +210,9 @@ impl TaskWatcher {
 /// What was not told is lost with the watcher.
 impl Drop for TaskWatcher {
     fn drop(&mut self) {
-        let (starts, stops) = self.table.untold();
-        self.losses.add(Reason::Ended, EventKind::ContainerStart, starts);
-        self.losses.add(Reason::Ended, EventKind::ContainerStop, stops);
+        for (kind, count) in self.table.untold() {
+            self.losses.add(Reason::Ended, kind, count);
+        }
         for change in &self.outgoing {
             change.lost(Reason::Ended, &self.losses);
         }

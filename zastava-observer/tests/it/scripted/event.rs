@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::NAMESPACE;
-use super::messages::{Any, Envelope, TaskExit, TaskStart, Time};
+use super::messages::{Any, Envelope, TaskExecStarted, TaskExit, TaskStart, Time};
 
 /// The time of every event: 2026-01-01T00:00:00Z.
 const TIME: Time = Time { seconds: 1_767_225_600, nanos: 0 };
@@ -26,6 +26,12 @@ impl Event {
     /// Another process of the container exited, such as that of an exec.
     pub(crate) fn exec_exit(id: &str, pid: u32) -> Self {
         Self::exit_of(id, "exec-1", pid, 1)
+    }
+
+    /// A process was started in a container from outside.
+    pub(crate) fn exec(id: &str, exec_id: &str, pid: u32) -> Self {
+        let (container_id, exec_id) = (id.to_owned(), exec_id.to_owned());
+        Self::with("/tasks/exec-started", TaskExecStarted { container_id, exec_id, pid }.encode_to_vec())
     }
 
     /// An event whose payload is these bytes.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::source::containerd::event::ContainerKey;
+use crate::workload::Note;
 use crate::workload::tests::workload;
 
 const EXIT: Exit = Exit { at: Some(Timestamp::UNIX_EPOCH), status: Some(3) };
@@ -18,6 +20,11 @@ fn started(id: &str, pid: u32) -> TaskEvent {
 
 fn ended(id: &str, pid: u32) -> TaskEvent {
     TaskEvent::Ended(key(id, pid), EXIT)
+}
+
+fn exec(id: &str, pid: u32) -> TaskEvent {
+    let container = ContainerKey { namespace: "n".to_owned(), id: id.to_owned() };
+    TaskEvent::Exec(container, ExecSession { id: "e".to_owned(), pid, at: Timestamp::UNIX_EPOCH })
 }
 
 fn listed(id: &str, pid: u32, status: TaskStatus) -> ListedTask {
@@ -43,7 +50,10 @@ fn text(action: &Action) -> String {
             names.sort();
             format!("list {}", names.join(" "))
         }
-        Action::Report(Change::Unfollowed { .. }) => unreachable!("containerd is followed"),
+        Action::Report(Change::Noted(of, Note::Exec(exec))) => format!("exec {}", name(&of.key, exec.pid)),
+        Action::Report(Change::Unfollowed { .. } | Change::Noted(..)) => {
+            unreachable!("containerd is followed, and looks are the pipeline's")
+        }
         Action::Lost(reason, _) => format!("lost {}", reason.as_str()),
     }
 }
@@ -109,7 +119,7 @@ fn an_exit_waits_for_the_facts_of_its_start() {
     let mut script = Script::new();
     script.event(started("a", 1));
     assert!(script.event(ended("a", 1)).is_empty());
-    assert_eq!(script.0.untold(), (1, 1));
+    assert_eq!(script.0.untold().map(|(_, count)| count), [1, 1, 0]);
     assert_eq!(script.known("a", 1), ["+a1", "-a1 3"]);
     assert!(script.0.tasks.is_empty());
 }
@@ -259,4 +269,51 @@ fn a_list_that_was_made_before_an_end_starts_nothing_again() {
     assert_eq!(script.list(vec![listed("a", 1, TaskStatus::Running)]), [""; 0]);
     // The next run has another process.
     assert_eq!(script.list(vec![listed("a", 2, TaskStatus::Running)]), ["look a2"]);
+}
+
+#[test]
+fn a_process_that_comes_in_is_told_after_the_start_and_before_the_stop() {
+    let mut script = Script::new();
+    assert_eq!(script.event(exec("a", 9)), ["lost unknown_workload"]);
+    assert_eq!(script.event(started("a", 1)), ["look a1"]);
+    assert!(script.event(exec("a", 7)).is_empty());
+    assert!(script.event(ended("a", 1)).is_empty());
+    // Another task of the container would be meant now.
+    assert_eq!(script.event(exec("a", 8)), ["lost unknown_workload"]);
+    assert_eq!(script.known("a", 1), ["+a1", "exec a7", "-a1 3"]);
+    assert_eq!(script.event(started("b", 2)), ["look b2"]);
+    assert_eq!(script.known("b", 2), ["+b2"]);
+    assert_eq!(script.event(exec("b", 7)), ["exec b7"]);
+}
+
+#[test]
+fn a_process_that_comes_into_a_sandbox_is_not_told_and_those_that_wait_are_bounded() {
+    let mut script = Script::new();
+    script.event(started("pause", 1));
+    assert!(texts(&script.0.looked_up(&key("pause", 1), None)).is_empty());
+    assert!(script.event(exec("pause", 2)).is_empty());
+    script.event(started("a", 1));
+    for pid in 2..18 {
+        assert!(script.event(exec("a", pid)).is_empty());
+    }
+    assert_eq!(script.event(exec("a", 18)), ["lost queue_full"]);
+    assert_eq!(
+        script.0.untold(),
+        [(EventKind::ContainerStart, 1), (EventKind::ContainerStop, 0), (EventKind::Drift, 16)]
+    );
+    assert_eq!(script.known("a", 1).len(), 17);
+}
+
+#[test]
+fn a_process_that_comes_in_before_the_first_list_waits_for_it() {
+    let mut table = TaskTable::default();
+    assert!(table.connected().is_empty());
+    for (id, pid) in [("a", 7), ("b", 8)] {
+        assert!(table.event(exec(id, pid)).is_empty());
+    }
+    assert_eq!(table.untold()[2], (EventKind::Drift, 2));
+    let actions = texts(&table.listed(vec![listed("a", 1, TaskStatus::Running)]));
+    assert_eq!(actions, ["look a1", "lost unknown_workload"]);
+    let found = workload("n/a", 1);
+    assert_eq!(texts(&table.looked_up(&key("a", 1), Some(found))), ["~+a1", "exec a7", "list a1"]);
 }

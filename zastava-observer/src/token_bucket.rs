@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Allows an average rate, and a burst after a pause. A batch larger than what is left is sent as a whole
 /// after a wait that makes up for it.
 #[derive(Clone, Debug)]
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     per_second: f64,
     burst: f64,
     left: f64,
@@ -13,38 +13,45 @@ pub(super) struct TokenBucket {
 }
 
 impl TokenBucket {
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: f64, burst: u32, now: Instant) -> Self {
         let burst = f64::from(burst);
-        Self { per_second: f64::from(per_second), burst, left: burst, counted: now }
+        Self { per_second, burst, left: burst, counted: now }
     }
 
-    pub(super) fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.per_second
     }
 
     /// Changes the average rate from now on.
-    pub(super) fn set_rate(&mut self, per_second: f64, now: Instant) {
+    pub(crate) fn set_rate(&mut self, per_second: f64, now: Instant) {
         self.refill(now);
         self.per_second = per_second;
     }
 
     /// Takes all tokens.
-    pub(super) fn empty(&mut self, now: Instant) {
+    pub(crate) fn empty(&mut self, now: Instant) {
         self.refill(now);
         self.left = self.left.min(0.0);
     }
 
     /// How long to wait until [`take`](Self::take) gives so many without a wait.
-    pub(super) fn ready_in(&mut self, count: usize, now: Instant) -> Duration {
+    pub(crate) fn ready_in(&mut self, count: usize, now: Instant) -> Duration {
         self.refill(now);
         self.time_for((count as f64).min(self.burst) - self.left)
     }
 
     /// Takes `count` tokens and returns how long to wait before using them.
-    pub(super) fn take(&mut self, count: usize, now: Instant) -> Duration {
+    pub(crate) fn take(&mut self, count: usize, now: Instant) -> Duration {
         self.refill(now);
         self.left -= count as f64;
         self.time_for(-self.left)
+    }
+
+    /// Takes a token if there is one.
+    pub(crate) fn take_one(&mut self, now: Instant) -> bool {
+        let is_there = self.ready_in(1, now).is_zero();
+        self.left -= f64::from(u8::from(is_there));
+        is_there
     }
 
     fn refill(&mut self, now: Instant) {
@@ -65,7 +72,7 @@ mod tests {
     #[test]
     fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
         let start = Instant::now();
-        let mut bucket = TokenBucket::new(50, 200, start);
+        let mut bucket = TokenBucket::new(50.0, 200, start);
         assert_eq!(bucket.take(200, start), Duration::ZERO);
         assert_eq!(bucket.take(50, start), Duration::from_secs(1));
         assert_eq!(bucket.take(50, start + Duration::from_secs(1)), Duration::from_secs(1));
@@ -76,12 +83,22 @@ mod tests {
     #[test]
     fn waiting_first_makes_taking_free() {
         let start = Instant::now();
-        let mut bucket = TokenBucket::new(50, 200, start);
+        let mut bucket = TokenBucket::new(50.0, 200, start);
         bucket.empty(start);
         let ready = bucket.ready_in(25, start);
         assert_eq!(ready, Duration::from_millis(500));
         assert_eq!(bucket.take(25, start + ready), Duration::ZERO);
         // More than a burst is never saved up; what is missing is waited for when it is taken.
         assert_eq!(bucket.ready_in(256, start + ready), Duration::from_secs(4));
+    }
+
+    #[test]
+    fn what_does_not_wait_takes_a_token_or_none() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(0.5, 2, start);
+        assert_eq!(
+            [0, 0, 0, 1, 2, 2].map(|after| bucket.take_one(start + Duration::from_secs(after))),
+            [true, true, false, false, true, false]
+        );
     }
 }

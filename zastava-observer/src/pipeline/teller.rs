@@ -1,0 +1,76 @@
+//! Makes the events of planned transitions: inspects what started, and looks again at what runs.
+
+use std::sync::Arc;
+
+use zastava_core::contract::RuntimeEvent;
+
+use crate::event::{Node, mark_reconciled};
+use crate::inspect::{Inspector, Looked, ProcessFacts, Seen};
+use crate::tracker::{Step, Ticket, Transition};
+use crate::workload::{Look, Note};
+
+/// Inspects workloads of this node and makes their events.
+#[derive(Debug)]
+pub(super) struct Teller {
+    pub(super) node: Node,
+    pub(super) processes: Inspector,
+}
+
+/// What is to be told of a transition.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) events: Vec<Arc<RuntimeEvent>>,
+    /// What a later look does not tell again, and the number of that look.
+    pub(super) next_look: Option<(usize, Seen)>,
+}
+
+impl Teller {
+    /// What is to be told of a planned transition.
+    pub(super) async fn tell(self: Arc<Self>, ticket: Ticket, transition: Transition) -> (Ticket, Told) {
+        let (workload, at) = (&transition.workload, transition.at);
+        let told = match &transition.step {
+            Step::Start => self.start(&transition).await,
+            Step::Stop { exit_status } => {
+                let mut stop = self.node.stop_event(workload, at, *exit_status);
+                mark_reconciled(&mut stop, &transition);
+                Told { events: vec![Arc::new(stop)], next_look: None }
+            }
+            Step::Noted(Note::Look(look)) => self.look(&transition, look).await,
+            Step::Noted(Note::Exec(exec)) => {
+                let found = self.processes.inspect_exec(workload, exec.pid).await;
+                let event = self.node.exec_event(workload, exec, found.as_ref());
+                Told { events: vec![Arc::new(event)], next_look: None }
+            }
+        };
+        (ticket, told)
+    }
+
+    /// A start may have found files that drifted.
+    async fn start(&self, transition: &Transition) -> Told {
+        let (workload, at) = (&transition.workload, transition.at);
+        let found = self.processes.inspect(workload).await;
+        let mut start = self.node.start_event(workload, at, found.as_ref());
+        if let Some(prepared) = &workload.prepared {
+            Node::add_prepared(&mut start, prepared);
+        }
+        mark_reconciled(&mut start, transition);
+        let next_look = found.as_ref().ok().map(|facts| (0, Seen::of(facts)));
+        let drift = found.ok().and_then(|facts| self.drift(transition, &facts));
+        let events = std::iter::once(start).chain(drift).map(Arc::new).collect();
+        Told { events, next_look }
+    }
+
+    /// A look at a process that has ended tells nothing; its stop will be told.
+    async fn look(&self, transition: &Transition, look: &Look) -> Told {
+        let found = self.processes.look_again(&transition.workload, &look.seen).await;
+        let Ok(Looked { main, drifted, seen }) = found else { return Told::default() };
+        let later = main.map(|main| self.node.later_event(&transition.workload, transition.at, &main));
+        let drift = drifted.iter().filter_map(|facts| self.drift(transition, facts));
+        let events = later.into_iter().chain(drift).map(Arc::new).collect();
+        Told { events, next_look: Some((look.number + 1, seen)) }
+    }
+
+    fn drift(&self, transition: &Transition, facts: &ProcessFacts) -> Option<RuntimeEvent> {
+        self.node.drift_event(&transition.workload, transition.at, facts)
+    }
+}
