@@ -88,6 +88,8 @@ vocabulary! {
             "when a file was made and changed: which file that runs is younger than the container";
         ElfBuildId = "elf.build-id",
             "the executable's build-id: why it is missing, or that programs share it which have nothing in common";
+        ScannerPolicy = "scanner.policy",
+            "Scanner's answer on the image: why there is none, or that it is an earlier one";
         EventSize = "event.size", "the limit of an event's size: what was left out to keep it";
     }
 }

@@ -23,6 +23,7 @@ use crate::inspect::{Inspector, ProcessInspector};
 use crate::live_set::LiveSet;
 use crate::options::{EngineChoice, ObserverOptions};
 use crate::pipeline::Pipeline;
+use crate::posture::Postures;
 use crate::procfs::ProcTree;
 use crate::reads::{Place, READ_TIME_MAX, Reads, ReadsReport};
 use crate::selftest::SelfTest;
@@ -73,6 +74,7 @@ impl App {
         let shown = resend.clone();
         health.status("deadLetters", move || shown.status());
         let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
+        let postures = Postures::new(core.scanner(), &options.posture);
         let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
         let processes = ProcessInspector::with_reads(tree.clone(), options.collect.clone(), reads.clone());
         let live = LiveSet::open(&options.buffer.path, tree.boot_id(), telemetry);
@@ -111,8 +113,16 @@ impl App {
         };
         let inspector = Inspector::new(processes, telemetry);
         let looks = [options.collect.second_look_after, options.collect.third_look_after];
-        let pipeline =
-            Pipeline::new(node, inspector, Arc::clone(&outbox), looks, live, events.clone(), telemetry);
+        let pipeline = Pipeline::new(
+            node,
+            inspector,
+            Arc::clone(&outbox),
+            looks,
+            postures,
+            live,
+            events.clone(),
+            telemetry,
+        );
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, self_test, reads, resend, recent, buffer })
     }

@@ -2,6 +2,7 @@
 
 mod fit;
 mod later;
+mod posture;
 
 use std::error::Error as _;
 
@@ -10,6 +11,7 @@ use zastava_core::contract::{EngineIdentity, EventKind, Evidence, Process, Runti
 use zastava_core::vocabulary::{Annotation, Provenance, Signal};
 
 pub(crate) use self::fit::encode;
+pub(crate) use self::posture::add_posture;
 use crate::inspect::{InspectError, Interpreter, PreparedProgram, ProcessFacts};
 use crate::tracker::Transition;
 use crate::workload::Workload;

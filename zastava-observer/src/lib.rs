@@ -115,7 +115,6 @@
 //! * Decide whether an image may run: take `stellaops-zastava-admission`.
 //! * Read build-ids of files, or map files to debug information: take `stellaops-zastava-elf`.
 //! * Queue records of another kind: take `stellaops-zastava-buffer`.
-//! * Posture is not built yet.
 //! * Run on another system than Linux.
 //!
 //! # Stability
@@ -140,6 +139,7 @@ mod losses;
 mod mounts;
 mod options;
 mod pipeline;
+mod posture;
 mod procfs;
 mod reads;
 mod redact;
@@ -159,7 +159,8 @@ pub use inspect::{
     ProcessTarget, Verdict, WaitingProcess,
 };
 pub use options::{
-    CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PublishOptions,
+    CollectOptions, EngineChoice, EngineEndpoint, EventBufferOptions, ObserverOptions, PostureOptions,
+    PublishOptions,
 };
 pub use procfs::{CgroupUnit, CgroupUnitKind, ProcTree, Stat, cgroup_path, container_id};
 pub use source::host_workload;

@@ -3,6 +3,7 @@
 mod collect;
 mod delivery;
 mod engine;
+mod posture;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use zastava_core::vocabulary::Engine;
 pub use self::collect::CollectOptions;
 pub use self::delivery::{EventBufferOptions, PublishOptions};
 pub use self::engine::{EngineChoice, EngineEndpoint};
+pub use self::posture::PostureOptions;
 
 /// The default port of probes and metrics.
 const HEALTH_PORT: u16 = 9101;
@@ -40,6 +42,8 @@ pub struct ObserverOptions {
     pub poll_interval: Duration,
     /// What is read of each workload.
     pub collect: CollectOptions,
+    /// Whether events say how images are signed.
+    pub posture: PostureOptions,
     /// Where events wait for Scanner.
     pub buffer: EventBufferOptions,
     /// How events are sent.
@@ -74,7 +78,7 @@ impl ObserverOptions {
         let buffer = EventBufferOptions::read(&section);
         let publish = PublishOptions::read(&section);
         let health = HealthOptions::read(&section.section("health"), HEALTH_PORT);
-        refuse_posture(&section.section("posture"));
+        let posture = PostureOptions::read(&section.section("posture"));
         // Before any `?`: every fault is reported, even if a required setting is missing.
         section.finish();
         let (runtime, backend) = (runtime?, backend?);
@@ -87,6 +91,7 @@ impl ObserverOptions {
             runtime_state_path,
             poll_interval,
             collect,
+            posture,
             buffer,
             publish,
             backend,
@@ -99,15 +104,6 @@ impl ObserverOptions {
         let named = self.endpoints.iter().filter(|endpoint| endpoint.engine.engine() == Some(engine));
         named.map(|endpoint| endpoint.socket.clone()).collect()
     }
-}
-
-/// No posture is looked up yet. Asking for it is a fault: ignoring it would hide that it is missing.
-fn refuse_posture(section: &Section<'_>) {
-    if section.value("enabled", false) {
-        section.conflict("enabled", "posture is not built yet; set it to false");
-    }
-    let _: Duration = section.value("fallbackTtlSeconds", Duration::from_secs(300));
-    section.finish();
 }
 
 fn as_observer(mut runtime: RuntimeOptions) -> RuntimeOptions {

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{broadcast, mpsc};
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, RuntimeEvent};
@@ -26,7 +26,8 @@ use crate::live_set::{Earlier, LiveSet};
 use crate::losses::{Losses, Reason};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Transition};
 
-use crate::workload::{Change, Noted};
+use crate::posture::{Answer, Postures};
+use crate::workload::{Change, Note, Noted};
 
 use self::looks::{LOOKS, Looks};
 use self::noise::Noise;
@@ -36,6 +37,9 @@ use self::teller::{Teller, Told};
 const OVERTAKEN_AFTER: Duration = Duration::from_millis(20);
 /// The same on the host, whose young processes are given time to load their libraries.
 const OVERTAKEN_ON_HOST_AFTER: Duration = Duration::from_millis(100);
+
+/// The most starts for whose posture somebody waits. The others are told without one.
+const LATE_POSTURES_MAX: usize = 256;
 
 /// From the changes of a workload source to events in the outbox.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl Pipeline {
         inspector: Inspector,
         outbox: Arc<Outbox>,
         looks: [Duration; LOOKS],
+        postures: Postures,
         (live, earlier): (LiveSet, Earlier),
         listeners: broadcast::Sender<Arc<RuntimeEvent>>,
         telemetry: &Telemetry,
@@ -74,7 +79,7 @@ impl Pipeline {
             schedule: Schedule::default(),
             looks: Looks::new(looks),
             noise: Noise::new(Instant::now()),
-            teller: Arc::new(Teller { node, processes: inspector }),
+            teller: Arc::new(Teller { node, processes: inspector, postures }),
             outbox,
             live,
             earlier,
@@ -92,7 +97,7 @@ impl Pipeline {
     /// is committed.
     pub(crate) async fn run(mut self, mut changes: mpsc::Receiver<Change>, shutdown: Shutdown) {
         let (mut inspections, mut late) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let mut open = true;
+        let (mut postures, mut open) = (FuturesUnordered::new(), true);
         self.take_up().await;
         loop {
             for (ticket, transition) in self.schedule.plan(Timestamp::now()) {
@@ -109,7 +114,11 @@ impl Pipeline {
             self.show();
             if let Some((transition, told)) = self.schedule.ready() {
                 let (transition, events) = (transition.clone(), told.events.clone());
-                self.store(&transition, events).await;
+                let posture = self.store(&transition, events).await;
+                if let Some(answer) = posture.filter(|_| postures.len() < LATE_POSTURES_MAX) {
+                    let run = Noted::run_of(&transition.workload);
+                    postures.push(answer.map(|known| (run, known)));
+                }
                 continue;
             }
             if !open && self.schedule.is_idle() {
@@ -124,6 +133,9 @@ impl Pipeline {
                 },
                 Some((ticket, told)) = inspections.next() => self.schedule.inspected(ticket, told),
                 Some(ticket) = late.next() => self.schedule.late(ticket),
+                Some((run, known)) = postures.next(), if open && self.schedule.accepts() => {
+                    self.schedule.offer(Change::Noted(run, Note::Posture(known)));
+                }
                 () = sleep_until(look), if look.is_some() => {
                     if let Some(change) = self.looks.next() {
                         self.schedule.offer(change);
@@ -137,8 +149,9 @@ impl Pipeline {
         }
     }
 
-    /// Stores the events, commits their transition, then passes them on to listeners.
-    async fn store(&mut self, transition: &Transition, events: Vec<Arc<RuntimeEvent>>) {
+    /// Stores the events, commits their transition, then passes them on to listeners. Returns how the image is signed, if that
+    /// is to be told later.
+    async fn store(&mut self, transition: &Transition, events: Vec<Arc<RuntimeEvent>>) -> Option<Answer> {
         let events = self.without_noise(transition, events);
         self.live.begins(transition).await;
         let mut is_on_disk = true;
@@ -155,6 +168,7 @@ impl Pipeline {
             // Nobody has to listen.
             let _ = self.listeners.send(event);
         }
+        told.posture
     }
 
     /// The events that are told. Those that are left out are counted.

@@ -2,7 +2,7 @@
 //!
 //! A new engine is a module below this one that implements [`WorkloadSource`], and a line in
 //! [`Sources`]. A source that holds a connection runs it in a [`session`]
-//! (docs/design/observer.md#where-will-posture-exec-hints-and-coalescing-go).
+//! (docs/design/observer.md#where-will-exec-hints-go).
 
 mod choice;
 mod containerd;

@@ -131,7 +131,7 @@ impl Tracker {
     fn plan_note(&mut self, of: &Noted, note: Note, now: Timestamp) -> Option<Transition> {
         let live = self.find(of.engine, &of.key).filter(|workload| of.means(workload)).cloned();
         let at = match &note {
-            Note::Look(_) => now,
+            Note::Look(_) | Note::Posture(_) => now,
             Note::Exec(exec) => {
                 self.unknown_execs += u64::from(live.is_none());
                 exec.at

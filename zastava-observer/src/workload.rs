@@ -110,7 +110,8 @@ impl Change {
             Self::Stopped { .. } => EventKind::ContainerStop,
             Self::Noted(_, Note::Exec(_)) => EventKind::Drift,
             // The next list says the same, and a look that is not taken has seen nothing.
-            Self::Listed { .. } | Self::Unfollowed { .. } | Self::Noted(_, Note::Look(_)) => return,
+            Self::Listed { .. } | Self::Unfollowed { .. } => return,
+            Self::Noted(_, Note::Look(_) | Note::Posture(_)) => return,
         };
         losses.add(reason, kind, 1);
     }

@@ -105,7 +105,7 @@ static MISTAKES: LazyLock<Vec<(&str, Value, &str)>> = LazyLock::new(|| {
         ("zastava.observer.publishBatchSize", json!(257), "'/zastava/observer/publishBatchSize'"),
         ("zastava.observer.publishBatchSize", json!("32"), "'/zastava/observer/publishBatchSize'"),
         ("zastava.observer.kindStyle", json!("Pascal"), "'/zastava/observer/kindStyle'"),
-        ("zastava.observer.posture.enabled", json!(true), "'/zastava/observer/posture/enabled'"),
+        ("zastava.observer.posture.enabled", json!("often"), "'/zastava/observer/posture/enabled'"),
         ("zastava.observer.health.listen", json!(":9101"), "'/zastava/observer/health/listen'"),
         ("zastava.observer.health.listen", json!("127.0.0.1:9101"), "'/zastava/observer/health/listen'"),
         // `null` takes a default away.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use zastava_core::contract::RuntimeEvent;
 
-use crate::event::{Node, mark_reconciled};
+use crate::event::{Node, add_posture, mark_reconciled};
 use crate::inspect::{Inspector, Looked, ProcessFacts, Seen};
+use crate::posture::{Answer, Postures, WAIT_MAX};
 use crate::tracker::{Step, Ticket, Transition};
 use crate::workload::{Look, Note};
 
@@ -14,6 +15,7 @@ use crate::workload::{Look, Note};
 pub(super) struct Teller {
     pub(super) node: Node,
     pub(super) processes: Inspector,
+    pub(super) postures: Postures,
 }
 
 /// What is to be told of a transition.
@@ -22,6 +24,14 @@ pub(super) struct Told {
     pub(super) events: Vec<Arc<RuntimeEvent>>,
     /// What a later look does not tell again, and the number of that look.
     pub(super) next_look: Option<(usize, Seen)>,
+    /// How the image is signed, if that was not known in time.
+    pub(super) posture: Option<Answer>,
+}
+
+impl Told {
+    fn of(event: RuntimeEvent) -> Self {
+        Self { events: vec![Arc::new(event)], ..Self::default() }
+    }
 }
 
 impl Teller {
@@ -33,13 +43,15 @@ impl Teller {
             Step::Stop { exit_status } => {
                 let mut stop = self.node.stop_event(workload, at, *exit_status);
                 mark_reconciled(&mut stop, &transition);
-                Told { events: vec![Arc::new(stop)], next_look: None }
+                Told::of(stop)
             }
             Step::Noted(Note::Look(look)) => self.look(&transition, look).await,
             Step::Noted(Note::Exec(exec)) => {
                 let found = self.processes.inspect_exec(workload, exec.pid).await;
-                let event = self.node.exec_event(workload, exec, found.as_ref());
-                Told { events: vec![Arc::new(event)], next_look: None }
+                Told::of(self.node.exec_event(workload, exec, found.as_ref()))
+            }
+            Step::Noted(Note::Posture(known)) => {
+                self.node.posture_event(workload, at, known).map_or_else(Told::default, Told::of)
             }
         };
         (ticket, told)
@@ -48,16 +60,23 @@ impl Teller {
     /// A start may have found files that drifted.
     async fn start(&self, transition: &Transition) -> Told {
         let (workload, at) = (&transition.workload, transition.at);
-        let found = self.processes.inspect(workload).await;
+        let asked = self.postures.look_up(workload);
+        // The wait for Scanner is no longer than that for libraries may be.
+        let known = async { tokio::time::timeout(WAIT_MAX, asked.clone()?).await.ok() };
+        let (found, known) = tokio::join!(self.processes.inspect(workload), known);
         let mut start = self.node.start_event(workload, at, found.as_ref());
         if let Some(prepared) = &workload.prepared {
             Node::add_prepared(&mut start, prepared);
         }
         mark_reconciled(&mut start, transition);
+        if let Some(known) = &known {
+            add_posture(&mut start, known);
+        }
+        let posture = asked.filter(|_| known.is_none());
         let next_look = found.as_ref().ok().map(|facts| (0, Seen::of(facts)));
         let drift = found.ok().and_then(|facts| self.drift(transition, &facts));
         let events = std::iter::once(start).chain(drift).map(Arc::new).collect();
-        Told { events, next_look }
+        Told { events, next_look, posture }
     }
 
     /// A look at a process that has ended tells nothing; its stop will be told.
@@ -67,7 +86,7 @@ impl Teller {
         let later = main.map(|main| self.node.later_event(&transition.workload, transition.at, &main));
         let drift = drifted.iter().filter_map(|facts| self.drift(transition, facts));
         let events = later.into_iter().chain(drift).map(Arc::new).collect();
-        Told { events, next_look: Some((look.number + 1, seen)) }
+        Told { events, next_look: Some((look.number + 1, seen)), posture: None }
     }
 
     fn drift(&self, transition: &Transition, facts: &ProcessFacts) -> Option<RuntimeEvent> {

@@ -7,6 +7,7 @@ use zastava_core::vocabulary::Engine;
 
 use super::Workload;
 use crate::inspect::Seen;
+use crate::posture::Known;
 
 /// Which workload a note is about. Its main process is known where the note was made by the observer itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +24,8 @@ pub(crate) struct Noted {
 pub(crate) enum Note {
     /// It is time to look at the workload's processes again.
     Look(Look),
+    /// Scanner said how the image is signed, after the start was told.
+    Posture(Known),
     /// A process was started in the container from outside, as `kubectl exec` does.
     Exec(ExecSession),
 }

@@ -76,7 +76,7 @@ fn three_mistakes_are_three_faults_with_line_and_key() {
 #[test]
 fn what_is_not_built_is_refused_and_not_faked() {
     let text = format!(
-        "{MINIMAL}    engine: podman\n    runtimes:\n      - {{engine: lxc, endpoint: unix:///run/lxc.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    posture: {{enabled: true}}\n"
+        "{MINIMAL}    engine: podman\n    runtimes:\n      - {{engine: lxc, endpoint: unix:///run/lxc.sock}}\n      - podman\n      - {{engine: containerd, endpoint: tcp://x}}\n    posture: {{enabled: often}}\n"
     );
     let found = faults(&text);
     let wanted = [
@@ -84,7 +84,7 @@ fn what_is_not_built_is_refused_and_not_faked() {
         "zastava.yaml:13: zastava.observer.runtimes[0].engine: expected auto, containerd, cri-o, docker or host, found \"lxc\"",
         "zastava.observer.runtimes: \"podman\" is no section",
         "zastava.yaml:15: zastava.observer.runtimes[2].endpoint: expected a socket such as unix:///",
-        "zastava.yaml:16: zastava.observer.posture.enabled: posture is not built yet",
+        "zastava.yaml:16: zastava.observer.posture.enabled: expected true or false, found \"often\"",
     ];
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (found, wanted) in found.iter().zip(wanted) {

@@ -4,6 +4,7 @@ mod capture;
 mod cri;
 mod harness;
 mod later;
+mod posture;
 mod sessions;
 mod traces;
 

@@ -122,6 +122,20 @@ impl Running {
         .await
     }
 
+    /// The event that says how the workload's image is signed.
+    pub(crate) async fn status(&mut self, of: &zastava_core::contract::Workload) -> Arc<RuntimeEvent> {
+        within(async {
+            loop {
+                let event = self.events.next().await.expect("the observer runs");
+                self.seen.push(Arc::clone(&event));
+                if event.kind == EventKind::AttestationStatus && event.workload == *of {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+
     /// The event of drift of this container that names the file.
     pub(crate) async fn drift(&mut self, container: &str, path: &str) -> Arc<RuntimeEvent> {
         within(async {
