@@ -22,7 +22,7 @@ use crate::event::Node;
 use crate::inspect::{Inspector, ProcessInspector};
 use crate::live_set::LiveSet;
 use crate::options::{EngineChoice, ObserverOptions};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Teller};
 use crate::posture::Postures;
 use crate::procfs::ProcTree;
 use crate::reads::{Place, READ_TIME_MAX, Reads, ReadsReport};
@@ -68,14 +68,14 @@ impl App {
             RuntimeCore::connect(&options.runtime, &options.backend, telemetry).map_err(Error::Authority)?;
         let outbox = Arc::new(Outbox::open(&options, telemetry)?);
         let scanner_health = ScannerHealth::default();
-        let (letters, bytes_max) =
-            (options.publish.dead_letter_path.clone(), options.publish.dead_letter_bytes_max);
-        let resend = Resend::new(DeadLetters::new(letters, bytes_max), Arc::clone(&outbox), telemetry);
+        let publish = &options.publish;
+        let letters = DeadLetters::new(publish.dead_letter_path.clone(), publish.dead_letter_bytes_max);
+        let resend = Resend::new(letters, Arc::clone(&outbox), telemetry);
         let shown = resend.clone();
         health.status("deadLetters", move || shown.status());
-        let (sent, publish) = (Arc::clone(&outbox), options.publish.clone());
         let postures = Postures::new(core.scanner(), &options.posture);
-        let shipper = Shipper::new(sent, core.scanner(), publish, scanner_health.clone());
+        let sent = Arc::clone(&outbox);
+        let shipper = Shipper::new(sent, core.scanner(), publish.clone(), scanner_health.clone());
         let processes = ProcessInspector::with_reads(tree.clone(), options.collect.clone(), reads.clone());
         let live = LiveSet::open(&options.buffer.path, tree.boot_id(), telemetry);
         health.status("liveSet", live.0.status());
@@ -90,15 +90,6 @@ impl App {
             check,
         )
         .away_since(live.1.away_since(tree.boot_id()));
-        let (accounted, followed) = (Arc::clone(&outbox), sources.readiness());
-        health.status("observer", move || {
-            json!({
-                "engine": followed.followed().first(),
-                "sources": followed.status(),
-                "accounting": accounted.reported(),
-                "scannerFailure": scanner_health.failure(),
-            })
-        });
         let (shown, recent) = (Arc::clone(&outbox), RecentEvents::default());
         health.status("buffer", move || shown.status());
         let shown = recent.clone();
@@ -111,18 +102,19 @@ impl App {
             name: options.node_name.clone(),
             boot_id: tree.boot_id().to_owned(),
         };
-        let inspector = Inspector::new(processes, telemetry);
+        let teller = Teller { node, processes: Inspector::new(processes, telemetry), postures };
         let looks = [options.collect.second_look_after, options.collect.third_look_after];
-        let pipeline = Pipeline::new(
-            node,
-            inspector,
-            Arc::clone(&outbox),
-            looks,
-            postures,
-            live,
-            events.clone(),
-            telemetry,
-        );
+        let pipeline = Pipeline::new(teller, looks, Arc::clone(&outbox), live, events.clone(), telemetry);
+        let (followed, accounted, running) = (sources.readiness(), Arc::clone(&outbox), pipeline.running());
+        health.status("observer", move || {
+            json!({
+                "engine": followed.followed().first(),
+                "sources": followed.status(),
+                "workloads": running.counts(),
+                "accounting": accounted.reported(),
+                "scannerFailure": scanner_health.failure(),
+            })
+        });
         let reads = ReadsReport::new(reads, telemetry, health);
         Ok(Self { sources, pipeline, outbox, shipper, events, self_test, reads, resend, recent, buffer })
     }

@@ -3,9 +3,9 @@
 mod looks;
 mod noise;
 mod restart;
+mod running;
 mod teller;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,23 +15,25 @@ use tokio::sync::{broadcast, mpsc};
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{EventKind, RuntimeEvent};
 use zastava_core::program::Shutdown;
-use zastava_core::telemetry::{Gauge, Histogram, OBSERVER_START_TO_BUFFER, OBSERVER_WORKLOADS, Telemetry};
+use zastava_core::telemetry::{Histogram, OBSERVER_START_TO_BUFFER, Telemetry};
 use zastava_core::vocabulary::{Annotation, Engine};
 
 use crate::blocking::blocking;
 use crate::delivery::Outbox;
-use crate::event::{Node, encode};
-use crate::inspect::{Inspector, Seen};
+use crate::event::encode;
+use crate::inspect::Seen;
 use crate::live_set::{Earlier, LiveSet};
 use crate::losses::{Losses, Reason};
 use crate::tracker::{LIVE_MAX, Schedule, Step, Transition};
 
-use crate::posture::{Answer, Postures};
+use crate::posture::Answer;
 use crate::workload::{Change, Note, Noted};
 
 use self::looks::{LOOKS, Looks};
 use self::noise::Noise;
-use self::teller::{Teller, Told};
+use self::running::Running;
+pub(crate) use self::teller::Teller;
+use self::teller::Told;
 
 /// Events of other workloads do not wait any longer for an inspection.
 const OVERTAKEN_AFTER: Duration = Duration::from_millis(20);
@@ -52,9 +54,7 @@ pub(crate) struct Pipeline {
     live: LiveSet,
     earlier: Earlier,
     listeners: broadcast::Sender<Arc<RuntimeEvent>>,
-    workloads: Gauge,
-    /// The engines that `workloads` has a series of.
-    shown: BTreeSet<Engine>,
+    running: Running,
     losses: Losses,
     /// How many starts were left out so far.
     left_out: u64,
@@ -65,11 +65,9 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn new(
-        node: Node,
-        inspector: Inspector,
-        outbox: Arc<Outbox>,
+        teller: Teller,
         looks: [Duration; LOOKS],
-        postures: Postures,
+        outbox: Arc<Outbox>,
         (live, earlier): (LiveSet, Earlier),
         listeners: broadcast::Sender<Arc<RuntimeEvent>>,
         telemetry: &Telemetry,
@@ -79,18 +77,22 @@ impl Pipeline {
             schedule: Schedule::default(),
             looks: Looks::new(looks),
             noise: Noise::new(Instant::now()),
-            teller: Arc::new(Teller { node, processes: inspector, postures }),
+            teller: Arc::new(teller),
             outbox,
             live,
             earlier,
             listeners,
-            workloads: telemetry.gauge(OBSERVER_WORKLOADS),
-            shown: BTreeSet::new(),
+            running: Running::new(telemetry),
             losses,
             left_out: 0,
             unknown_execs: 0,
             start_to_buffer: telemetry.histogram(OBSERVER_START_TO_BUFFER),
         }
+    }
+
+    /// How many workloads run.
+    pub(crate) fn running(&self) -> Running {
+        self.running.clone()
     }
 
     /// Runs until the shutdown begins or no source is left, and then until every transition under way
@@ -220,15 +222,9 @@ impl Pipeline {
     /// Brings the gauge and the log up to date.
     fn show(&mut self) {
         let tracker = self.schedule.tracker();
-        let followed: BTreeSet<Engine> = tracker.live().map(|(engine, _)| engine).collect();
-        for engine in self.shown.difference(&followed) {
-            self.workloads.remove(&[engine.as_str()]);
-            self.live.unfollowed(*engine);
+        for engine in self.running.show(tracker.live()) {
+            self.live.unfollowed(engine);
         }
-        for (engine, count) in tracker.live() {
-            self.workloads.set(&[engine.as_str()], count as f64);
-        }
-        self.shown = followed;
         let left_out = tracker.left_out();
         if left_out > 0 && self.left_out == 0 {
             tracing::warn!(

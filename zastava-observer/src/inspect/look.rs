@@ -135,11 +135,17 @@ mod tests {
         });
         assert!(seen.new_libraries(&[library("/a.so", 1)]).is_empty());
         let replaced = library("/a.so", 2);
-        assert_eq!(seen.new_libraries(&[library("/a.so", 1), replaced.clone()]), [replaced.clone()]);
+        assert_eq!(
+            seen.new_libraries(&[library("/a.so", 1), replaced.clone()]),
+            std::slice::from_ref(&replaced)
+        );
         assert!(seen.new_libraries(&[replaced]).is_empty());
         let changed = drift("/x", Verdict::New, "2");
         let metadata = drift("/y", Verdict::MetadataOnly, "3");
-        assert_eq!(seen.new_drift(&[known.clone(), metadata, changed.clone()]), [changed.clone()]);
+        assert_eq!(
+            seen.new_drift(&[known.clone(), metadata, changed.clone()]),
+            std::slice::from_ref(&changed)
+        );
         assert!(seen.new_drift(&[known, changed]).is_empty());
     }
 

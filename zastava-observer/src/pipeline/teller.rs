@@ -12,10 +12,10 @@ use crate::workload::{Look, Note};
 
 /// Inspects workloads of this node and makes their events.
 #[derive(Debug)]
-pub(super) struct Teller {
-    pub(super) node: Node,
-    pub(super) processes: Inspector,
-    pub(super) postures: Postures,
+pub(crate) struct Teller {
+    pub(crate) node: Node,
+    pub(crate) processes: Inspector,
+    pub(crate) postures: Postures,
 }
 
 /// What is to be told of a transition.
