@@ -56,9 +56,9 @@ mod tests {
         };
         assert!(running.show([(Engine::Host, 3), (Engine::Docker, 0)].into_iter()).is_empty());
         assert_eq!(running.counts(), BTreeMap::from([("docker", 0), ("host", 3)]));
-        assert_eq!((series("host"), series("docker")), (Some("3".to_owned()), Some("0".to_owned())));
+        assert_eq!((series("host"), series("docker")), (Some("3.0".to_owned()), Some("0.0".to_owned())));
         assert_eq!(running.show([(Engine::Docker, 2)].into_iter()), [Engine::Host]);
-        assert_eq!((series("host"), series("docker")), (None, Some("2".to_owned())));
+        assert_eq!((series("host"), series("docker")), (None, Some("2.0".to_owned())));
         assert_eq!(running.counts(), BTreeMap::from([("docker", 2)]));
     }
 }
