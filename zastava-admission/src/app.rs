@@ -73,6 +73,7 @@ impl App {
         let reviewer = Reviewer::new(options.admission, source, telemetry)
             .with_registries(Registries::connect(&options.registries, telemetry)?)
             .with_replica(options.replica);
+        reviewer.warm();
         health.status("admission", reviewer.status());
         let endpoint = Endpoint::new(reviewer, options.limits, telemetry, Box::new(decisions));
         Ok(Self { server, certificates, endpoint, ready: health.check("reviews"), core: None })

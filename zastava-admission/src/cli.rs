@@ -2,6 +2,7 @@
 //!
 //! A command is a file below `cli/` with an `OwnCommand` in [`COMMANDS`].
 
+mod cache_seed;
 mod check_certificate;
 mod decider;
 mod manifests;
@@ -17,12 +18,13 @@ use clap::Parser;
 use zastava_core::program::{ExitStatus, Invocation, OwnCommand, with_causes};
 
 /// What `--help` lists.
-pub(crate) const COMMANDS: [OwnCommand; 5] = [
+pub(crate) const COMMANDS: [OwnCommand; 6] = [
     review::COMMAND,
     policy_test::COMMAND,
     policy_test::OLD_COMMAND,
     status::COMMAND,
     check_certificate::COMMAND,
+    cache_seed::COMMAND,
 ];
 
 /// Runs the command of that name with the arguments that follow it.
@@ -36,6 +38,7 @@ pub(crate) fn run(
         review::NAME => review::run(program, arguments, invocation),
         policy_test::NAME | policy_test::OLD_NAME => policy_test::run(program, name, arguments, invocation),
         status::NAME => status::run(program, arguments, invocation),
+        cache_seed::NAME => cache_seed::run(program, arguments, invocation),
         check_certificate::NAME => check_certificate::run(program, arguments),
         _ => Err(ExitStatus::Usage),
     }

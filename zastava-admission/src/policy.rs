@@ -20,6 +20,7 @@ mod labels;
 mod layer;
 mod limit;
 mod scanner;
+mod seed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use zastava_core::telemetry::Telemetry;
 
 pub(crate) use labels::policy_labels;
 pub(crate) use layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
+pub(crate) use seed::{Sown, sow};
 
 use crate::options::AdmissionOptions;
 use backend::Backend;

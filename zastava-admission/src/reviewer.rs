@@ -4,6 +4,7 @@ mod asking;
 mod metrics;
 mod namespaces;
 mod reviewed;
+mod warming;
 
 use std::sync::Arc;
 use std::time::Duration;

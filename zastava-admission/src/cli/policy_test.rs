@@ -86,7 +86,7 @@ struct Arguments {
     json: bool,
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -1,6 +1,7 @@
 //! `zastava.webhook.admission`: how reviews are decided.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zastava_core::clock::Timestamp;
@@ -38,6 +39,8 @@ pub struct AdmissionOptions {
     pub cache_entries_max: usize,
     /// The memory for all of them together, in bytes, by estimate.
     pub cache_bytes_max: usize,
+    /// A file of verdicts with which the cache begins, for [`Reviewer::warm`](crate::Reviewer::warm).
+    pub cache_seed_path: Option<PathBuf>,
     /// Calls of the policy source at once. Reviews that would need a further one are decided without it.
     pub max_in_flight: usize,
 }
@@ -57,6 +60,7 @@ impl Default for AdmissionOptions {
             cache_ttl: Duration::from_secs(300),
             cache_entries_max: 10_000,
             cache_bytes_max: 32 << 20,
+            cache_seed_path: None,
             max_in_flight: 256,
         }
     }
@@ -85,6 +89,7 @@ impl AdmissionOptions {
                 |number| (1..=1_000_000).contains(number),
             ),
             cache_bytes_max: cache_bytes_max(section, defaults.cache_bytes_max),
+            cache_seed_path: section.optional("cacheSeedPath"),
             max_in_flight: section.checked(
                 "maxInFlight",
                 defaults.max_in_flight,
@@ -92,9 +97,6 @@ impl AdmissionOptions {
                 |number| (1..=65536).contains(number),
             ),
         };
-        if section.is_set("cacheSeedPath") {
-            section.conflict("cacheSeedPath", "is not built yet; the cache fills from Scanner alone");
-        }
         options.check_names(section);
         options.check_once(section);
         options.note_ends(section, Timestamp::now());

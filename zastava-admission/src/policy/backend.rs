@@ -63,23 +63,32 @@ impl PolicyLayer for Backend {
             Ok(response) => response,
             Err(verdict) => return question.answer_all(verdict, Origin::Backend),
         };
-        // A time to live counts from the response's arrival.
-        let now = question.clock.now();
-        if let Some(end) = response.expires_at_utc.filter(|end| *end <= now) {
-            let reason = format!("the policy source's answer held until {end}, and came at {now}");
-            return question.answer_all(Verdict::unknown(Rule::NoVerdict, reason), Origin::Backend);
-        }
-        let ttl = time_to_live(&response, now);
-        let revision = response.policy_revision.as_ref().map(|revision| Digest::of(revision.as_bytes()));
-        let answer = |mut verdict: Verdict| {
-            if verdict.level == Level::Unjudged && self.errors_are_silence {
-                verdict.level = Level::Unknown;
-            }
-            Answer { ttl, revision, ..Answer::once(verdict, Origin::Backend) }
-        };
-        let images = question.images.iter();
-        images.map(|image| (image.reference, answer(verdict(&response, image)))).collect()
+        answers_in(&response, question, self.errors_are_silence)
     }
+}
+
+/// What a response that has just come says of each image of the question.
+pub(super) fn answers_in<'q>(
+    response: &PolicyResponse,
+    question: &Question<'q>,
+    errors_are_silence: bool,
+) -> Answers<'q> {
+    // A time to live counts from the response's arrival.
+    let now = question.clock.now();
+    if let Some(end) = response.expires_at_utc.filter(|end| *end <= now) {
+        let reason = format!("the policy source's answer held until {end}, and came at {now}");
+        return question.answer_all(Verdict::unknown(Rule::NoVerdict, reason), Origin::Backend);
+    }
+    let ttl = time_to_live(response, now);
+    let revision = response.policy_revision.as_ref().map(|revision| Digest::of(revision.as_bytes()));
+    let answer = |mut verdict: Verdict| {
+        if verdict.level == Level::Unjudged && errors_are_silence {
+            verdict.level = Level::Unknown;
+        }
+        Answer { ttl, revision, ..Answer::once(verdict, Origin::Backend) }
+    };
+    let images = question.images.iter();
+    images.map(|image| (image.reference, answer(verdict(response, image)))).collect()
 }
 
 /// The response's verdict on the image. It may stand under the reference, the digest, or both.

@@ -37,6 +37,12 @@ impl<L> Cache<L> {
         Self { inner, entries, ttl_max: options.cache_ttl, hits: telemetry.counter(ADMISSION_CACHE_HITS) }
     }
 
+    /// Remembers answers that nobody has just asked for. Returns how many hold for a time.
+    pub(super) fn sow<'q>(&self, question: &Question<'q>, mut answers: Answers<'q>) -> usize {
+        self.remember(question, KeyPrefix::new(question.namespace, question.labels), &mut answers);
+        answers.values().filter(|answer| !answer.ttl.is_zero()).count()
+    }
+
     fn remembered<'q>(&self, question: &Question<'q>, prefix: KeyPrefix) -> Answers<'q> {
         let now = question.clock.now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);

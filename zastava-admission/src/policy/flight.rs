@@ -35,6 +35,10 @@ impl<L> SingleFlight<L> {
     pub(super) fn new(inner: L) -> Self {
         Self { inner: Arc::new(inner), calls: Calls::default() }
     }
+
+    pub(super) fn inner(&self) -> &L {
+        &self.inner
+    }
 }
 
 impl<L: PolicyLayer + 'static> SingleFlight<L> {

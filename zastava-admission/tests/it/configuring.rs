@@ -78,7 +78,7 @@ fn every_fault_is_reported_with_its_place() {
         - {{until: '2026-12-01T00:00:00Z'}}
         - {{name: a, untill: '2026-12-01T00:00:00Z'}}
       failClosedNamespaces: [shop]
-      cacheSeedPath: /etc/zastava/seed.json
+      cacheSeedPath: seed.jsonl
       maxInFlight: 0
       cacheMaxEntries: 0
       cacheMaxBytes: 2GiB
@@ -95,7 +95,7 @@ fn every_fault_is_reported_with_its_place() {
         "zastava.webhook.admission.failOpenNamespaces[2].name: missing",
         "zastava.webhook.admission.failOpenNamespaces[3].untill: unknown key; did you mean until?",
         "zastava.yaml:14: zastava.webhook.admission.failClosedNamespaces: shop is in failOpenNamespaces too",
-        "zastava.yaml:15: zastava.webhook.admission.cacheSeedPath: is not built yet",
+        "zastava.yaml:15: zastava.webhook.admission.cacheSeedPath: expected an absolute path",
         "zastava.webhook.admission.cacheMaxEntries: expected a number from 1 to 1000000",
         "zastava.webhook.admission.cacheMaxBytes: expected a size from 1KiB to 1GiB",
         "zastava.webhook.admission.maxInFlight: expected a number from 1 to 65536",

@@ -23,6 +23,7 @@ mod refusing;
 mod registry;
 mod registry_faults;
 mod scanner;
+mod seed;
 mod serving;
 mod sharing;
 mod status;
