@@ -74,6 +74,9 @@ impl Node {
         }
         let provenance = event.annotations.get(Annotation::Provenance.as_str()).map(String::as_str);
         if provenance == Some(Provenance::Observed.as_str()) {
+            let lacks_id = event.process.as_ref().is_some_and(|process| process.build_id.is_none());
+            let why_not_found = prepared.evidence.iter().filter(|one| one.signal == Signal::SpecProgram);
+            event.evidence.extend(why_not_found.filter(|_| lacks_id).cloned());
             return;
         }
         event.annotate(Annotation::Provenance, prepared.provenance().as_str());

@@ -48,10 +48,9 @@ const LATE_MAX: usize = 60;
 /// An inspection that takes so long waits for something.
 const LATE_AFTER: Duration = Duration::from_millis(100);
 /// An engine may report a start before the OCI runtime executes the program, and nothing announces that it does. So the
-/// process is read again after these pauses, the last of which repeats. A program that was found before its start is not waited
-/// for any longer than this.
+/// process is read again after these pauses, the last of which repeats.
 const PAUSES_MS: [u64; 4] = [2, 4, 8, 16];
-/// The most reads of a process that is not the program yet, if nothing else is known of that.
+/// The most reads of a process that is not the program yet.
 const STAGE_READS_MAX: usize = 40;
 /// A program that has just started is still loading its libraries. It is read again until two reads agree, after the same
 /// pauses. The host is only scanned now and then, so its processes are given all that time at once.
@@ -146,21 +145,19 @@ impl Inspector {
     ) -> Result<ProcessFacts, InspectError> {
         let stage = Stage::Started { runtime: prepared.and_then(|prepared| prepared.runtime) };
         let is_known = prepared.is_some_and(|prepared| !prepared.chain.is_empty());
-        let stage_reads_max = if is_known { PAUSES_MS.len() } else { STAGE_READS_MAX };
         let mut before: Option<ProcessFacts> = None;
         let mut reads = 0;
         loop {
             let found = self.read(stage, target).await;
             reads += 1;
             match (found, before.take()) {
-                (Err(InspectError::NotStarted), None) if reads < stage_reads_max => {}
+                (Err(InspectError::NotStarted), None) if reads < STAGE_READS_MAX => {}
                 (Err(InspectError::NotStarted), None) if is_known => return Err(InspectError::NotStarted),
                 // No OCI runtime takes so long. Its looks are no reason to say nothing of a workload.
                 (Err(InspectError::NotStarted), None) => return self.read(Stage::Any, target).await,
-                (Ok(facts), None) if is_known && facts.ended_without_build_id() => {
-                    return Err(InspectError::Ended);
+                (Ok(facts), before) if facts.ended_without_build_id() && (is_known || before.is_some()) => {
+                    return before.ok_or(InspectError::Ended);
                 }
-                (Ok(facts), Some(before)) if facts.is_less_than(&before) => return Ok(before),
                 (Ok(facts), known) => {
                     let agrees = known.is_some_and(|known| facts.has_loaded_since(&known));
                     let is_young = ProcessInspector::is_young(&facts, LOADING_MAX);

@@ -108,17 +108,11 @@ impl ProcessInspector {
         self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
     }
 
-    /// Holds the root of a process that has ended before it could be held: a directory of the node, as its first process
-    /// sees it, or as this one does.
+    /// Holds the root of a process that has ended before it could be held: a directory of the node.
     pub(crate) fn hold_ended(&self, pid: u32, directory: &Path) -> Result<WaitingProcess, InspectError> {
         let (tree, directory) = (self.tree.clone(), directory.to_owned());
         let hold = move |_: &UnderWay| {
-            let open = |pid| {
-                let process = tree.process(pid).map_err(InspectError::from_io)?;
-                let root = process.root().and_then(|root| root.directory(&directory));
-                root.map_err(|error| InspectError::from_io(error.into()))
-            };
-            let root = open(1).or_else(|error| tree.own_pid().map_or(Err(error), open))?;
+            let root = tree.on_node(|root| root.directory(&directory)).map_err(InspectError::from_io)?;
             Ok(WaitingProcess { pid, start_ticks: None, root: Arc::new(root), runtime: None })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::LookUp { pid }, hold)?

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::time::{ClockId, clock_gettime};
 use zastava_core::clock::Timestamp;
-use zastava_elf::{Process, Procfs};
+use zastava_elf::{Process, Procfs, Root};
 
 use super::activity::Activity;
 use super::cgroup::Cgroups;
@@ -123,6 +123,12 @@ impl ProcTree {
     /// This process's id in the tree's pid namespace; `None` if it is not in there.
     pub(crate) fn own_pid(&self) -> Option<u32> {
         self.procfs().ok()?.link("self").ok()?.as_path().to_str()?.parse().ok()
+    }
+
+    /// What `look` finds below the node's root directory, as the node's first process sees it, or else as this one does.
+    pub(crate) fn on_node<T>(&self, look: impl Fn(&Root) -> Result<T, zastava_elf::Error>) -> io::Result<T> {
+        let look_as = |pid| Ok(look(&self.process(pid)?.root()?)?);
+        look_as(1).or_else(|error| self.own_pid().map_or(Err(error), look_as))
     }
 
     /// Opens a process.

@@ -5,6 +5,7 @@
 //! lost without a word, lists find ([`cadence`], docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
 
 mod cadence;
+mod capture;
 mod client;
 mod container;
 mod event;

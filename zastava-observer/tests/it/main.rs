@@ -1,5 +1,6 @@
 //! What the observer promises, tested through its public API and against real parts.
 
+mod bundles;
 mod cgroups;
 mod commands;
 mod config;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use zastava_core::contract::RuntimeEvent;
+
 use crate::lab::Lab;
 
 pub(crate) async fn storm(lab: &mut Lab, containers: usize, busy: bool) {
@@ -23,20 +25,25 @@ pub(crate) async fn storm(lab: &mut Lab, containers: usize, busy: bool) {
     spinners.into_iter().for_each(|spinner| spinner.join().expect("ends"));
     lab.until(|lab| ids.iter().all(|id| lab.told().get(id).is_some_and(|told| told.stops > 0))).await;
     let starts = lab.starts();
-    let known = ids.iter().filter(|id| {
-        let process = starts.get(*id).and_then(|start| start.process.as_ref());
-        process.is_some_and(|process| !process.entrypoint.is_empty() && process.build_id.is_some())
-    });
+    let (known, unknown): (Vec<_>, Vec<_>) = ids.iter().partition(|id| is_known(starts.get(*id)));
     let told = lab.told();
     let both = ids.iter().filter(|id| told.get(*id).is_some_and(|told| (told.starts, told.stops) == (1, 1)));
     println!(
         "containers {containers}: entrypoint and build-id {}, one start and one stop {}",
-        known.count(),
+        known.len(),
         both.count()
     );
+    for id in unknown {
+        println!("  {id} is incomplete: {:?}", starts.get(id).map(|start| &start.evidence));
+    }
     for line in
         lab.metrics().lines().filter(|line| line.contains("buffer_latency") || line.contains("start_latency"))
     {
         println!("  {line}");
     }
+}
+
+fn is_known(start: Option<&RuntimeEvent>) -> bool {
+    let process = start.and_then(|start| start.process.as_ref());
+    process.is_some_and(|process| !process.entrypoint.is_empty() && process.build_id.is_some())
 }

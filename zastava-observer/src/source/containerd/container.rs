@@ -12,7 +12,7 @@ use super::messages::{ContainerRecord, Time};
 use crate::kubernetes::PodFacts;
 use crate::source::moby;
 use crate::source::oci_spec::OciSpec;
-use crate::workload::{DeclaredProcess, Workload};
+use crate::workload::Workload;
 
 /// CRI's own records of a container and of a pod's sandbox. Nobody else writes them, while labels may come from an image.
 const CRI_CONTAINER: &str = "io.cri-containerd.container.metadata";
@@ -100,9 +100,9 @@ impl Container {
         names.next().or(Some(self.record.image.as_str())).filter(|name| !name.is_empty())
     }
 
-    /// The process that it executes first; `None` without a readable specification.
-    pub(super) fn process(&self) -> Option<&DeclaredProcess> {
-        self.spec.as_ref().map(OciSpec::process)
+    /// `None` if it is not readable.
+    pub(super) fn spec(&self) -> Option<&OciSpec> {
+        self.spec.as_ref()
     }
 
     /// The digest of the image's config, which the container was made of.
@@ -116,16 +116,16 @@ impl Container {
     }
 }
 
-/// The workload of a task. `record` holds the reason if the container's record is missing.
+/// The workload of a task. `record` holds the reason if the container's record is missing; `spec` may come from elsewhere.
 pub(super) fn workload(
     key: &TaskKey,
     version: &str,
     start_ticks: Option<u64>,
     record: Result<&Container, &'static str>,
+    spec: Option<&OciSpec>,
     image: Option<ImageFound>,
 ) -> Workload {
     let id = format!("containerd://{}", key.id);
-    let spec = record.ok().and_then(|record| record.spec.as_ref());
     let cgroup = spec.and_then(OciSpec::cgroup_name).unwrap_or(&key.id).to_owned();
     let source = match (record, spec) {
         (Err(reason), _) => reason,
@@ -199,7 +199,7 @@ mod tests {
 
     fn read(record: Result<&Container, &'static str>, image: Option<ImageFound>) -> Workload {
         let key = TaskKey { namespace: "k8s.io".to_owned(), id: "abc".to_owned(), pid: 7 };
-        workload(&key, "2.2.0", Some(99), record, image)
+        workload(&key, "2.2.0", Some(99), record, record.ok().and_then(Container::spec), image)
     }
 
     const LABELS: [(&str, &str); 3] = [

@@ -1,18 +1,20 @@
 //! Asks containerd and `/proc` about tasks. Each question has a deadline and ends by itself.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::capture::Captured;
 use super::client::{Client, ClientError};
 use super::container::{Container, TaskKey, workload};
-use super::event::{Bundle, Exit};
+use super::event::Exit;
 use super::image::{ImageFound, Images};
 use super::messages::{Task, TaskStatus, Time};
 use super::table::{ListedTask, Verdict, Why};
-use crate::blocking::blocking;
-use crate::inspect::{InspectError, PreparedProgram, ProcessInspector, WaitingProcess, cap_arguments};
+use crate::inspect::{ProcessInspector, cap_arguments};
 use crate::source::Processes;
+use crate::source::oci_spec::OciSpec;
 use crate::workload::Workload;
 
 /// The longest look-up of one task. What is not known by then is missing.
@@ -24,8 +26,6 @@ const EVENT_DELAY_MAX: Duration = Duration::from_millis(250);
 const CALL_REFUSALS_MAX: u32 = 2;
 /// The wait before a call is made again that did not reach containerd.
 const CALL_PAUSE: Duration = Duration::from_millis(50);
-
-type Held = Result<WaitingProcess, InspectError>;
 
 /// What one connection knows of tasks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,98 +56,81 @@ impl TaskReader {
 
     /// The workload of a task that was there at the time `seen`; `None` for the sandbox of a pod, which is none.
     pub(super) async fn look_up(self, key: TaskKey, seen: Time, why: Why) -> (TaskKey, Option<Workload>) {
-        // First of all, since the process may end soon.
-        let held = match why {
-            Why::Created(ref bundle) => Some(self.hold(key.pid, bundle).await),
-            Why::Started | Why::Listed => None,
+        let until = Instant::now() + LOOK_UP_MAX;
+        let look = async {
+            let (captured, record) =
+                tokio::join!(self.capture(key.pid, &why), self.record(&key, seen, until));
+            self.workload(&key, captured, record, until).await
         };
-        let start_ticks = match &held {
-            Some(Ok(waiting)) if waiting.start_ticks().is_some() => waiting.start_ticks(),
-            _ => self.processes.start_ticks(key.pid).await,
-        };
-        let look = self.workload(&key, seen, start_ticks, held);
         let found = match why {
             // An event that comes meanwhile makes the list's word superfluous.
-            Why::Listed => tokio::join!(in_time(look), tokio::time::sleep(EVENT_DELAY_MAX)).0,
-            Why::Created(_) | Why::Started => in_time(look).await,
+            Why::Listed => tokio::join!(look, tokio::time::sleep(EVENT_DELAY_MAX)).0,
+            Why::Created(_) | Why::Started => look.await,
         };
-        let found = found.unwrap_or_else(|| {
-            let record = Err("containerd did not show the container in time");
-            Some(workload(&key, &self.version, start_ticks, record, None))
-        });
-        let found = found.map(|mut found| {
-            found.started_at = start_ticks.map(|ticks| self.processes.tree.start_time(ticks));
-            found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
-            found
-        });
         (key, found)
     }
 
-    /// The process of a created container, which waits in its root. If the event came so late that it has ended, the root is
-    /// still mounted in the task's directory until that is deleted.
-    async fn hold(&self, pid: u32, Bundle(bundle): &Bundle) -> Held {
-        let inspector = self.inspector.clone();
-        let root = (!bundle.is_empty()).then(|| Path::new(bundle).join("rootfs"));
-        blocking(move || {
-            let held = inspector.hold(pid);
-            match (&held, root) {
-                (Err(_), Some(root)) => inspector.hold_ended(pid, &root).or(held),
-                _ => held,
+    /// What has to be read at once, since the process may end soon.
+    async fn capture(&self, pid: u32, why: &Why) -> Captured {
+        match why {
+            Why::Created(bundle) => {
+                let (inspector, processes) = (self.inspector.clone(), self.processes.clone());
+                Captured::created(inspector, processes, pid, bundle.clone()).await
             }
-        })
-        .await
+            Why::Started | Why::Listed => Captured::started(&self.processes, pid).await,
+        }
+    }
+
+    /// The container's record, or why there is none.
+    async fn record(&self, key: &TaskKey, seen: Time, until: Instant) -> Result<Container, &'static str> {
+        let asked = again(|| self.client.container(&key.namespace, &key.id));
+        match tokio::time::timeout_at(until, asked).await {
+            Ok(Some(Some(record))) => {
+                let found = Container::read(record);
+                if found.is_older_than(seen) { Ok(found) } else { Err("another container has got its id") }
+            }
+            Ok(Some(None)) => Err("the container was gone before it could be asked for"),
+            Ok(None) => Err("containerd refused to show the container"),
+            Err(_) => Err("containerd did not show the container in time"),
+        }
     }
 
     async fn workload(
         &self,
         key: &TaskKey,
-        seen: Time,
-        start_ticks: Option<u64>,
-        held: Option<Held>,
+        mut captured: Captured,
+        record: Result<Container, &'static str>,
+        until: Instant,
     ) -> Option<Workload> {
-        let record = match again(|| self.client.container(&key.namespace, &key.id)).await {
-            Some(Some(record)) => Ok(Container::read(record)),
-            Some(None) => Err("the container was gone before it could be asked for"),
-            None => Err("containerd refused to show the container"),
-        };
         if record.as_ref().is_ok_and(Container::is_pod_sandbox) {
             return None;
         }
-        let is_younger = |record: &Container| !record.is_older_than(seen);
-        let record = match record {
-            Ok(record) if is_younger(&record) => Err("another container has got its id"),
-            record => record,
-        };
-        let (image, prepared) = match &record {
-            Ok(container) => {
-                tokio::join!(self.image(&key.namespace, container), self.prepared(held, container))
-            }
-            Err(_) => (None, None),
-        };
+        let (start_ticks, bundled) = (captured.start_ticks, captured.spec.take());
+        let spec = record.as_ref().ok().and_then(Container::spec).or(bundled.as_ref());
+        let image = async { self.image(&key.namespace, record.as_ref().ok()?, until).await };
+        let program = captured.program(self.inspector.clone(), spec.map(OciSpec::process));
+        let (image, prepared) = tokio::join!(image, program);
         let record = record.as_ref().map_err(|reason| *reason);
-        let declared = record.ok().and_then(Container::process).filter(|_| prepared.is_none());
-        let declared = declared.cloned().map(Arc::new);
-        Some(Workload { prepared, declared, ..workload(key, &self.version, start_ticks, record, image) })
+        let mut found = workload(key, &self.version, start_ticks, record, spec, image);
+        found.started_at = start_ticks.map(|ticks| self.processes.tree.start_time(ticks));
+        found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
+        found.declared = spec.filter(|_| prepared.is_none()).map(|spec| Arc::new(spec.process().clone()));
+        found.prepared = prepared.map(Arc::new);
+        Some(found)
     }
 
-    /// The program that the waiting process will execute.
-    async fn prepared(&self, held: Option<Held>, container: &Container) -> Option<Arc<PreparedProgram>> {
-        let declared = container.process()?.clone();
-        let inspector = self.inspector.clone();
-        Some(Arc::new(match held? {
-            Ok(waiting) => blocking(move || inspector.resolve(waiting, &declared)).await,
-            Err(error) => PreparedProgram::not_held(&error),
-        }))
-    }
-
-    async fn image(&self, namespace: &str, container: &Container) -> Option<ImageFound> {
+    async fn image(&self, namespace: &str, container: &Container, until: Instant) -> Option<ImageFound> {
         let images = Images { client: &self.client, namespace };
-        again(|| images.find(container)).await.unwrap_or_else(|| {
-            container.image_name().map(|name| ImageFound {
-                reference: name.to_owned(),
-                without_digest: Some("containerd refused to show the image"),
-            })
-        })
+        let missing = |reason| {
+            container
+                .image_name()
+                .map(|name| ImageFound { reference: name.to_owned(), without_digest: Some(reason) })
+        };
+        match tokio::time::timeout_at(until, again(|| images.find(container))).await {
+            Ok(Some(found)) => found,
+            Ok(None) => missing("containerd refused to show the image"),
+            Err(_) => missing("containerd did not show the image in time"),
+        }
     }
 
     /// Whether a task has ended that a list does not show as running. The kernel's word on its process counts more than
@@ -186,10 +169,6 @@ impl TaskReader {
             _ => unknown,
         }
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(LOOK_UP_MAX, work).await.ok()
 }
 
 /// Calls again after a failure. `None` if what was asked for cannot be had: that costs one workload a fact. While the

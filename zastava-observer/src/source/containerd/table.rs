@@ -7,6 +7,7 @@
 
 mod action;
 mod execs;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Engine;
 
 pub(super) use self::action::{Action, ListedTask, Verdict, Why};
+use self::task::{Begin, Ended, Facts, Task};
 use super::container::TaskKey;
 use super::event::{Bundle, ContainerKey, Exit, TaskEvent};
 use super::messages::{TaskStatus, Time};
@@ -51,41 +53,6 @@ pub(super) struct TaskTable {
     listed_without_room: u64,
 }
 
-#[derive(Debug)]
-struct Task {
-    facts: Facts,
-    begin: Begin,
-    /// It ended before its start could be told.
-    exit: Option<Ended>,
-    /// Processes that were started in it before its own start could be told.
-    execs: Vec<ExecSession>,
-    is_told: bool,
-    /// A list shows that a created task runs.
-    is_listed: bool,
-    is_doubted: bool,
-    doubts: u8,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ended {
-    exit: Exit,
-    reconciled: bool,
-}
-
-#[derive(Debug)]
-enum Facts {
-    Asked,
-    /// `None` is a task that is no workload.
-    Known(Option<Box<Workload>>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
-    Created,
-    Started(Time),
-    Listed,
-}
-
 impl TaskTable {
     /// A table of an observer before which nobody has watched since then.
     pub(super) fn away_since(since: Option<Timestamp>) -> Self {
@@ -115,13 +82,7 @@ impl TaskTable {
 
     pub(super) fn event(&mut self, event: TaskEvent) -> Vec<Action> {
         match event {
-            TaskEvent::Created(key, bundle) => {
-                let mut actions = self.begin(key, Begin::Created, Time::now());
-                if let Some(Action::LookUp { why, .. }) = actions.first_mut() {
-                    *why = Why::Created(bundle);
-                }
-                actions
-            }
+            TaskEvent::Created(key, bundle) => self.created(key, bundle, Time::now()),
             TaskEvent::Started(key, at) => self.begin(key, Begin::Started(at), at),
             TaskEvent::Exec(container, exec) => self.exec(&container, exec),
             TaskEvent::Deleted(key, _) if !self.tasks.contains_key(&key) => Vec::new(),
@@ -134,6 +95,9 @@ impl TaskTable {
     /// The facts of a task are known; `None` for one that is no workload.
     pub(super) fn looked_up(&mut self, key: &TaskKey, workload: Option<Workload>) -> Vec<Action> {
         let Some(task) = self.tasks.get_mut(key) else { return Vec::new() };
+        if matches!(task.facts, Facts::Known(_)) {
+            return Vec::new();
+        }
         task.facts = Facts::Known(workload.map(Box::new));
         self.settled(key)
     }
@@ -158,8 +122,8 @@ impl TaskTable {
                 }
                 TaskStatus::Created if key.pid != 0 => {
                     named.insert(key.clone());
-                    if self.has_room(&key) {
-                        actions.extend(self.begin(key, Begin::Created, asked));
+                    if !self.tasks.contains_key(&key) {
+                        actions.extend(self.created(key, Bundle::default(), asked));
                     }
                 }
                 TaskStatus::Stopped => {
@@ -228,7 +192,7 @@ impl TaskTable {
 
     /// What is not told yet.
     pub(super) fn untold(&self) -> [(EventKind, u64); 3] {
-        let waits = |task: &&Task| !task.is_told && task.begin != Begin::Created;
+        let waits = |task: &&Task| !task.is_told && task.has_started();
         let starts = self.tasks.values().filter(waits).count();
         let stops = self.tasks.values().filter(waits).filter(|task| task.exit.is_some()).count();
         let execs = self.early.len() + self.tasks.values().map(|task| task.execs.len()).sum::<usize>();
@@ -240,7 +204,30 @@ impl TaskTable {
         self.tasks.len() < TASKS_MAX || self.tasks.contains_key(key)
     }
 
-    /// The task is named: by an event or by a list.
+    /// The task waits for its start, or did so a moment ago: its event may be slower than a list. That knows no bundle, so the
+    /// task is looked up again, and what the list says about its start is a doubt until the event of that.
+    fn created(&mut self, key: TaskKey, bundle: Bundle, seen: Time) -> Vec<Action> {
+        let why = Why::Created(bundle);
+        let Some(task) = self.tasks.get_mut(&key) else {
+            if !self.has_room(&key) {
+                return Vec::new();
+            }
+            self.tasks.insert(key.clone(), Task::new(Begin::Created));
+            return vec![Action::LookUp { key, seen, why }];
+        };
+        if matches!(task.facts, Facts::Known(_)) {
+            return Vec::new();
+        }
+        let look_up = Action::LookUp { key: key.clone(), seen, why };
+        if task.begin != Begin::Listed {
+            return vec![look_up];
+        }
+        task.begin = Begin::Created;
+        (task.is_doubted, task.is_listed) = (true, true);
+        vec![look_up, Action::Confirm { key, start_ticks: None, listed: None }]
+    }
+
+    /// The task is named: by the event of its start or by a list.
     fn begin(&mut self, key: TaskKey, begin: Begin, seen: Time) -> Vec<Action> {
         if !self.has_room(&key) {
             let is_start = matches!(begin, Begin::Started(_));
@@ -248,18 +235,13 @@ impl TaskTable {
             return is_start.then_some(lost).into_iter().collect();
         }
         let Some(task) = self.tasks.get_mut(&key) else {
-            let why = match begin {
-                Begin::Created => Why::Created(Bundle::default()),
-                Begin::Started(_) => Why::Started,
-                Begin::Listed => Why::Listed,
-            };
+            let why = if begin == Begin::Listed { Why::Listed } else { Why::Started };
             self.tasks.insert(key.clone(), Task::new(begin));
             return vec![Action::LookUp { key, seen, why }];
         };
-        let is_news = match (task.begin, begin) {
-            (_, Begin::Created) => false,
-            (before, Begin::Started(_)) => !matches!(before, Begin::Started(_)),
-            (before, Begin::Listed) => before == Begin::Created,
+        let is_news = match begin {
+            Begin::Listed => task.begin == Begin::Created,
+            _ => !matches!(task.begin, Begin::Started(_)),
         };
         if task.is_told || !is_news {
             return Vec::new();
@@ -278,9 +260,12 @@ impl TaskTable {
             // The tracker may know it from an earlier run of the observer.
             return vec![Action::Report(stopped(key, ended))];
         };
-        if !task.is_told && task.begin != Begin::Created {
+        if !task.is_told && task.has_started() {
             task.exit.get_or_insert(ended);
-            return Vec::new();
+            if task.begin == Begin::Created {
+                task.begin = Begin::Listed;
+            }
+            return self.settled(key);
         }
         let is_workload = task.is_told && matches!(task.facts, Facts::Known(Some(_)));
         self.tasks.remove(key);
@@ -356,34 +341,6 @@ impl TaskTable {
         });
         let workloads = workloads.collect();
         Some(Action::Report(Change::Listed { engine: Engine::Containerd, workloads }))
-    }
-}
-
-impl Task {
-    fn new(begin: Begin) -> Self {
-        let facts = Facts::Asked;
-        Self {
-            facts,
-            begin,
-            exit: None,
-            execs: Vec::new(),
-            is_told: false,
-            is_listed: false,
-            is_doubted: false,
-            doubts: 0,
-        }
-    }
-
-    /// Whether its facts or its end are asked for.
-    fn is_open(&self) -> bool {
-        self.is_doubted || matches!(self.facts, Facts::Asked)
-    }
-
-    fn start_ticks(&self) -> Option<u64> {
-        match &self.facts {
-            Facts::Known(workload) => workload.as_ref()?.start_ticks,
-            Facts::Asked => None,
-        }
     }
 }
 

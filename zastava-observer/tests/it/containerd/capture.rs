@@ -71,9 +71,11 @@ fn check_storm(found: &BTreeMap<String, Arc<RuntimeEvent>>) {
     note(&format!(
         "MEASURED: entrypoint and build-id of {read} of {all} containers of `true`: {before} from before their start, {observed} from while they ran"
     ));
-    let missing = found.values().find(|event| !complete(event));
-    // Other tests take what they can of the processors meanwhile. The measuring program shows the share without them.
-    assert!(read * 100 >= all * 95, "{read} of {all}: {missing:#?}");
+    for event in found.values().filter(|event| !complete(event)) {
+        let process = event.process.as_ref();
+        note(&format!("incomplete: {process:?} {:?} {:?}", event.annotations, event.evidence));
+    }
+    assert!(read * 100 >= all * 99, "{read} of {all} are complete");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +94,22 @@ async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() 
     check_storm(&starts(&mut running, &names).await);
     let metrics = running.telemetry.render();
     metrics.lines().filter(|line| line.contains("start_to_buffer_seconds_bucket")).for_each(note);
+    let accounting = running.end().await;
+    assert!(accounting.dropped.is_empty(), "{accounting:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_containers_that_are_removed_at_once_has_entrypoints_and_build_ids() {
+    if !is_possible() {
+        return;
+    }
+    let stage = Stage::start().await;
+    let containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(FIRST);
+    let mut running = subscribed(&stage, &containerd).await;
+    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("removed-{number}"))).collect();
+    names.iter().for_each(|name| containerd.run_to_end(name, &TRUE));
+    check_storm(&starts(&mut running, &names).await);
     let accounting = running.end().await;
     assert!(accounting.dropped.is_empty(), "{accounting:?}");
 }

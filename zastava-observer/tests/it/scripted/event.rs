@@ -1,9 +1,11 @@
 //! The events of the script.
 
+use std::path::Path;
+
 use prost::Message as _;
 
 use super::NAMESPACE;
-use super::messages::{Any, Envelope, TaskExecStarted, TaskExit, TaskStart, Time};
+use super::messages::{Any, Envelope, TaskCreate, TaskExecStarted, TaskExit, TaskStart, Time};
 
 /// The time of every event: 2026-01-01T00:00:00Z.
 const TIME: Time = Time { seconds: 1_767_225_600, nanos: 0 };
@@ -13,6 +15,12 @@ const TIME: Time = Time { seconds: 1_767_225_600, nanos: 0 };
 pub(crate) struct Event(pub(super) Vec<u8>);
 
 impl Event {
+    /// A container was created: its process waits, and `bundle` is the directory of its task.
+    pub(crate) fn create(id: &str, pid: u32, bundle: &Path) -> Self {
+        let (container_id, bundle) = (id.to_owned(), bundle.display().to_string());
+        Self::with("/tasks/create", TaskCreate { container_id, bundle, pid }.encode_to_vec())
+    }
+
     /// The main process of a container started.
     pub(crate) fn start(id: &str, pid: u32) -> Self {
         Self::with("/tasks/start", TaskStart { container_id: id.to_owned(), pid }.encode_to_vec())

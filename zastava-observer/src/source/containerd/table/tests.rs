@@ -115,6 +115,34 @@ fn a_task_is_looked_up_when_it_is_created_and_told_when_it_starts() {
 }
 
 #[test]
+fn a_list_that_is_faster_than_the_creation_takes_nothing_from_the_task() {
+    let listed_first = || {
+        let mut script = Script::new();
+        assert_eq!(script.list(vec![listed("a", 1, TaskStatus::Running)]), ["look a1"]);
+        // The creation knows where the program is, and the start is on its way.
+        assert_eq!(script.event(created("a", 1)), ["look a1", "confirm a1"]);
+        assert!(script.known("a", 1).is_empty());
+        script
+    };
+    let mut script = listed_first();
+    assert_eq!(script.event(started("a", 1)), ["+a1"]);
+    assert!(script.confirm("a", 1, Verdict::Runs).is_empty());
+    assert!(script.known("a", 1).is_empty(), "the list's own look-up comes later");
+    assert_eq!(script.event(ended("a", 1)), ["-a1 3"]);
+    // The event of the start is lost.
+    assert_eq!(listed_first().confirm("a", 1, Verdict::Runs), ["~+a1"]);
+    let mut script = listed_first();
+    assert_eq!(script.0.untold().map(|(_, count)| count), [1, 0, 0]);
+    assert_eq!(script.event(ended("a", 1)), ["~+a1", "-a1 3"]);
+    // The start is faster than the creation.
+    let mut script = Script::new();
+    script.event(started("a", 1));
+    assert_eq!(script.event(created("a", 1)), ["look a1"]);
+    assert_eq!(script.known("a", 1), ["+a1"]);
+    assert!(script.event(created("a", 1)).is_empty());
+}
+
+#[test]
 fn an_exit_waits_for_the_facts_of_its_start() {
     let mut script = Script::new();
     script.event(started("a", 1));
