@@ -6,6 +6,7 @@ mod harness;
 mod later;
 mod posture;
 mod sessions;
+mod setups;
 mod traces;
 
 use std::fs;

@@ -18,10 +18,10 @@ use crate::support::{Running, Stage, note, readelf_build_id, skip, within};
 
 const STORM: usize = 60;
 const STORM_IN_POD: usize = 20;
-const TRUE: [&str; 2] = [BUSYBOX, "true"];
+pub(super) const TRUE: [&str; 2] = [BUSYBOX, "true"];
 
 /// An observer that is subscribed to the events of this containerd.
-async fn subscribed(stage: &Stage, containerd: &Containerd) -> Running {
+pub(super) async fn subscribed(stage: &Stage, containerd: &Containerd) -> Running {
     let running = observe(stage, &containerd.socket());
     within(async {
         while !running.telemetry.render().contains("zastava_observer_source_up{engine=\"containerd\"} 1") {
@@ -33,7 +33,7 @@ async fn subscribed(stage: &Stage, containerd: &Containerd) -> Running {
 }
 
 /// The start events of these containers, by name.
-async fn starts(running: &mut Running, names: &[String]) -> BTreeMap<String, Arc<RuntimeEvent>> {
+pub(super) async fn starts(running: &mut Running, names: &[String]) -> BTreeMap<String, Arc<RuntimeEvent>> {
     let mut found = BTreeMap::new();
     within(async {
         while found.len() < names.len() {
@@ -54,7 +54,7 @@ fn build_id(event: &RuntimeEvent) -> Option<&str> {
 }
 
 /// Nearly every one has its program and the build-id of that. Says how they were obtained.
-fn check_storm(found: &BTreeMap<String, Arc<RuntimeEvent>>) {
+pub(super) fn check_storm(found: &BTreeMap<String, Arc<RuntimeEvent>>) {
     let Some(wanted) = readelf_build_id(BUSYBOX) else { return };
     let complete = |event: &&Arc<RuntimeEvent>| {
         let process = event.process.as_ref();

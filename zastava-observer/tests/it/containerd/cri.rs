@@ -88,8 +88,18 @@ struct ContainerConfig {
     image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
     command: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    mounts: Vec<Mount>,
     #[prost(map = "string, string", tag = "9")]
     labels: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Mount {
+    #[prost(string, tag = "1")]
+    container_path: String,
+    #[prost(string, tag = "2")]
+    host_path: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -137,12 +147,25 @@ impl Pod {
 
     /// Runs a container of [`IMAGE`] in the pod and returns its id.
     pub(super) async fn run_container(&self, name: &str, command: &[&str]) -> String {
+        self.run_container_with(name, None, command).await
+    }
+
+    /// The same with a directory of the node at `/mnt`.
+    pub(super) async fn run_container_with(
+        &self,
+        name: &str,
+        volume: Option<&Path>,
+        command: &[&str],
+    ) -> String {
+        let mount =
+            |path: &Path| Mount { container_path: "/mnt".to_owned(), host_path: path.display().to_string() };
         let labels = [("pod.namespace", "payments"), ("pod.name", "api-7d"), ("container.name", name)];
         let labels = labels.map(|(name, value)| (format!("io.kubernetes.{name}"), value.to_owned()));
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.to_owned() }),
             image: Some(ImageSpec { image: IMAGE.to_owned(), user_specified_image: IMAGE.to_owned() }),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
+            mounts: volume.map(mount).into_iter().collect(),
             labels: labels.into(),
         };
         let request =

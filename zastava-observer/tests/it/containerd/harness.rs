@@ -18,47 +18,107 @@ pub(super) const BUSYBOX: &str = "/bin/busybox";
 pub(super) struct Containerd {
     child: Child,
     directory: PathBuf,
+    setup: Setup,
     namespace: String,
     containers: Vec<String>,
 }
 
-/// What CRI needs to run pods in the node's network.
-const CRI: &str = r#"
+/// Which containerd, and how it keeps its images.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// The folder of containerd, its shim and ctr; `None` for those that are installed.
+    pub(super) programs: Option<PathBuf>,
+    pub(super) snapshotter: &'static str,
+}
+
+impl Setup {
+    const INSTALLED: Self = Self { programs: None, snapshotter: "native" };
+
+    /// One of the programs, which finds the others beside it.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        if let Some(folder) = &self.programs {
+            let rest = std::env::var_os("PATH").unwrap_or_default();
+            let path = [folder.clone()].into_iter().chain(std::env::split_paths(&rest));
+            command.env("PATH", std::env::join_paths(path).expect("has no colon"));
+        }
+        command
+    }
+
+    /// The version of the configuration, and in that what CRI needs to run pods in the node's network.
+    fn cri(&self) -> (u8, String) {
+        let snapshotter = self.snapshotter;
+        let common = "disable_apparmor = true\nrestrict_oom_score_adj = true";
+        let stream = "stream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\"";
+        match self.programs {
+            None => (
+                2,
+                format!(
+                    r#"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "docker.io/local/demo:1"
-  disable_apparmor = true
-  restrict_oom_score_adj = true
-  stream_server_address = "127.0.0.1"
-  stream_server_port = "0"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-"#;
+sandbox_image = "{IMAGE}"
+{common}
+{stream}
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "{snapshotter}"
+"#
+                ),
+            ),
+            // containerd 2. NRI would listen at a fixed path.
+            Some(_) => (
+                3,
+                format!(
+                    r#"
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "{snapshotter}"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{IMAGE}"
+[plugins."io.containerd.cri.v1.runtime"]
+{common}
+[plugins."io.containerd.grpc.v1.cri"]
+{stream}
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
+"#
+                ),
+            ),
+        }
+    }
+}
+
 /// The namespace of all that CRI makes.
 const CRI_NAMESPACE: &str = "k8s.io";
 
 impl Containerd {
     pub(super) async fn start(directory: &Path) -> Self {
-        Self::start_in(directory, &namespace(), "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n", "")
-            .await
+        let head = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n";
+        Self::start_in(directory, Setup::INSTALLED, &namespace(), head, "").await
     }
 
     /// With CRI, whose containers are known by their ids.
     pub(super) async fn start_with_cri(directory: &Path) -> Self {
-        Self::start_in(directory, CRI_NAMESPACE, "", CRI).await
+        Self::start_as(directory, Setup::INSTALLED).await
     }
 
-    async fn start_in(directory: &Path, namespace: &str, plugins: &str, cri: &str) -> Self {
+    /// With CRI, as this setup says.
+    pub(super) async fn start_as(directory: &Path, setup: Setup) -> Self {
+        let (version, cri) = setup.cri();
+        Self::start_in(directory, setup, CRI_NAMESPACE, &format!("version = {version}\n"), &cri).await
+    }
+
+    async fn start_in(directory: &Path, setup: Setup, namespace: &str, head: &str, cri: &str) -> Self {
         fs::create_dir_all(directory).expect("a directory");
         let text = |name: &str| directory.join(name).display().to_string();
         let config = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"{}\"\n{plugins}[grpc]\n  address = \"{}\"\n{cri}",
+            "{head}root = \"{}\"\nstate = \"{}\"\n[grpc]\n  address = \"{}\"\n{cri}",
             text("root"),
             text("run"),
             text("containerd.sock")
         );
         fs::write(directory.join("config.toml"), config).expect("can be written");
         let log = fs::File::create(directory.join("log")).expect("can be made");
-        let child = Command::new("containerd")
+        let child = setup
+            .command("containerd")
             .arg("--config")
             .arg(directory.join("config.toml"))
             .stdout(Stdio::null())
@@ -66,7 +126,7 @@ impl Containerd {
             .spawn()
             .expect("is installed");
         let (directory, namespace) = (directory.to_owned(), namespace.to_owned());
-        let containerd = Self { child, directory, namespace, containers: Vec::new() };
+        let containerd = Self { child, directory, setup, namespace, containers: Vec::new() };
         within(async {
             // It does not announce that it is ready.
             while !containerd.try_ctr(&["version"]) {
@@ -91,7 +151,7 @@ impl Containerd {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = self.setup.command("ctr");
         command.args(["--timeout", "20s", "-n", &self.namespace, "-a"]).arg(self.socket()).args(arguments);
         command
     }
@@ -110,7 +170,10 @@ impl Containerd {
         let directory = self.directory.join(format!("image-{}-{}", content.file, content.label));
         let digest = make_image(&directory, content);
         let archive = directory.join("image.tar").display().to_string();
-        let import = ["images", "import", "--snapshotter", "native"];
+        // containerd 2 would unpack by itself, for one snapshotter only. The option is not there before.
+        let is_local = self.setup.programs.as_ref().map(|_| "--local");
+        let snapshotter = ["--snapshotter", self.setup.snapshotter];
+        let import: Vec<&str> = ["images", "import"].into_iter().chain(is_local).chain(snapshotter).collect();
         self.ctr(&[&import[..], &[&archive]].concat());
         // A pull leaves the image under its digest, too.
         let repository = IMAGE.split(':').next().expect("has a tag");
@@ -145,13 +208,13 @@ impl Containerd {
         self.containers.push(id.to_owned());
         let log = self.directory.join(format!("{id}.log"));
         let uri = format!("file://{}", log.display());
-        let fixed = ["run", "-d", "--snapshotter", "native", "--log-uri", &uri];
+        let fixed = ["run", "-d", "--snapshotter", self.setup.snapshotter, "--log-uri", &uri];
         self.ctr(&[&fixed, options, &[IMAGE, id], arguments].concat());
     }
 
     /// Runs a container to its end. Its task, its root and its record are removed then.
     pub(super) fn run_to_end(&self, id: &str, arguments: &[&str]) {
-        self.ctr(&[&["run", "--rm", "--snapshotter", "native", IMAGE, id], arguments].concat());
+        self.ctr(&[&["run", "--rm", "--snapshotter", self.setup.snapshotter, IMAGE, id], arguments].concat());
     }
 
     fn pid(&self, id: &str) -> u32 {
