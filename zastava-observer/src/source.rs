@@ -21,6 +21,7 @@ mod readiness;
 mod repo_digests;
 mod runs;
 mod session;
+mod socket;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;

@@ -15,7 +15,6 @@ mod reader;
 mod table;
 mod tasks;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,14 +22,16 @@ use tokio::sync::{Notify, mpsc};
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use self::client::{Client, ClientError, refused};
+pub(super) use self::client::Client;
+use self::client::refused;
 use self::event::{TaskEvent, Undecodable};
 use self::messages::Envelope;
 use self::reader::TaskReader;
 use self::table::TaskTable;
 use self::tasks::TaskWatcher;
 use super::moby::Moby;
-use super::session::{Connect, Ended, keep_connected};
+use super::session::{Ended, Follow, SessionError, keep_connected};
+use super::socket::Sockets;
 use super::{Changes, Processes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::inspect::ProcessInspector;
 use crate::losses::{Losses, Reason};
@@ -41,7 +42,7 @@ const QUEUE_EVENTS_MAX: usize = 4096;
 /// Watches one containerd.
 #[derive(Debug)]
 pub(super) struct Containerd {
-    sockets: Vec<PathBuf>,
+    sockets: Sockets,
     processes: Processes,
     interval: Duration,
     inspector: ProcessInspector,
@@ -51,35 +52,10 @@ pub(super) struct Containerd {
     away_since: Option<Timestamp>,
 }
 
-/// Why a session failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("containerd ended the stream of events")]
-    StreamEnded,
-    #[error("no containerd socket is configured")]
-    NoSocket,
-}
-
-pub(super) type SessionEnd = Ended<SessionError>;
-
-impl From<SessionError> for SessionEnd {
-    fn from(error: SessionError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<ClientError> for SessionEnd {
-    fn from(error: ClientError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 impl Containerd {
     /// Tries the sockets in their order.
     pub(super) fn new(
-        sockets: Vec<PathBuf>,
+        sockets: Sockets,
         processes: Processes,
         interval: Duration,
         inspector: ProcessInspector,
@@ -95,30 +71,6 @@ impl Containerd {
     pub(super) fn away_since(self, away_since: Option<Timestamp>) -> Self {
         Self { away_since, ..self }
     }
-
-    /// Whether containerd answers on any of the sockets.
-    pub(super) async fn answers(&self) -> bool {
-        self.connect().await.is_ok()
-    }
-
-    /// The first socket on which containerd answers, and its version.
-    async fn connect(&self) -> Result<(Client, String), SessionError> {
-        let mut failure = None;
-        for socket in &self.sockets {
-            match connect(socket).await {
-                Ok(connected) => return Ok(connected),
-                // The first socket is the most likely one, so its failure is the one that is reported.
-                Err(error) => failure = failure.or(Some(error.into())),
-            }
-        }
-        Err(failure.unwrap_or(SessionError::NoSocket))
-    }
-}
-
-async fn connect(socket: &Path) -> Result<(Client, String), ClientError> {
-    let client = Client::connect(socket).await?;
-    let version = client.version().await?;
-    Ok((client, version))
 }
 
 #[async_trait]
@@ -129,8 +81,9 @@ impl WorkloadSource for Containerd {
         let watcher = TaskWatcher::new(table, self.interval, changes, losses, moby);
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let arrivals = Arrivals { queue, gap: Notify::new(), losses: self.losses.clone() };
-        let mut watched = Watched { containerd: *self, watcher, arrivals, queued, was_connected: false };
-        keep_connected(&mut watched, &mut health).await;
+        let sockets = self.sockets.clone();
+        let mut watched = Watched { containerd: *self, watcher, arrivals, queued };
+        keep_connected(&mut watched, &sockets, &mut health).await;
     }
 }
 
@@ -140,25 +93,16 @@ struct Watched {
     watcher: TaskWatcher,
     arrivals: Arrivals,
     queued: mpsc::Receiver<TaskEvent>,
-    was_connected: bool,
 }
 
 #[async_trait]
-impl Connect for Watched {
-    type Error = SessionError;
+impl Follow for Watched {
+    type Client = Client;
 
-    async fn session(&mut self, health: &mut SourceHealth) -> SessionEnd {
-        let (client, version) = match self.containerd.connect().await {
-            Ok(connected) => connected,
-            Err(error) => return error.into(),
-        };
+    async fn session(&mut self, client: Client, version: String, health: &mut SourceHealth) -> Ended {
         let Containerd { processes, inspector, arguments_max, .. } = &self.containerd;
         let (processes, inspector, arguments_max) = (processes.clone(), inspector.clone(), *arguments_max);
-        let metrics = health.metrics().clone();
-        if std::mem::replace(&mut self.was_connected, true) {
-            metrics.resubscribed(Engine::Containerd);
-        }
-        let stream = self.arrivals.read(client.clone(), metrics);
+        let stream = self.arrivals.read(client.clone(), health.metrics().clone());
         let reader = TaskReader { client, version, processes, inspector, arguments_max };
         // Subscribe first, list second: both report what happens in between, and it is told once.
         let ended = tokio::select! {
@@ -200,7 +144,7 @@ impl Arrivals {
                     metrics.heard(Engine::Containerd);
                     self.take(envelope, &metrics);
                 }
-                Ok(None) => return SessionError::StreamEnded,
+                Ok(None) => return SessionError::StreamEnded(Engine::Containerd),
                 Err(status) => return refused("Events/Subscribe", status).into(),
             }
         }

@@ -14,18 +14,18 @@ mod watcher;
 #[cfg(feature = "fuzzing")]
 pub use self::container::container_info;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use zastava_core::vocabulary::Engine;
 
-use self::client::Client;
-use self::error::{ClientError, refused};
+pub(super) use self::client::Client;
+use self::error::refused;
 use self::messages::Event;
 use self::watcher::{Memory, Watcher};
-use super::session::{Connect, Ended, keep_connected};
+use super::session::{Ended, Follow, SessionError, keep_connected};
+use super::socket::Sockets;
 use super::{Changes, Processes, SourceHealth, SourceMetrics, WorkloadSource};
 
 /// The most events that wait to be handled.
@@ -34,77 +34,30 @@ const QUEUE_EVENTS_MAX: usize = 4096;
 /// Watches one CRI-O.
 #[derive(Debug)]
 pub(super) struct Crio {
-    sockets: Vec<PathBuf>,
+    sockets: Sockets,
     processes: Processes,
     interval: Duration,
     arguments_max: usize,
 }
 
-/// Why a session failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("CRI-O ended the stream of events")]
-    StreamEnded,
-    #[error(
-        "more than {QUEUE_EVENTS_MAX} container events wait; the connection is dropped and all containers are listed again"
-    )]
-    Overflow,
-    #[error("no socket of CRI-O is configured")]
-    NoSocket,
-}
-
-pub(super) type SessionEnd = Ended<SessionError>;
-
-impl From<SessionError> for SessionEnd {
-    fn from(error: SessionError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<ClientError> for SessionEnd {
-    fn from(error: ClientError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 impl Crio {
     /// Tries the sockets in their order.
     pub(super) fn new(
-        sockets: Vec<PathBuf>,
+        sockets: Sockets,
         processes: Processes,
         interval: Duration,
         arguments_max: usize,
     ) -> Self {
         Self { sockets, processes, interval, arguments_max }
     }
-
-    /// Whether CRI-O answers on any of the sockets.
-    pub(super) async fn answers(&self) -> bool {
-        self.connect().await.is_ok()
-    }
-
-    /// The first socket on which CRI-O answers, and its version.
-    async fn connect(&self) -> Result<(Client, String), SessionError> {
-        let mut failure = None;
-        for socket in &self.sockets {
-            match Client::connect(socket).await {
-                Ok(connected) => return Ok(connected),
-                // The first socket is the most likely one, so its failure is the one that is reported.
-                Err(error) => failure = failure.or(Some(error.into())),
-            }
-        }
-        Err(failure.unwrap_or(SessionError::NoSocket))
-    }
 }
 
 #[async_trait]
 impl WorkloadSource for Crio {
     async fn watch(self: Box<Self>, changes: Changes, mut health: SourceHealth) {
-        let memory = Memory::default();
-        let mut watched = Watched { crio: *self, changes, memory, was_connected: false };
-        keep_connected(&mut watched, &mut health).await;
+        let sockets = self.sockets.clone();
+        let mut watched = Watched { crio: *self, changes, memory: Memory::default() };
+        keep_connected(&mut watched, &sockets, &mut health).await;
     }
 }
 
@@ -113,22 +66,14 @@ struct Watched {
     crio: Crio,
     changes: Changes,
     memory: Memory,
-    was_connected: bool,
 }
 
 #[async_trait]
-impl Connect for Watched {
-    type Error = SessionError;
+impl Follow for Watched {
+    type Client = Client;
 
-    async fn session(&mut self, health: &mut SourceHealth) -> SessionEnd {
-        let (client, version) = match self.crio.connect().await {
-            Ok(connected) => connected,
-            Err(error) => return error.into(),
-        };
+    async fn session(&mut self, client: Client, version: String, health: &mut SourceHealth) -> Ended {
         let metrics = health.metrics().clone();
-        if std::mem::replace(&mut self.was_connected, true) {
-            metrics.resubscribed(Engine::CriO);
-        }
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let mut watcher = Watcher {
             client: &client,
@@ -160,11 +105,11 @@ async fn read_stream(client: Client, queue: mpsc::Sender<Event>, metrics: Source
                 // It only says where to look, so that a list makes up for it.
                 if queue.try_send(event).is_err() {
                     metrics.overflowed(Engine::CriO);
-                    return SessionError::Overflow;
+                    return SessionError::Overflow(QUEUE_EVENTS_MAX);
                 }
             }
             Ok(None) | Err(_) if !has_events => return std::future::pending().await,
-            Ok(None) => return SessionError::StreamEnded,
+            Ok(None) => return SessionError::StreamEnded(Engine::CriO),
             Err(status) => return refused("GetContainerEvents", status).into(),
         }
     }

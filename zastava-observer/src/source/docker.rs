@@ -13,21 +13,19 @@ mod error;
 mod lines;
 mod watcher;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
-use zastava_core::vocabulary::Engine;
 
 use self::answers::Event;
 use self::arrivals::Arrivals;
-use self::client::Client;
-use self::error::ClientError;
+pub(super) use self::client::Client;
 use self::watcher::Watcher;
 use super::moby::Moby;
 use super::runs::Runs;
-use super::session::{Connect, Ended, keep_connected};
+use super::session::{Ended, Follow, keep_connected};
+use super::socket::Sockets;
 use super::{Changes, Processes, SourceHealth, WorkloadSource};
 use crate::losses::{Losses, Reason};
 
@@ -37,7 +35,7 @@ const QUEUE_EVENTS_MAX: usize = 4096;
 /// Watches one Docker Engine.
 #[derive(Debug)]
 pub(super) struct Docker {
-    sockets: Vec<PathBuf>,
+    sockets: Sockets,
     processes: Processes,
     interval: Duration,
     arguments_max: usize,
@@ -45,35 +43,10 @@ pub(super) struct Docker {
     moby: Moby,
 }
 
-/// Why a session failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("Docker Engine ended the stream of events")]
-    StreamEnded,
-    #[error("no socket of Docker Engine is configured")]
-    NoSocket,
-}
-
-pub(super) type SessionEnd = Ended<SessionError>;
-
-impl From<SessionError> for SessionEnd {
-    fn from(error: SessionError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<ClientError> for SessionEnd {
-    fn from(error: ClientError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 impl Docker {
     /// Tries the sockets in their order.
     pub(super) fn new(
-        sockets: Vec<PathBuf>,
+        sockets: Sockets,
         processes: Processes,
         interval: Duration,
         arguments_max: usize,
@@ -81,25 +54,6 @@ impl Docker {
         moby: Moby,
     ) -> Self {
         Self { sockets, processes, interval, arguments_max, losses, moby }
-    }
-
-    /// Whether Docker Engine answers on any of the sockets.
-    pub(super) async fn answers(&self) -> bool {
-        self.connect().await.is_ok()
-    }
-
-    /// The first socket on which Docker Engine answers, and its version.
-    async fn connect(&self) -> Result<(Client, String), SessionError> {
-        let mut failure = None;
-        for socket in &self.sockets {
-            let client = Client::new(socket.clone());
-            match client.version().await {
-                Ok(version) => return Ok((client, version)),
-                // The first socket is the most likely one, so its failure is the one that is reported.
-                Err(error) => failure = failure.or(Some(error.into())),
-            }
-        }
-        Err(failure.unwrap_or(SessionError::NoSocket))
     }
 }
 
@@ -109,17 +63,9 @@ impl WorkloadSource for Docker {
         let (queue, queued) = mpsc::channel(QUEUE_EVENTS_MAX);
         let (losses, metrics) = (self.losses.clone(), health.metrics().clone());
         let arrivals = Arrivals { queue, losses, metrics, last: None };
-        let runs = Runs::default();
-        let mut watched = Watched {
-            docker: *self,
-            changes,
-            runs,
-            was_listed: false,
-            arrivals,
-            queued,
-            was_connected: false,
-        };
-        keep_connected(&mut watched, &mut health).await;
+        let (sockets, runs) = (self.sockets.clone(), Runs::default());
+        let mut watched = Watched { docker: *self, changes, runs, was_listed: false, arrivals, queued };
+        keep_connected(&mut watched, &sockets, &mut health).await;
     }
 }
 
@@ -131,21 +77,13 @@ struct Watched {
     was_listed: bool,
     arrivals: Arrivals,
     queued: mpsc::Receiver<Event>,
-    was_connected: bool,
 }
 
 #[async_trait]
-impl Connect for Watched {
-    type Error = SessionError;
+impl Follow for Watched {
+    type Client = Client;
 
-    async fn session(&mut self, health: &mut SourceHealth) -> SessionEnd {
-        let (client, version) = match self.docker.connect().await {
-            Ok(connected) => connected,
-            Err(error) => return error.into(),
-        };
-        if std::mem::replace(&mut self.was_connected, true) {
-            health.metrics().resubscribed(Engine::Docker);
-        }
+    async fn session(&mut self, client: Client, version: String, health: &mut SourceHealth) -> Ended {
         let gap = Notify::new();
         let mut watcher = Watcher {
             client: &client,

@@ -12,12 +12,13 @@ use zastava_core::program::Check;
 use zastava_core::vocabulary::Engine;
 
 use super::choice::Choice;
-use super::containerd::Containerd;
-use super::crio::Crio;
-use super::docker::Docker;
+use super::containerd::{self, Containerd};
+use super::crio::{self, Crio};
+use super::docker::{self, Docker};
 use super::host::Host;
 use super::moby::Moby;
 use super::readiness::Readiness;
+use super::socket::Sockets;
 use super::{Changes, Processes, SourceHealth, SourceMetrics, WorkloadSource};
 use crate::inspect::ProcessInspector;
 use crate::losses::Losses;
@@ -138,15 +139,20 @@ impl Makes {
     /// Asks after this time whether the engine answers.
     async fn ask(&self, engine: Engine, after: Duration) -> Event {
         tokio::time::sleep(after).await;
+        let sockets = self.sockets(engine);
         let answers = async {
             match engine {
-                Engine::Containerd => self.containerd().answers().await,
-                Engine::CriO => self.crio().answers().await,
-                Engine::Docker => self.docker().answers().await,
+                Engine::Containerd => sockets.connect::<containerd::Client>().await.is_ok(),
+                Engine::CriO => sockets.connect::<crio::Client>().await.is_ok(),
+                Engine::Docker => sockets.connect::<docker::Client>().await.is_ok(),
                 _ => false,
             }
         };
         Event::Asked(engine, tokio::time::timeout(ANSWER_TIME_MAX, answers).await.unwrap_or(false))
+    }
+
+    fn sockets(&self, engine: Engine) -> Sockets {
+        Sockets::new(self.options.sockets(engine), engine, &self.processes.reads)
     }
 
     fn source(&self, engine: Engine) -> Box<dyn WorkloadSource> {
@@ -163,7 +169,7 @@ impl Makes {
 
     fn containerd(&self) -> Containerd {
         Containerd::new(
-            self.options.sockets(Engine::Containerd),
+            self.sockets(Engine::Containerd),
             self.processes.clone(),
             self.options.poll_interval,
             self.inspector.clone(),
@@ -176,7 +182,7 @@ impl Makes {
 
     fn crio(&self) -> Crio {
         Crio::new(
-            self.options.sockets(Engine::CriO),
+            self.sockets(Engine::CriO),
             self.processes.clone(),
             self.options.poll_interval,
             self.options.collect.entrypoint_arguments_max,
@@ -185,7 +191,7 @@ impl Makes {
 
     fn docker(&self) -> Docker {
         Docker::new(
-            self.options.sockets(Engine::Docker),
+            self.sockets(Engine::Docker),
             self.processes.clone(),
             self.options.poll_interval,
             self.options.collect.entrypoint_arguments_max,

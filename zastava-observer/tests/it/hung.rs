@@ -306,8 +306,7 @@ async fn the_program_shows_a_file_that_does_not_answer_and_ends_beside_it() {
     assert!(observer.terminate().success());
 }
 
-// Connecting to a socket there holds up a thread of the runtime.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mount_of_the_node_that_does_not_answer_is_missing_until_it_does() {
     if !Fuse::is_possible() {
         return;
@@ -318,8 +317,10 @@ async fn a_mount_of_the_node_that_does_not_answer_is_missing_until_it_does() {
     fuse.set(Server::Stopped);
     // What is there in place of a socket can be read, and nobody listens.
     let socket = fuse.path("cat");
-    let containerd = [("zastava.observer.engine", "containerd")];
-    let running = Running::start(stage.options_at(&socket, &containerd));
+    let auto = [("zastava.observer.engine", "auto")];
+    let mut running = Running::start(stage.options_at(&socket, &auto));
+    let beside = Process::sleep(sleep_path());
+    check_complete(running.event(EventKind::ContainerStart, beside.pid()).await.as_ref());
     let up = |running: &Running, value: &str| {
         running.telemetry.render().contains(&format!("zastava_observer_mount_up{{mount=\"socket\"}} {value}"))
     };

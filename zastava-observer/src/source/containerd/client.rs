@@ -3,18 +3,20 @@
 //! Whoever may write to the socket is root on the node, so this type offers no other call. It never calls
 //! CRI's `GetContainerEvents` (docs/design/observer.md#why-is-cris-getcontainerevents-never-called).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codec::Streaming;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 use zastava_core::image::Digest;
+use zastava_core::vocabulary::Engine;
 
 use super::messages::{
     ContainerRecord, Envelope, GetContainerRequest, GetContainerResponse, GetImageRequest, GetImageResponse,
@@ -22,14 +24,13 @@ use super::messages::{
     ReadContentRequest, ReadContentResponse, SnapshotInfo, StatSnapshotRequest, StatSnapshotResponse,
     SubscribeRequest, Task, VersionResponse,
 };
+use crate::source::session::{self, CallError};
+use crate::source::socket::Socket;
 
 /// The largest answer. containerd sends up to 16 MiB; tonic's default of 4 MiB is less than the list of a
 /// busy node.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often an idle connection is checked.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,8 @@ pub(in crate::source) enum ClientError {
     TimedOut { method: &'static str },
 }
 
+impl CallError for ClientError {}
+
 impl ClientError {
     /// Whether the connection does not work any more. Otherwise only this call went wrong.
     pub(super) fn ends_connection(&self) -> bool {
@@ -52,20 +55,25 @@ impl ClientError {
 
 /// A connection to containerd. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(in crate::source) struct Client {
     channel: Channel,
 }
 
-impl Client {
-    pub(super) async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Connect { socket: socket.to_owned(), source };
-        let endpoint = Endpoint::try_from(format!("unix://{}", socket.display())).map_err(failed)?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEP_ALIVE);
-        let channel = endpoint.connect().await.map_err(failed)?;
-        Ok(Self { channel })
-    }
+#[async_trait]
+impl session::Client for Client {
+    const ENGINE: Engine = Engine::Containerd;
+    type Error = ClientError;
 
-    pub(super) async fn version(&self) -> Result<String, ClientError> {
+    async fn connect(socket: Socket) -> Result<(Self, String), ClientError> {
+        let failed = |source| ClientError::Connect { socket: socket.path().to_owned(), source };
+        let client = Self { channel: socket.grpc().await.map_err(failed)? };
+        let version = client.version().await?;
+        Ok((client, version))
+    }
+}
+
+impl Client {
+    async fn version(&self) -> Result<String, ClientError> {
         let method = "/containerd.services.version.v1.Version/Version";
         let answer: VersionResponse = self.call(method, None, ListRequest {}).await?;
         Ok(answer.version)

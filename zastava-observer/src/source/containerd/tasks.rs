@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
-use super::SessionEnd;
 use super::cadence::Cadence;
 use super::client::ClientError;
 use super::container::TaskKey;
@@ -22,6 +21,7 @@ use super::reader::TaskReader;
 use super::table::{Action, ListedTask, TaskTable, Verdict, Why};
 use crate::losses::{Losses, Reason};
 use crate::source::moby::{self, Moby};
+use crate::source::session::Ended;
 use crate::source::{Changes, Closed, SourceHealth};
 use crate::workload::{Change, Noted, Workload};
 
@@ -82,7 +82,7 @@ impl TaskWatcher {
         queued: &mut mpsc::Receiver<TaskEvent>,
         gap: &Notify,
         health: &mut SourceHealth,
-    ) -> SessionEnd {
+    ) -> Ended {
         let mut questions = Questions::new(reader);
         let known = self.table.connected();
         self.act(known, &mut questions);
@@ -128,7 +128,7 @@ impl TaskWatcher {
         (listed, after): Listed,
         questions: &mut Questions,
         health: &mut SourceHealth,
-    ) -> Result<Vec<Action>, SessionEnd> {
+    ) -> Result<Vec<Action>, Ended> {
         let now = Instant::now();
         match listed {
             Ok(listed) => {

@@ -2,56 +2,59 @@
 //!
 //! Whoever may write to the socket is root on the node, so this type offers no other call.
 
-use std::path::Path;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codec::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+use zastava_core::vocabulary::Engine;
 
 use super::error::{ClientError, IMAGE, STATUS, refused};
 use super::messages::{
     Containers, Event, Everything, Image, ImageRequest, ImageResponse, ImageSpec, Listed, StatusRequest,
     StatusResponse, Version,
 };
+use crate::source::session;
+use crate::source::socket::Socket;
 
 /// The name that CRI-O gives itself.
 const NAME: &str = "cri-o";
 /// The largest answer. CRI-O sends up to 16 MiB; tonic's default of 4 MiB is less than the list of a busy node.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A look-up may wait for one container alone.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often an idle connection is checked.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A connection to CRI-O. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(in crate::source) struct Client {
     channel: Channel,
 }
 
-impl Client {
-    /// Connects, and returns CRI-O's version. Another engine that speaks CRI is refused: on containerd, `GetContainerEvents`
-    /// harms the kubelet.
-    pub(super) async fn connect(socket: &Path) -> Result<(Self, String), ClientError> {
-        let failed = |source| ClientError::Connect { socket: socket.to_owned(), source };
-        let endpoint = Endpoint::try_from(format!("unix://{}", socket.display())).map_err(failed)?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEP_ALIVE);
-        let client = Self { channel: endpoint.connect().await.map_err(failed)? };
+#[async_trait]
+impl session::Client for Client {
+    const ENGINE: Engine = Engine::CriO;
+    type Error = ClientError;
+
+    /// Another engine that speaks CRI is refused: on containerd, `GetContainerEvents` harms the kubelet.
+    async fn connect(socket: Socket) -> Result<(Self, String), ClientError> {
+        let failed = |source| ClientError::Connect { socket: socket.path().to_owned(), source };
+        let client = Self { channel: socket.grpc().await.map_err(failed)? };
         let method = "/runtime.v1.RuntimeService/Version";
         let version: Version = client.call(method, LOOK_UP_TIMEOUT, Everything {}).await?;
         match version.runtime_name.as_str() {
             NAME => Ok((client, version.runtime_version)),
-            _ => Err(ClientError::Other { socket: socket.to_owned(), name: version.runtime_name }),
+            _ => Err(ClientError::Other { socket: socket.path().to_owned(), name: version.runtime_name }),
         }
     }
+}
 
+impl Client {
     /// All containers, ended ones too.
     pub(super) async fn containers(&self) -> Result<Vec<Listed>, ClientError> {
         let method = "/runtime.v1.RuntimeService/ListContainers";

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tonic::{Code, Status};
 
+use crate::source::session::CallError;
+
 pub(super) const STATUS: &str = "/runtime.v1.RuntimeService/ContainerStatus";
 pub(super) const IMAGE: &str = "/runtime.v1.ImageService/ImageStatus";
 
@@ -20,6 +22,8 @@ pub(in crate::source) enum ClientError {
     #[error("{name:?} answers at {}, and not CRI-O", socket.display())]
     Other { socket: PathBuf, name: String },
 }
+
+impl CallError for ClientError {}
 
 impl ClientError {
     /// Whether this costs one container a fact. Other failures are of the engine.

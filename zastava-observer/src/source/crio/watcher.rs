@@ -10,13 +10,14 @@ use tokio::time::Instant;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
+use super::Crio;
 use super::client::Client;
 use super::container::Container;
 use super::error::ClientError;
 use super::messages::{Event, Image, State};
-use super::{Crio, SessionEnd};
 use crate::inspect::cap_arguments;
 use crate::source::runs::Runs;
+use crate::source::session::Ended;
 use crate::source::{Changes, SourceHealth};
 use crate::workload::{Change, Workload};
 
@@ -55,7 +56,7 @@ impl Watcher<'_> {
         &mut self,
         mut queued: mpsc::Receiver<Event>,
         health: &mut SourceHealth,
-    ) -> SessionEnd {
+    ) -> Ended {
         let (mut next_list, mut has_events) = (Instant::now(), false);
         let interval = self.crio.interval;
         loop {
@@ -81,7 +82,7 @@ impl Watcher<'_> {
         }
     }
 
-    async fn list(&mut self) -> Result<(), SessionEnd> {
+    async fn list(&mut self) -> Result<(), Ended> {
         let listed: HashMap<String, State> =
             self.client.containers().await?.into_iter().map(|one| (one.id.clone(), one.state())).collect();
         let of_state = |state| {
@@ -126,7 +127,7 @@ impl Watcher<'_> {
     }
 
     /// An event names the container.
-    async fn look_at(&mut self, id: &str) -> Result<(), SessionEnd> {
+    async fn look_at(&mut self, id: &str) -> Result<(), Ended> {
         if self.memory.runs.has_ended(id) {
             return Ok(());
         }
@@ -151,7 +152,7 @@ impl Watcher<'_> {
     }
 
     /// Reports what is new about the container.
-    async fn found(&mut self, container: Option<Container>) -> Result<(), SessionEnd> {
+    async fn found(&mut self, container: Option<Container>) -> Result<(), Ended> {
         let Some(container) = container else { return Ok(()) };
         let (id, state) = (container.status.id.clone(), container.state());
         // A container that was made has a pod, and no process yet: the start of its program is told later.
@@ -173,7 +174,7 @@ impl Watcher<'_> {
     }
 
     /// A list does not say that the container runs.
-    async fn is_missing(&mut self, id: &str) -> Result<(), SessionEnd> {
+    async fn is_missing(&mut self, id: &str) -> Result<(), Ended> {
         match self.status(id).await {
             Err(error) if error.is_of_one() => Ok(()),
             Err(error) => Err(error.into()),
@@ -186,7 +187,7 @@ impl Watcher<'_> {
         }
     }
 
-    async fn tell_end(&mut self, container: &Container) -> Result<(), SessionEnd> {
+    async fn tell_end(&mut self, container: &Container) -> Result<(), Ended> {
         let at = container.finished_at().unwrap_or_else(Timestamp::now);
         match self.memory.runs.end(&container.status.id) {
             Some(workload) => self.report_end(workload, at, container.exit_status(), !self.was_listed).await,
@@ -200,7 +201,7 @@ impl Watcher<'_> {
         at: Timestamp,
         exit_status: Option<u32>,
         reconciled: bool,
-    ) -> Result<(), SessionEnd> {
+    ) -> Result<(), Ended> {
         let engine = Engine::CriO;
         Ok(self.changes.report(Change::Stopped { engine, key, pid, at, exit_status, reconciled }).await?)
     }

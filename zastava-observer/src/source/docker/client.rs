@@ -3,10 +3,10 @@
 //! Whoever may write to the socket is root on the node, so this type offers no other call. Paths carry no version: Docker then
 //! answers with its own, and a newer one refuses old versions.
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
@@ -16,12 +16,14 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use zastava_core::clock::Timestamp;
+use zastava_core::vocabulary::Engine;
 
-use super::SessionError;
 use super::answers::{Facts, Image, Listed, Version};
 use super::arrivals::Arrivals;
 use super::error::{CONTAINER, ClientError, EVENTS, IMAGE, LIST, VERSION};
 use super::lines::Lines;
+use crate::source::session::{self, SessionError};
+use crate::source::socket::Socket;
 use crate::text::{bounded, readable};
 
 /// The largest list, and the largest other answer.
@@ -44,16 +46,24 @@ struct Call {
 
 /// Docker Engine at a socket. Each call has a connection of its own.
 #[derive(Debug)]
-pub(super) struct Client {
-    socket: PathBuf,
+pub(in crate::source) struct Client {
+    socket: Socket,
+}
+
+#[async_trait]
+impl session::Client for Client {
+    const ENGINE: Engine = Engine::Docker;
+    type Error = ClientError;
+
+    async fn connect(socket: Socket) -> Result<(Self, String), ClientError> {
+        let client = Self { socket };
+        let version = client.version().await?;
+        Ok((client, version))
+    }
 }
 
 impl Client {
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
-    }
-
-    pub(super) async fn version(&self) -> Result<String, ClientError> {
+    async fn version(&self) -> Result<String, ClientError> {
         let version = self.answer::<Version>(look_up(VERSION, "/version".to_owned())).await?;
         Ok(version.map(|version| version.version).unwrap_or_default())
     }
@@ -113,7 +123,7 @@ impl Client {
                     lines.push(&part, |line| arrivals.take(line, gap));
                 }
             }
-            Ok(SessionError::StreamEnded)
+            Ok(SessionError::StreamEnded(Engine::Docker))
         };
         driven(connection, read).await
     }
@@ -153,8 +163,8 @@ impl Client {
     }
 
     async fn connect(&self, call: &'static str) -> Result<Connected, ClientError> {
-        let failed = |source| ClientError::Connect { socket: self.socket.clone(), source };
-        let stream = UnixStream::connect(&self.socket).await.map_err(failed)?;
+        let failed = |source| ClientError::Connect { socket: self.socket.path().to_owned(), source };
+        let stream = self.socket.connect().await.map_err(failed)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         handshake.map_err(|source| ClientError::Connection { call, source })
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 
+use crate::source::session::CallError;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub(in crate::source) enum ClientError {
     #[error("the answer of Docker Engine to {call} is not what its API describes")]
     NotUnderstood { call: &'static str, source: serde_json::Error },
 }
+
+impl CallError for ClientError {}
 
 impl ClientError {
     /// Whether this costs one container a fact. Other failures are of the engine.

@@ -9,14 +9,15 @@ use tokio::time::Instant;
 use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
+use super::Docker;
 use super::answers::{Event, Facts, Image};
 use super::arrivals::InHand;
 use super::client::Client;
 use super::container::{Main, Record, workload};
 use super::error::ClientError;
-use super::{Docker, SessionEnd};
 use crate::inspect::cap_arguments;
 use crate::source::runs::Runs;
+use crate::source::session::Ended;
 use crate::source::{Changes, SourceHealth};
 use crate::workload::{Change, Workload};
 
@@ -52,7 +53,7 @@ impl Watcher<'_> {
         queued: &mut mpsc::Receiver<Event>,
         gap: &Notify,
         health: &mut SourceHealth,
-    ) -> SessionEnd {
+    ) -> Ended {
         let (mut next_list, interval) = (Instant::now(), self.docker.interval);
         loop {
             let done = tokio::select! {
@@ -83,7 +84,7 @@ impl Watcher<'_> {
         }
     }
 
-    async fn event(&mut self, event: &Event) -> Result<Next, SessionEnd> {
+    async fn event(&mut self, event: &Event) -> Result<Next, Ended> {
         let mut in_hand = InHand { losses: &self.docker.losses, event, is_handled: false };
         let next = match event.action.as_str() {
             "start" => self.started(event).await,
@@ -94,7 +95,7 @@ impl Watcher<'_> {
         next
     }
 
-    async fn started(&mut self, event: &Event) -> Result<Next, SessionEnd> {
+    async fn started(&mut self, event: &Event) -> Result<Next, Ended> {
         let (id, at) = (event.actor.id.as_str(), event.at());
         let facts = match self.client.container(id).await {
             Err(error) if error.is_of_one() => return Ok(Next::ListSoon),
@@ -114,7 +115,7 @@ impl Watcher<'_> {
         Ok(Next::Unchanged)
     }
 
-    async fn died(&mut self, event: &Event) -> Result<Next, SessionEnd> {
+    async fn died(&mut self, event: &Event) -> Result<Next, Ended> {
         let (id, at) = (event.actor.id.as_str(), event.at());
         if self.runs.has_ended(id) {
             return Ok(Next::Unchanged);
@@ -155,7 +156,7 @@ impl Watcher<'_> {
         }
     }
 
-    async fn list(&mut self) -> Result<Next, SessionEnd> {
+    async fn list(&mut self) -> Result<Next, Ended> {
         let asked = Timestamp::now();
         let listed: HashSet<String> =
             self.client.containers().await?.into_iter().map(|container| container.id).collect();
@@ -201,12 +202,7 @@ impl Watcher<'_> {
     }
 
     /// A list names a container with another run than the one that is known. False if the next list has to tell it.
-    async fn is_running(
-        &mut self,
-        id: &str,
-        looked_up: LookedUp,
-        asked: Timestamp,
-    ) -> Result<bool, SessionEnd> {
+    async fn is_running(&mut self, id: &str, looked_up: LookedUp, asked: Timestamp) -> Result<bool, Ended> {
         let facts = match looked_up {
             Err(error) if error.is_of_one() => return Ok(false),
             looked_up => looked_up?,
@@ -236,7 +232,7 @@ impl Watcher<'_> {
     }
 
     /// A list does not name a container that is known. False if the next list has to tell what became of it.
-    async fn is_missing(&mut self, id: &str, looked_up: LookedUp) -> Result<bool, SessionEnd> {
+    async fn is_missing(&mut self, id: &str, looked_up: LookedUp) -> Result<bool, Ended> {
         match looked_up {
             Err(error) if error.is_of_one() => Ok(false),
             Err(error) => Err(error.into()),
@@ -263,7 +259,7 @@ impl Watcher<'_> {
     }
 
     /// Reports a start.
-    async fn tell(&mut self, event: &Event, facts: Option<&Facts>, main: Main) -> Result<(), SessionEnd> {
+    async fn tell(&mut self, event: &Event, facts: Option<&Facts>, main: Main) -> Result<(), Ended> {
         let id = event.actor.id.as_str();
         let workload = self.workload(id, main, facts.ok_or(event)).await?;
         self.runs.begin(id, workload.clone());
@@ -276,7 +272,7 @@ impl Watcher<'_> {
         at: Timestamp,
         exit_status: Option<u32>,
         reconciled: bool,
-    ) -> Result<(), SessionEnd> {
+    ) -> Result<(), Ended> {
         match self.runs.end(id) {
             Some(workload) => self.report_end(workload, at, exit_status, reconciled).await,
             None => Ok(()),
@@ -289,7 +285,7 @@ impl Watcher<'_> {
         at: Timestamp,
         exit_status: Option<u32>,
         reconciled: bool,
-    ) -> Result<(), SessionEnd> {
+    ) -> Result<(), Ended> {
         let (engine, key, pid) = (Engine::Docker, workload.key, workload.pid);
         Ok(self.changes.report(Change::Stopped { engine, key, pid, at, exit_status, reconciled }).await?)
     }
