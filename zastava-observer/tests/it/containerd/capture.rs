@@ -99,22 +99,6 @@ async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_containers_that_are_removed_at_once_has_entrypoints_and_build_ids() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
-    let mut running = subscribed(&stage, &containerd).await;
-    let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("removed-{number}"))).collect();
-    names.iter().for_each(|name| containerd.run_to_end(name, &TRUE));
-    check_storm(&starts(&mut running, &names).await);
-    let accounting = running.end().await;
-    assert!(accounting.dropped.is_empty(), "{accounting:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_pods_containers_that_end_at_once_have_entrypoints_and_build_ids() {
     if !is_possible() {
         return;

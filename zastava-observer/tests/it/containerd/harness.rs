@@ -212,11 +212,6 @@ impl Containerd {
         self.ctr(&[&fixed, options, &[IMAGE, id], arguments].concat());
     }
 
-    /// Runs a container to its end. Its task, its root and its record are removed then.
-    pub(super) fn run_to_end(&self, id: &str, arguments: &[&str]) {
-        self.ctr(&[&["run", "--rm", "--snapshotter", self.setup.snapshotter, IMAGE, id], arguments].concat());
-    }
-
     fn pid(&self, id: &str) -> u32 {
         let output = self.command(&["task", "ls"]).output().expect("is installed");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
