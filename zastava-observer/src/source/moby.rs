@@ -7,7 +7,8 @@
 //! (docs/design/observer.md#who-tells-a-container-of-docker-behind-a-shared-containerd).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use zastava_core::clock::Timestamp;
@@ -24,13 +25,24 @@ pub(super) const WITHOUT_IMAGE: &str =
 
 /// The most containers whose program is kept for Docker's source.
 const CAPTURED_MAX: usize = 1024;
+/// How long Docker's source waits for what is being read.
+const WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// What the sources of containerd and of Docker share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Moby {
     /// Whether Docker's own API is followed.
     docker: watch::Receiver<bool>,
-    captured: Arc<Mutex<HashMap<String, Captured>>>,
+    /// By the id of the container.
+    captures: Arc<watch::Sender<HashMap<String, Capture>>>,
+}
+
+/// A container that was created.
+#[derive(Clone, Debug)]
+struct Capture {
+    at: Timestamp,
+    /// `None` while it is read.
+    found: Option<Captured>,
 }
 
 /// What containerd's source read when a container was created, which Docker does not announce.
@@ -39,13 +51,12 @@ pub(super) struct Captured {
     pub(super) pid: u32,
     pub(super) start_ticks: Option<u64>,
     pub(super) prepared: Option<Arc<PreparedProgram>>,
-    at: Timestamp,
 }
 
 impl Moby {
     pub(super) fn channel() -> (watch::Sender<bool>, Self) {
         let (sender, docker) = watch::channel(false);
-        (sender, Self { docker, captured: Arc::default() })
+        (sender, Self { docker, captures: Arc::default() })
     }
 
     /// Waits until Docker's source tells the containers.
@@ -55,29 +66,48 @@ impl Moby {
         }
     }
 
-    /// containerd's source has read a container. Kept only while Docker's source takes it.
+    /// containerd's source reads a container that was created then.
+    pub(super) fn reads(&self, id: &str, at: Timestamp) {
+        self.put(id, Capture { at, found: None });
+    }
+
+    /// containerd's source has read a container.
     pub(super) fn captured(&self, id: &str, found: &Workload) {
+        let Workload { pid, start_ticks, prepared, .. } = found.clone();
+        let at = self.captures.borrow().get(id).map_or_else(Timestamp::now, |capture| capture.at);
+        self.put(id, Capture { at, found: Some(Captured { pid, start_ticks, prepared }) });
+    }
+
+    /// Kept only while Docker's source takes it.
+    fn put(&self, id: &str, capture: Capture) {
         if !*self.docker.borrow() {
             return;
         }
-        let Workload { pid, start_ticks, prepared, .. } = found.clone();
-        let mut captured = self.lock();
-        if captured.len() >= CAPTURED_MAX
-            && let Some(oldest) = captured.iter().min_by_key(|(_, one)| one.at).map(|(id, _)| id.clone())
-        {
-            captured.remove(&oldest);
-        }
-        captured.insert(id.to_owned(), Captured { pid, start_ticks, prepared, at: Timestamp::now() });
+        self.captures.send_modify(|captures| {
+            if captures.len() >= CAPTURED_MAX
+                && let Some(oldest) = captures.iter().min_by_key(|(_, one)| one.at).map(|(id, _)| id.clone())
+            {
+                captures.remove(&oldest);
+            }
+            captures.insert(id.to_owned(), capture);
+        });
     }
 
-    /// What was captured of the container for a start at this time. What is younger belongs to its next run.
-    pub(super) fn take(&self, id: &str, started: Timestamp) -> Option<Captured> {
-        let mut captured = self.lock();
-        let is_of_this_run = captured.get(id).is_some_and(|one| one.at <= started);
-        if is_of_this_run { captured.remove(id) } else { None }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Captured>> {
-        self.captured.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was captured of the container for a start at this time, as soon as it is read. What is younger belongs to its next
+    /// run.
+    pub(super) async fn take(&self, id: &str, started: Timestamp) -> Option<Captured> {
+        let is_reading = |captures: &HashMap<String, Capture>| {
+            captures.get(id).is_some_and(|one| one.at <= started && one.found.is_none())
+        };
+        let mut changes = self.captures.subscribe();
+        // What is not there by then is not waited for.
+        let _ = tokio::time::timeout(WAIT_MAX, changes.wait_for(|captures| !is_reading(captures))).await;
+        let mut taken = None;
+        self.captures.send_modify(|captures| {
+            if captures.get(id).is_some_and(|one| one.at <= started) {
+                taken = captures.remove(id);
+            }
+        });
+        taken?.found
     }
 }

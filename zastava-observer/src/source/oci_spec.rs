@@ -13,6 +13,13 @@ pub(super) struct OciSpec {
     process: DeclaredProcess,
     annotations: Option<HashMap<String, String>>,
     linux: Linux,
+    root: Root,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Root {
+    path: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +42,11 @@ impl OciSpec {
     /// The process that the container executes first.
     pub(super) fn process(&self) -> &DeclaredProcess {
         &self.process
+    }
+
+    /// The directory that becomes the container's root, relative to the specification's. Docker Engine has it elsewhere.
+    pub(super) fn root(&self) -> Option<&str> {
+        self.root.path.as_deref()
     }
 
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {

@@ -12,7 +12,7 @@ use zastava_core::vocabulary::{Engine, Platform, Signal};
 use zastava_observer::EngineChoice;
 
 use self::harness::{BUSYBOX, DockerEngine, IMAGE, is_possible};
-use crate::support::{Running, Stage, readelf_build_id, within};
+use crate::support::{Running, Stage, note, readelf_build_id, within};
 
 const STORM: usize = 60;
 
@@ -155,8 +155,11 @@ async fn in_a_storm_every_container_starts_and_stops_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_storm_containerd_hands_over_the_programs_that_docker_does_not_announce() {
     let Some(build_ids) = storm("auto").await else { return };
-    // How many depends on the machine: each is read before its first instruction.
-    assert!(build_ids.contains(&readelf_build_id(BUSYBOX)), "{build_ids:?}");
+    let Some(wanted) = readelf_build_id(BUSYBOX) else { return };
+    let known = build_ids.iter().filter(|id| id.as_ref() == Some(&wanted)).count();
+    note(&format!("MEASURED: build-id of {known} of {} containers of `true`", build_ids.len()));
+    // How many depends on the machine: Docker removes a container's root as soon as that ends.
+    assert!(known * 100 >= build_ids.len() * 90, "{known} of {}", build_ids.len());
 }
 
 /// Runs containers that end at once. The build-ids of their programs.
@@ -186,6 +189,9 @@ async fn storm(engine_choice: &str) -> Option<Vec<Option<String>>> {
         let process = event.process.as_ref().expect("has one");
         if event.kind == EventKind::ContainerStart {
             assert_eq!(process.entrypoint, [BUSYBOX, "true"]);
+            if engine_choice == "auto" && process.build_id.is_none() {
+                note(&format!("incomplete: {:?} {:?}", event.annotations, event.evidence));
+            }
             build_ids.push(process.build_id.clone());
         } else {
             assert_eq!(exit_status(&event), Some("0"));

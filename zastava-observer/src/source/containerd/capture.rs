@@ -54,9 +54,13 @@ impl Captured {
     ) -> Self {
         blocking(move || {
             let bundle = (!bundle.is_empty()).then(|| PathBuf::from(bundle));
-            let held = hold(&inspector, pid, bundle.as_deref());
+            let held = inspector.hold(pid);
             let start_ticks = held.as_ref().ok().and_then(WaitingProcess::start_ticks);
-            let spec = bundle.and_then(|bundle| read_spec(&processes, bundle));
+            let spec = bundle.as_deref().and_then(|bundle| read_spec(&processes, bundle));
+            let held = held.or_else(|ended| match &bundle {
+                Some(bundle) => hold_ended(&inspector, pid, bundle, spec.as_ref()).map_err(|_| ended),
+                None => Err(ended),
+            });
             let program = match (held, &spec) {
                 (Ok(held), Some(spec)) => Program::Read(inspector.resolve(held, spec.process())),
                 (Ok(held), None) => Program::In(held),
@@ -83,21 +87,19 @@ impl Captured {
     }
 }
 
-fn hold(
+fn hold_ended(
     inspector: &ProcessInspector,
     pid: u32,
-    bundle: Option<&Path>,
+    bundle: &Path,
+    spec: Option<&OciSpec>,
 ) -> Result<WaitingProcess, InspectError> {
-    inspector.hold(pid).or_else(|ended| match bundle {
-        Some(bundle) => inspector.hold_ended(pid, &bundle.join("rootfs")).map_err(|_| ended),
-        None => Err(ended),
-    })
+    inspector.hold_ended(pid, &bundle.join(spec.and_then(OciSpec::root).unwrap_or("rootfs")))
 }
 
 /// The specification that the OCI runtime was given.
-fn read_spec(processes: &Processes, bundle: PathBuf) -> Option<OciSpec> {
-    let tree = processes.tree.clone();
-    let read = move |_: &_| read_file(&tree, &bundle.join("config.json"));
+fn read_spec(processes: &Processes, bundle: &Path) -> Option<OciSpec> {
+    let (tree, path) = (processes.tree.clone(), bundle.join("config.json"));
+    let read = move |_: &_| read_file(&tree, &path);
     let read = processes.reads.reader(READ_TIME_MAX).read(Place::Node("bundles"), read);
     OciSpec::parse(&read.ok()?.ok()?)
 }

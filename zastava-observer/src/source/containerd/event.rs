@@ -14,7 +14,7 @@ use crate::workload::ExecSession;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TaskEvent {
     /// It waits in the container's root for the order to execute the program.
-    Created(TaskKey, Bundle),
+    Created(TaskKey, Bundle, Time),
     /// It got that order.
     Started(TaskKey, Time),
     /// It exited.
@@ -56,9 +56,9 @@ impl TaskEvent {
         match topic.as_str() {
             // Nothing is told of a container before it starts.
             "/tasks/create" => {
-                let created = decode::<TaskCreate>(value);
+                let (created, at) = (decode::<TaskCreate>(value), timestamp.unwrap_or_else(Time::now));
                 Ok(created.map(|TaskCreate { container_id, bundle, pid }| {
-                    Self::Created(key(container_id, pid), Bundle(bundle))
+                    Self::Created(key(container_id, pid), Bundle(bundle), at)
                 }))
             }
             "/tasks/start" => {

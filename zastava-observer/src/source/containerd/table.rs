@@ -82,7 +82,7 @@ impl TaskTable {
 
     pub(super) fn event(&mut self, event: TaskEvent) -> Vec<Action> {
         match event {
-            TaskEvent::Created(key, bundle) => self.created(key, bundle, Time::now()),
+            TaskEvent::Created(key, bundle, at) => self.created(key, bundle, at),
             TaskEvent::Started(key, at) => self.begin(key, Begin::Started(at), at),
             TaskEvent::Exec(container, exec) => self.exec(&container, exec),
             TaskEvent::Deleted(key, _) if !self.tasks.contains_key(&key) => Vec::new(),

@@ -181,7 +181,12 @@ impl TaskWatcher {
                 Action::LookUp { key, seen, why: Why::Listed } => {
                     questions.waiting.push_back((key, seen, Why::Listed));
                 }
-                Action::LookUp { key, seen, why } => questions.look_up(key, seen, why),
+                Action::LookUp { key, seen, why } => {
+                    if key.namespace == moby::NAMESPACE {
+                        self.moby.reads(&key.id, seen.timestamp());
+                    }
+                    questions.look_up(key, seen, why);
+                }
                 Action::Confirm { key, start_ticks, listed } => {
                     let asked = questions.reader.clone().confirm(key, start_ticks, listed);
                     questions.confirmations.push(Box::pin(asked));

@@ -110,7 +110,7 @@ impl Watcher<'_> {
             Some(pid) => self.main(pid, facts.as_ref().and_then(|facts| facts.state.started_at())).await,
             None => Main { started_at: Some(at), ..Main::default() },
         };
-        let main = self.captured(id, at, main);
+        let main = self.captured(id, at, main).await;
         self.tell(event, facts.as_ref(), main).await?;
         Ok(Next::Unchanged)
     }
@@ -142,8 +142,8 @@ impl Watcher<'_> {
     }
 
     /// With what containerd's source read of the container before its program ran.
-    fn captured(&self, id: &str, started: Timestamp, main: Main) -> Main {
-        let Some(captured) = self.docker.moby.take(id, started) else { return main };
+    async fn captured(&self, id: &str, started: Timestamp, main: Main) -> Main {
+        let Some(captured) = self.docker.moby.take(id, started).await else { return main };
         match main.pid {
             0 => Main {
                 pid: captured.pid,

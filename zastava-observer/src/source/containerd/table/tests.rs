@@ -11,7 +11,7 @@ fn key(id: &str, pid: u32) -> TaskKey {
 }
 
 fn created(id: &str, pid: u32) -> TaskEvent {
-    TaskEvent::Created(key(id, pid), Bundle::default())
+    TaskEvent::Created(key(id, pid), Bundle::default(), Time::default())
 }
 
 fn started(id: &str, pid: u32) -> TaskEvent {
