@@ -36,9 +36,7 @@ pub(crate) async fn storm(lab: &mut Lab, containers: usize, busy: bool) {
     for id in unknown {
         println!("  {id} is incomplete: {:?}", starts.get(id).map(|start| &start.evidence));
     }
-    for line in
-        lab.metrics().lines().filter(|line| line.contains("buffer_latency") || line.contains("start_latency"))
-    {
+    for line in lab.metrics().lines().filter(|line| line.contains("start_to_buffer_seconds")) {
         println!("  {line}");
     }
 }
