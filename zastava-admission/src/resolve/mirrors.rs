@@ -33,13 +33,17 @@ impl Mirrors {
 
     /// Where the image is, and what it is called. An error when a replaced beginning makes a reference that cannot be.
     pub(crate) fn places(&self, image: &ImageReference) -> Result<Places, ImageError> {
+        let own = || Places { asked_at: image.clone(), known_as: image.clone() };
+        if self.0.is_empty() {
+            return Ok(own());
+        }
         let name = format!("{}/{}", image.registry(), image.repository());
         let found = self.0.iter().find_map(|(beginning, mirror)| {
             let rest = name.strip_prefix(beginning.as_str())?;
             rest.starts_with('/').then_some((rest, mirror))
         });
         let Some((rest, mirror)) = found else {
-            return Ok(Places { asked_at: image.clone(), known_as: image.clone() });
+            return Ok(own());
         };
         let replaced = |by: &Option<String>| match by {
             Some(place) => format!("{place}{rest}{}", selector(image)).parse(),

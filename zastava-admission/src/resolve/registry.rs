@@ -30,6 +30,8 @@ use shared::{Landing, Shared};
 
 /// Log scope of tags.
 const SCOPE: &str = "admission.tags";
+/// What becomes of a tag, in the metric.
+const RESULTS: [&str; 3] = ["resolved", "refused", "silent"];
 /// Requests to one registry at once.
 const REQUESTS_MAX: usize = 32;
 /// The specification of registries names 4 MiB as what each must take.
@@ -87,6 +89,10 @@ impl Registries {
             hosts.insert(name.clone(), Arc::new(host));
         }
         let results = telemetry.counter(ADMISSION_TAG_RESOLUTIONS);
+        if !hosts.is_empty() {
+            // A rate needs the series before the first tag.
+            RESULTS.iter().for_each(|result| results.add(&[result], 0));
+        }
         Ok(Self(Arc::new(Inner {
             mirrors: Mirrors::new(options),
             hosts,
@@ -106,10 +112,11 @@ impl Registries {
         let (repository, tag) = (image.repository().to_owned(), image.tag().unwrap_or("latest").to_owned());
         Some(Asked(self.0.tags.call(image.to_string(), || async move {
             let found = asking.within(asking.registry.manifest(&repository, &tag)).await;
+            let [resolved, refused, silent] = RESULTS;
             let result = match &found {
-                Ok(_) => "resolved",
-                Err(Unresolved::Refused(_)) => "refused",
-                Err(Unresolved::Silent(_)) => "silent",
+                Ok(_) => resolved,
+                Err(Unresolved::Refused(_)) => refused,
+                Err(Unresolved::Silent(_)) => silent,
             };
             if let Some(results) = results {
                 results.add(&[result], 1);

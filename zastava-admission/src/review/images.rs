@@ -114,7 +114,7 @@ fn bounded(reference: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &reference[..end]))
 }
 
-/// Reads a pod spec: every field that names an image (Kubernetes 1.36, `core/v1` `PodSpec`).
+/// Reads a pod spec: every field that names an image (Kubernetes 1.37, `core/v1` `PodSpec`).
 pub(super) struct ReadImages<'k>(pub(super) &'k SumKeys);
 
 impl<'de> DeserializeSeed<'de> for ReadImages<'_> {

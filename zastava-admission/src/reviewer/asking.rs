@@ -67,6 +67,9 @@ impl Asking<'_> {
     ///
     /// docs/design/admission.md#which-digest-of-an-image-for-several-platforms-is-asked
     async fn judge_indexes(&self, candidates: &mut [Candidate<'_>], deadline: Instant) {
+        if candidates.iter().all(|candidate| candidate.unjudged_index().is_none()) {
+            return;
+        }
         let indexes: Vec<_> = candidates
             .iter()
             .map(|candidate| {
