@@ -112,11 +112,15 @@ vocabulary! {
         ExecId = "execId",
             "the engine's id of a process that was started in the container from outside, as `kubectl exec` and probes do";
         ExitStatus = "exitStatus", "the exit status of the main process, as the engine reported it";
+        ImageEntrypoint = "imageEntrypoint",
+            "program and arguments that the image declares, as a JSON array; `process.entrypoint` has those of the specification";
         Interpreter = "interpreter",
             "the language whose interpreter or virtual machine the main process is: `python`, `node`, `java`, `ruby`, `php`, `perl`, `dotnet`, `erlang`";
         InterpreterVersion = "interpreterVersion",
             "the version of it, as the names of its files tell";
         InterpretedProgram = "interpretedProgram", "the script, module, jar or class that it runs";
+        ObservedEntrypoint = "observedEntrypoint",
+            "program and arguments of the main process as it runs, as a JSON array";
         Provenance = "provenance", "how the facts of the main process were obtained: a word of provenance";
         Reconciled = "reconciled", "`true`: found by listing the workloads, since the engine's own event is missing";
         Suppressed = "suppressed",

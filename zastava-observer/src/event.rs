@@ -41,8 +41,10 @@ impl Node {
         let mut event = self.event(EventKind::ContainerStart, workload, at);
         let mut process = Process { pid: workload.pid, ..Process::default() };
         process.entrypoint.clone_from(&workload.entrypoint);
+        annotate_words(&mut event, Annotation::ImageEntrypoint, &workload.image_entrypoint);
         match inspected {
             Ok(facts) => {
+                annotate_words(&mut event, Annotation::ObservedEntrypoint, &facts.arguments);
                 if process.entrypoint.is_empty() {
                     process.entrypoint.clone_from(&facts.arguments);
                 }
@@ -126,6 +128,13 @@ impl Node {
 pub(crate) fn mark_reconciled(event: &mut RuntimeEvent, transition: &Transition) {
     if transition.reconciled {
         event.annotate(Annotation::Reconciled, "true");
+    }
+}
+
+/// As a JSON array, since a word may hold any separator.
+fn annotate_words(event: &mut RuntimeEvent, key: Annotation, words: &[String]) {
+    if !words.is_empty() {
+        event.annotate(key, serde_json::Value::from(words).to_string());
     }
 }
 

@@ -8,6 +8,7 @@ mod command_line;
 mod descendants;
 mod drift;
 mod entry_trace;
+mod entrypoint;
 mod executable;
 mod files;
 #[cfg(feature = "fuzzing")]
@@ -97,6 +98,8 @@ impl Inspector {
         if workload.engine != Engine::Host {
             let made_ticks = facts.start_ticks;
             self.add_drift(&mut facts, made_ticks).await;
+            let prepared = workload.prepared.as_deref();
+            facts.drift.extend(prepared.and_then(|prepared| entrypoint::differs(&facts, prepared)));
         }
         Ok(facts)
     }

@@ -39,6 +39,8 @@ pub struct Workload {
     pub description: contract::Workload,
     /// Program and arguments of the container's specification; empty without one.
     pub entrypoint: Vec<String>,
+    /// Program and arguments that the image declares; empty if the engine does not show them.
+    pub image_entrypoint: Vec<String>,
     /// Where these facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
     /// What was found of its program before that ran; `None` if nobody looked in time.
@@ -136,6 +138,7 @@ pub(crate) mod tests {
             cgroup: None,
             description: contract::Workload::new(Platform::Vm),
             entrypoint: Vec::new(),
+            image_entrypoint: Vec::new(),
             evidence: Vec::new(),
             prepared: None,
             declared: None,

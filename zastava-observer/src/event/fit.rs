@@ -1,7 +1,7 @@
 //! Keeps an event within the bytes that the buffer and Scanner take.
 
 use zastava_core::contract::{Evidence, KindStyle, RuntimeEvent, RuntimeEventEnvelope};
-use zastava_core::vocabulary::Signal;
+use zastava_core::vocabulary::{Annotation, Signal};
 
 /// The event's envelope as JSON of at most `bytes_max` bytes. A workload controls how long some facts
 /// are. First libraries are left out, half of them at a time, then the entry trace, the entrypoint and drifted files; the evidence
@@ -36,6 +36,9 @@ fn leave_out(event: &mut RuntimeEvent, libraries: usize) -> Option<String> {
             return event.delta.take().map(|_| left_out.to_owned());
         }
         process.entrypoint.clear();
+        for annotation in [Annotation::ImageEntrypoint, Annotation::ObservedEntrypoint] {
+            event.annotations.remove(annotation.as_str());
+        }
         return Some("libraries, entry trace and entrypoint are left out".to_owned());
     }
     event.loaded_libs.truncate(event.loaded_libs.len() / 2);

@@ -7,7 +7,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::contract::{Delta, EventKind, Evidence, LoadedLibrary, NewBinary, Process, RuntimeEvent};
 use zastava_core::vocabulary::{Annotation, Provenance, Signal};
 
-use super::{Node, with_cause};
+use super::{Node, annotate_words, with_cause};
 use crate::inspect::{Drift, InspectError, ProcessFacts, Verdict};
 use crate::workload::{ExecSession, Workload};
 
@@ -80,6 +80,7 @@ impl Node {
             std::mem::replace(&mut event.event_id, self.id(workload, EventKind::ContainerStart, &of_run));
         event.annotate(Annotation::Amends, start);
         event.annotate(Annotation::Provenance, Provenance::Observed.as_str());
+        annotate_words(&mut event, Annotation::ObservedEntrypoint, &facts.arguments);
         event.process = Some(process(workload, facts));
         event.loaded_libs.clone_from(&facts.libraries);
         event.evidence.extend_from_slice(&facts.evidence);
@@ -127,7 +128,8 @@ fn delta(workload: &Workload, found: &[&Drift]) -> Delta {
     let baseline_image_digest =
         image.and_then(|image| image.split_once('@')).map(|(_, digest)| digest.to_owned());
     let (mut changed_files, mut new_binaries) = (Vec::new(), Vec::new());
-    for drift in found {
+    // An image may hold the program that runs instead of the one that is declared.
+    for drift in found.iter().filter(|drift| drift.verdict != Verdict::EntrypointDiffers) {
         match &drift.sha256 {
             Some(sha256) if drift.verdict != Verdict::Modified => {
                 new_binaries.push(NewBinary { path: drift.path.clone(), sha256: sha256.clone() });

@@ -34,9 +34,14 @@ pub(crate) struct Looked {
 }
 
 impl Seen {
+    /// Nothing: the process could not be read. The OCI runtime may have been slow to execute the program.
+    pub(crate) fn nothing() -> Self {
+        Self { libraries: Some(BTreeSet::new()), drift: BTreeSet::new() }
+    }
+
     /// What the first inspection tells.
     pub(crate) fn of(facts: &ProcessFacts) -> Self {
-        let mut seen = Self { libraries: Some(BTreeSet::new()), drift: BTreeSet::new() };
+        let mut seen = Self::nothing();
         seen.new_libraries(&facts.libraries);
         seen.new_drift(&facts.drift);
         seen
@@ -147,6 +152,13 @@ mod tests {
             std::slice::from_ref(&changed)
         );
         assert!(seen.new_drift(&[known, changed]).is_empty());
+    }
+
+    #[test]
+    fn everything_is_new_after_a_start_that_could_not_be_read() {
+        let mut seen = Seen::nothing();
+        assert_eq!(seen.new_libraries(&[library("/a.so", 1)]), [library("/a.so", 1)]);
+        assert!(seen.new_libraries(&[library("/a.so", 1)]).is_empty());
     }
 
     #[test]

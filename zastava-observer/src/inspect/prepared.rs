@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use zastava_core::contract::{EntryTrace, Evidence};
 use zastava_core::vocabulary::{Provenance, Signal};
-use zastava_elf::{FileVersion, Process, Root};
+use zastava_elf::{Device, FileVersion, Process, Root};
 
 pub(super) use self::root::{ContainerRoot, FoundProgram, Miss};
 use super::entry_trace;
+use super::entrypoint;
 use super::executable::ExecutableFile;
 use super::files::Files;
 use super::process::{InspectError, ProcessInspector, ProcessTarget};
@@ -68,6 +69,8 @@ pub struct PreparedProgram {
     pub entry_trace: Vec<EntryTrace>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
+    /// The files that the specification leads to, by device and inode; `None` if it may lead to others.
+    pub(crate) expected: Option<Vec<(Device, u64)>>,
     /// The file that the process ran before that: the OCI runtime's.
     pub(crate) runtime: Option<ExecutableFile>,
 }
@@ -131,8 +134,16 @@ impl ProcessInspector {
             nothing.add(Signal::SpecProgram, &not_read.to_string());
             nothing
         });
-        match self.trace(&mut reader, place, root, declared) {
-            Ok(steps) => prepared.entry_trace = steps,
+        match self.trace(&mut reader, place, Arc::clone(&root), declared) {
+            Ok(steps) => {
+                let (process, chain, trace) = (declared.clone(), prepared.chain.clone(), steps.clone());
+                let expected = reader.read(place, move |under_way| {
+                    let container =
+                        ContainerRoot { root: &root, process: &process, under_way, look_up: place };
+                    entrypoint::expected(&container, &chain, &trace)
+                });
+                (prepared.entry_trace, prepared.expected) = (steps, expected.ok().flatten());
+            }
             Err(not_read) => prepared.add(Signal::SpecProgram, &format!("entry trace: {not_read}")),
         }
         prepared.runtime = runtime;

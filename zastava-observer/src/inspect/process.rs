@@ -48,6 +48,8 @@ pub struct ProcessFacts {
     pub arguments: Vec<String>,
     /// The GNU build-id of the executable, in lower-case hex.
     pub build_id: Option<String>,
+    /// Which file it runs.
+    pub(crate) executable: Option<ExecutableFile>,
     /// The steps from the declared program to this one, if they were asked for.
     pub entry_trace: Vec<EntryTrace>,
     /// The interpreter or virtual machine that it is, if it is one.
@@ -245,6 +247,7 @@ impl ProcessInspector {
             start_ticks: identity.stat.start_ticks,
             arguments: command_line::cap_arguments(arguments, self.options.entrypoint_arguments_max),
             build_id: build_id.ok(),
+            executable,
             entry_trace: Vec::new(),
             drift: Vec::new(),
             interpreter,

@@ -52,6 +52,7 @@ impl StoredWorkload {
             cgroup: None,
             description: self.description,
             entrypoint: Vec::new(),
+            image_entrypoint: Vec::new(),
             evidence: self.evidence,
             prepared: None,
             declared: None,

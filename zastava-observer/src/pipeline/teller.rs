@@ -73,7 +73,7 @@ impl Teller {
             add_posture(&mut start, known);
         }
         let posture = asked.filter(|_| known.is_none());
-        let next_look = found.as_ref().ok().map(|facts| (0, Seen::of(facts)));
+        let next_look = Some((0, found.as_ref().map_or_else(|_| Seen::nothing(), Seen::of)));
         let drift = found.ok().and_then(|facts| self.drift(transition, &facts));
         let events = std::iter::once(start).chain(drift).map(Arc::new).collect();
         Told { events, next_look, posture }

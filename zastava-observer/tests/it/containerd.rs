@@ -2,6 +2,7 @@
 
 mod capture;
 mod cri;
+mod entrypoint;
 mod harness;
 mod later;
 mod posture;

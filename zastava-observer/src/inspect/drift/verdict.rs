@@ -18,6 +18,8 @@ pub enum Verdict {
     Memfd,
     /// Its name was removed while it runs.
     Deleted,
+    /// It is the main program, and the specification leads to another one.
+    EntrypointDiffers,
 }
 
 impl Verdict {
@@ -31,6 +33,7 @@ impl Verdict {
             Self::Volume => "volume",
             Self::Memfd => "memfd",
             Self::Deleted => "deleted",
+            Self::EntrypointDiffers => "entrypoint-differs",
         }
     }
 

@@ -148,6 +148,7 @@ pub(super) fn workload(
         cgroup: Some(cgroup),
         description: describe(key, &id, record.ok(), image),
         entrypoint: spec.map(OciSpec::arguments).unwrap_or_default(),
+        image_entrypoint: Vec::new(),
         evidence,
         prepared: None,
         declared: None,

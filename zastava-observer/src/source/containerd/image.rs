@@ -56,6 +56,16 @@ struct Descriptor {
 #[derive(Debug, Deserialize)]
 struct Config {
     rootfs: RootFs,
+    #[serde(default)]
+    config: ImageProcess,
+}
+
+/// The process that an image declares (OCI image-spec, config.md).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ImageProcess {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,6 +145,32 @@ impl Images<'_> {
             true => Ok(target),
             false if configs.is_empty() => Err("the image's layers are not known"),
             false => Err("the container is made of other layers than the image"),
+        })
+    }
+
+    /// What the image declares to be executed; nothing if it is not known which config the container was made of.
+    pub(super) async fn entrypoint(
+        &self,
+        container: &Container,
+        image: &ImageFound,
+    ) -> Result<Vec<String>, ClientError> {
+        let config = match container.image_id() {
+            Some(id) => Some(id),
+            None => self.only_config(image).await?,
+        };
+        let Some(config) = config else { return Ok(Vec::new()) };
+        let declared = self.json::<Config>(config).await?.map(|config| config.config).unwrap_or_default();
+        Ok(declared.entrypoint.into_iter().chain(declared.cmd).flatten().collect())
+    }
+
+    /// The one config on this node of an image whose digest is certain.
+    async fn only_config(&self, image: &ImageFound) -> Result<Option<Digest>, ClientError> {
+        let digest = ImageReference::from_str(&image.reference).ok().and_then(|image| image.digest());
+        let Some(digest) = digest else { return Ok(None) };
+        let configs = self.configs(digest).await?;
+        Ok(match &configs[..] {
+            [(config, _)] => Some(*config),
+            _ => None,
         })
     }
 

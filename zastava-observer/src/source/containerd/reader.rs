@@ -107,15 +107,22 @@ impl TaskReader {
         }
         let (start_ticks, bundled) = (captured.start_ticks, captured.spec.take());
         let spec = record.as_ref().ok().and_then(Container::spec).or(bundled.as_ref());
-        let image = async { self.image(&key.namespace, record.as_ref().ok()?, until).await };
+        let image = async {
+            let container = record.as_ref().ok()?;
+            let image = self.image(&key.namespace, container, until).await?;
+            let declared = self.image_entrypoint(&key.namespace, container, &image, until).await;
+            Some((image, declared))
+        };
         let program = captured.program(self.inspector.clone(), spec.map(OciSpec::process));
         let (image, prepared) = tokio::join!(image, program);
+        let (image, image_entrypoint) = image.unzip();
         let record = record.as_ref().map_err(|reason| *reason);
         let mut found = workload(key, &self.version, start_ticks, record, spec, image);
         found.started_at = start_ticks.map(|ticks| self.processes.tree.start_time(ticks));
         found.entrypoint = cap_arguments(found.entrypoint, self.arguments_max);
         found.declared = spec.filter(|_| prepared.is_none()).map(|spec| Arc::new(spec.process().clone()));
         found.prepared = prepared.map(Arc::new);
+        found.image_entrypoint = image_entrypoint.unwrap_or_default();
         Some(found)
     }
 
@@ -131,6 +138,19 @@ impl TaskReader {
             Ok(None) => missing("containerd refused to show the image"),
             Err(_) => missing("containerd did not show the image in time"),
         }
+    }
+
+    /// What the image declares to be executed; nothing if containerd does not show it.
+    async fn image_entrypoint(
+        &self,
+        namespace: &str,
+        container: &Container,
+        image: &ImageFound,
+        until: Instant,
+    ) -> Vec<String> {
+        let images = Images { client: &self.client, namespace };
+        let asked = tokio::time::timeout_at(until, again(|| images.entrypoint(container, image))).await;
+        cap_arguments(asked.ok().flatten().unwrap_or_default(), self.arguments_max)
     }
 
     /// Whether a task has ended that a list does not show as running. The kernel's word on its process counts more than

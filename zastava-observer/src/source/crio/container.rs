@@ -133,6 +133,7 @@ impl Container {
                 ..contract::Workload::new(platform)
             },
             entrypoint: spec.map(OciSpec::arguments).unwrap_or_default(),
+            image_entrypoint: Vec::new(),
             evidence,
             prepared: None,
             declared: spec.map(|spec| Arc::new(spec.process().clone())),

@@ -80,6 +80,8 @@ pub(super) struct Config {
     pub(super) env: Option<PathVariables>,
     pub(super) working_dir: String,
     user: String,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
 }
 
 impl Config {
@@ -88,6 +90,11 @@ impl Config {
         let (user, group) = self.user.split_once(':').unwrap_or((&self.user, ""));
         let (uid, gid) = (user.parse().unwrap_or(0), group.parse().unwrap_or(0));
         DeclaredUser { uid, gid, ..DeclaredUser::default() }
+    }
+
+    /// What it declares to be executed.
+    pub(super) fn entrypoint(&self) -> Vec<String> {
+        self.entrypoint.iter().chain(&self.cmd).flatten().cloned().collect()
     }
 
     pub(super) fn label(&self, name: &str) -> Option<&str> {

@@ -51,6 +51,11 @@ pub(super) fn workload(id: &str, version: &str, main: Main, record: &Record<'_>)
         })),
         _ => None,
     };
+    let image_entrypoint = match record {
+        Record::Found { image: Some(image), .. } => image.config.as_ref().map(Config::entrypoint),
+        _ => None,
+    };
+    let image_entrypoint = image_entrypoint.unwrap_or_default();
     let workload_id = format!("docker://{id}");
     let mut evidence = vec![Evidence::new(Signal::DockerContainer, source)];
     if main.pid == 0 {
@@ -80,6 +85,7 @@ pub(super) fn workload(id: &str, version: &str, main: Main, record: &Record<'_>)
             ..description
         },
         entrypoint,
+        image_entrypoint,
         evidence,
         declared: declared.filter(|_| main.prepared.is_none()),
         prepared: main.prepared,

@@ -309,6 +309,7 @@ impl Watcher<'_> {
         };
         let mut found = workload(id, &self.version, main, &record);
         found.entrypoint = cap_arguments(found.entrypoint, self.docker.arguments_max);
+        found.image_entrypoint = cap_arguments(found.image_entrypoint, self.docker.arguments_max);
         Ok(found)
     }
 

@@ -163,6 +163,7 @@ impl Groups {
             cgroup: None,
             description,
             entrypoint: Vec::new(),
+            image_entrypoint: Vec::new(),
             evidence: vec![Evidence::new(Signal::ProcfsScan, &*main.name)],
             prepared: None,
             declared: None,
