@@ -1,11 +1,11 @@
 //! JSON lines on standard output. One thread writes them, so that no task waits for the reader.
 // docs/design/core.md#why-does-the-log-have-a-thread
 
+mod queue;
 mod repeats;
 
+use std::cell::Cell;
 use std::fmt;
-use std::io::Write as _;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,36 +21,42 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::clock::Timestamp;
 use crate::options::LoggingOptions;
 use crate::telemetry::{Counter, LOG_LINES_DROPPED, LOG_LINES_SUPPRESSED, Telemetry, scope};
+use queue::Queue;
 use repeats::Repeats;
 
-/// Lines that wait for the writing thread. Further lines are dropped and counted.
-const QUEUE_LINES_MAX: usize = 4096;
 /// How long [`LogWriter::flush`] waits.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// The memory that each thread keeps to make its lines in.
+const LINE_BYTES_KEPT: usize = 16 << 10;
 
 /// Writes lines to standard output without waiting. Cheap to clone.
 #[derive(Clone)]
 pub struct LogWriter {
-    sender: SyncSender<Message>,
+    lines: Arc<Lines>,
     dropped: Arc<Mutex<Option<Counter>>>,
     repeats: Arc<Mutex<Option<(Repeats, Counter)>>>,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
+/// Ends the writing thread with the last writer.
+struct Lines(Arc<Queue>);
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl LogWriter {
     /// Starts the writing thread.
     #[must_use]
     pub fn stdout() -> Self {
-        let (sender, receiver) = sync_channel(QUEUE_LINES_MAX);
+        let queue = Arc::new(Queue::default());
+        let lines = Arc::new(Lines(Arc::clone(&queue)));
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&receiver))
+            .spawn(move || queue.write_to(std::io::stdout()))
             .expect("a program that cannot start a thread cannot run");
-        Self { sender, dropped: Arc::default(), repeats: Arc::default() }
+        Self { lines, dropped: Arc::default(), repeats: Arc::default() }
     }
 
     /// Leaves out warnings and errors that repeat one of the last half minute, from now on. They are counted, and the
@@ -86,14 +92,19 @@ impl LogWriter {
 
     /// Queues a value as one line of JSON. The line is dropped and counted when the queue is full.
     pub fn json(&self, value: &impl Serialize) {
-        if let Ok(mut line) = serde_json::to_vec(value) {
+        thread_local!(static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+        let mut line = LINE.take();
+        if serde_json::to_writer(&mut line, value).is_ok() {
             line.push(b'\n');
-            self.line(line);
+            self.line(&line);
         }
+        line.clear();
+        line.shrink_to(LINE_BYTES_KEPT);
+        LINE.set(line);
     }
 
-    fn line(&self, line: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Message::Line(line))
+    fn line(&self, line: &[u8]) {
+        if !self.lines.0.push(line)
             && let Some(counter) = &*self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
         {
             counter.add(&[], 1);
@@ -103,39 +114,13 @@ impl LogWriter {
     /// Waits until all queued lines are written, two seconds at most: standard output may be a pipe
     /// that nobody reads. Call it before the program ends.
     pub fn flush(&self) {
-        let deadline = Instant::now() + FLUSH_MAX;
-        let (done, wait) = sync_channel(1);
-        let mut message = Message::Flush(done);
-        while let Err(TrySendError::Full(unsent)) = self.sender.try_send(message) {
-            if Instant::now() >= deadline {
-                return;
-            }
-            message = unsent;
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        self.lines.0.flush(FLUSH_MAX);
     }
 }
 
 impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogWriter").finish_non_exhaustive()
-    }
-}
-
-fn write_lines(receiver: &Receiver<Message>) {
-    let mut out = std::io::stdout();
-    while let Ok(message) = receiver.recv() {
-        // Standard output may be closed. The program goes on without a reader.
-        match message {
-            Message::Line(line) => {
-                let _ = out.write_all(&line);
-            }
-            Message::Flush(done) => {
-                let _ = out.flush();
-                let _ = done.send(());
-            }
-        }
     }
 }
 
