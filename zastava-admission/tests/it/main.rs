@@ -4,6 +4,7 @@ mod acceptance;
 mod asking;
 mod broken_files;
 mod bypass;
+mod cells;
 mod certificates;
 mod configuring;
 mod deciding;
