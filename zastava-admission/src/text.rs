@@ -14,6 +14,10 @@ pub(crate) fn name(text: &str, chars_max: usize) -> String {
 
 fn escaped(text: &str, chars_max: usize, escape: fn(char, &mut String)) -> String {
     const CUT: &str = "...";
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if text.len() <= chars_max && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(chars_max));
     let mut length = 0;
     for character in text.chars() {
