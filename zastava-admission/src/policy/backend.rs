@@ -44,9 +44,12 @@ impl Backend {
             Ok(Err(error)) => {
                 tracing::warn!(scope = SCOPE, error = &*error as &dyn Error, "no verdict");
                 let reason = printable(&error.to_string(), REASON_LENGTH_MAX);
-                Err(match is_unanswerable(&*error) {
-                    true => Verdict::refused(Rule::Unanswerable, reason),
-                    false => Verdict::unknown(Rule::NoVerdict, reason),
+                Err(match error.downcast_ref::<ScannerError>() {
+                    Some(error) if is_unanswerable(error) => Verdict::refused(Rule::Unanswerable, reason),
+                    Some(ScannerError::Malformed(_)) => {
+                        silenced(Verdict::unjudged(reason), self.errors_are_silence)
+                    }
+                    _ => Verdict::unknown(Rule::NoVerdict, reason),
                 })
             }
             Err(_) => {
@@ -81,14 +84,21 @@ pub(super) fn answers_in<'q>(
     }
     let ttl = time_to_live(response, now);
     let revision = response.policy_revision.as_ref().map(|revision| Digest::of(revision.as_bytes()));
-    let answer = |mut verdict: Verdict| {
-        if verdict.level == Level::Unjudged && errors_are_silence {
-            verdict.level = Level::Unknown;
-        }
-        Answer { ttl, revision, ..Answer::once(verdict, Origin::Backend) }
+    let answer = |verdict: Verdict| Answer {
+        ttl,
+        revision,
+        ..Answer::once(silenced(verdict, errors_are_silence), Origin::Backend)
     };
     let images = question.images.iter();
     images.map(|image| (image.reference, answer(verdict(response, image)))).collect()
+}
+
+/// The verdict, or nobody's if an answer without one counts as silence.
+fn silenced(mut verdict: Verdict, errors_are_silence: bool) -> Verdict {
+    if verdict.level == Level::Unjudged && errors_are_silence {
+        verdict.level = Level::Unknown;
+    }
+    verdict
 }
 
 /// The response's verdict on the image. It may stand under the reference, the digest, or both.
@@ -114,9 +124,8 @@ fn time_to_live(response: &PolicyResponse, now: Timestamp) -> Duration {
 /// and must not profit from a namespace that fails open.
 ///
 /// docs/design/admission.md#what-is-a-question-that-scanner-refuses-with-400-413-or-422
-fn is_unanswerable(error: &(dyn Error + 'static)) -> bool {
-    let refused = error.downcast_ref::<ScannerError>();
-    refused.is_some_and(|error| error.is_rejected_content() || error.is_too_large())
+fn is_unanswerable(error: &ScannerError) -> bool {
+    error.is_rejected_content() || error.is_too_large()
 }
 
 #[cfg(test)]

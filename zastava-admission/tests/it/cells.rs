@@ -86,8 +86,8 @@ impl Backend {
     fn decides(self) -> Option<Decision> {
         match self {
             Self::Passes => Some(Decision::Allow),
-            Self::Denies | Self::LeavesOut | Self::Rejects => Some(Decision::Deny),
-            Self::Malformed | Self::Fails | Self::Hangs | Self::Refuses => None,
+            Self::Denies | Self::LeavesOut | Self::Malformed | Self::Rejects => Some(Decision::Deny),
+            Self::Fails | Self::Hangs | Self::Refuses => None,
         }
     }
 }

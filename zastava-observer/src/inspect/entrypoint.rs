@@ -93,7 +93,14 @@ mod tests {
         let prepared = processes.resolve(processes.hold(child.id()).expect("waits"), &declared);
         child.stdin.take().expect("is piped").write_all(b"go\n").expect("is read");
         let target = ProcessTarget { pid: child.id(), ..ProcessTarget::default() };
-        while processes.inspect(&target).expect("runs").arguments[0] != "/bin/sleep" {}
+        // While it executes the program it has no arguments.
+        while processes
+            .inspect(&target)
+            .expect("runs")
+            .arguments
+            .first()
+            .is_none_or(|word| word != "/bin/sleep")
+        {}
         // The read before may have begun when the shell still ran.
         let facts = processes.inspect(&target).expect("runs");
         child.kill().expect("runs");
