@@ -52,10 +52,13 @@ pub(super) fn every_fact_is_read_with_them(lab: &Lab) {
     run("ends", "/bin/busybox true");
     let start = eventually("the start", 60, || first(lab, "ContainerStart", "ends"));
     assert_eq!(text(&start["process"]["buildId"]), busybox_build_id(), "{start}");
-    run("drops", "/bin/busybox sh -c '/bin/busybox cp /bin/busybox /dropped && exec /dropped sleep 100000'");
+    run(
+        "drops",
+        "/bin/busybox sh -c '/bin/busybox cp /bin/busybox /busybox-dropped && exec /busybox-dropped sleep 100000'",
+    );
     let drift = eventually("the drift", 60, || first(lab, "Drift", "drops"));
     let new = &drift["delta"]["newBinaries"][0];
-    assert_eq!(text(&new["path"]), "/dropped", "{drift}");
+    assert_eq!(text(&new["path"]), "/busybox-dropped", "{drift}");
     assert_eq!(text(&drift["workload"]["imageRef"]), lab.signed.pinned(), "{drift}");
     say(&format!("   {drift}"));
     lab.kubectl("delete pod ends drops --grace-period=1");
