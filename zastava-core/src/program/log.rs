@@ -33,8 +33,20 @@ const LINE_BYTES_KEPT: usize = 16 << 10;
 #[derive(Clone)]
 pub struct LogWriter {
     lines: Arc<Lines>,
-    dropped: Arc<Mutex<Option<Counter>>>,
+    dropped: Drops,
     repeats: Arc<Mutex<Option<(Repeats, Counter)>>>,
+}
+
+/// Counts lines that nobody will read.
+#[derive(Clone, Default)]
+struct Drops(Arc<Mutex<Option<Counter>>>);
+
+impl Drops {
+    fn add(&self, lines: u64) {
+        if let Some(counter) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            counter.add(&[], lines);
+        }
+    }
 }
 
 /// Ends the writing thread with the last writer.
@@ -52,11 +64,13 @@ impl LogWriter {
     pub fn stdout() -> Self {
         let queue = Arc::new(Queue::default());
         let lines = Arc::new(Lines(Arc::clone(&queue)));
+        let dropped = Drops::default();
+        let lost = dropped.clone();
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || queue.write_to(std::io::stdout()))
+            .spawn(move || queue.write_to(std::io::stdout(), |lines| lost.add(lines)))
             .expect("a program that cannot start a thread cannot run");
-        Self { lines, dropped: Arc::default(), repeats: Arc::default() }
+        Self { lines, dropped, repeats: Arc::default() }
     }
 
     /// Leaves out warnings and errors that repeat one of the last half minute, from now on. They are counted, and the
@@ -87,7 +101,7 @@ impl LogWriter {
     /// Counts dropped lines from now on.
     pub fn count_drops(&self, telemetry: &Telemetry) {
         let counter = telemetry.counter(LOG_LINES_DROPPED);
-        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
+        *self.dropped.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
     }
 
     /// Queues a value as one line of JSON. The line is dropped and counted when the queue is full.
@@ -104,10 +118,8 @@ impl LogWriter {
     }
 
     fn line(&self, line: &[u8]) {
-        if !self.lines.0.push(line)
-            && let Some(counter) = &*self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
-        {
-            counter.add(&[], 1);
+        if !self.lines.0.push(line) {
+            self.dropped.add(1);
         }
     }
 

@@ -86,12 +86,14 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Writes lines until the queue is closed. The work of the thread.
-    pub(super) fn write_to(&self, mut out: impl Write) {
+    /// Writes lines until the queue is closed, and tells how many were lost with each write that failed. The work of the thread.
+    pub(super) fn write_to(&self, mut out: impl Write, lost: impl Fn(u64)) {
         let mut batch = Vec::new();
         while let Some(lines) = self.take(&mut batch) {
             // Standard output may be closed. The program goes on without a reader.
-            let _ = out.write_all(&batch).and_then(|()| out.flush());
+            if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
+                lost(lines);
+            }
             batch.clear();
             batch.shrink_to(KEPT_BYTES);
             self.lock().written += lines;
@@ -126,6 +128,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io;
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -154,7 +157,7 @@ mod tests {
         let (told, writes) = channel();
         let (go_on, gate) = channel();
         let writer = Arc::clone(&queue);
-        std::thread::spawn(move || writer.write_to(Gate(told, gate)));
+        std::thread::spawn(move || writer.write_to(Gate(told, gate), |_| ()));
         (queue, writes, go_on)
     }
 
@@ -205,5 +208,15 @@ mod tests {
         queue.push(b"b\n");
         queue.close();
         assert_eq!(writes.recv_timeout(LONG).unwrap(), b"b\n", "written before the end");
+    }
+
+    #[test]
+    fn lines_of_a_write_that_fails_are_lost_and_counted() {
+        let queue = Queue::default();
+        (0..3).for_each(|_| assert!(queue.push(b"x\n")));
+        queue.close();
+        let (full, lost) = (std::fs::File::options().write(true).open("/dev/full").unwrap(), Cell::new(0));
+        queue.write_to(full, |lines| lost.set(lost.get() + lines));
+        assert_eq!((lost.get(), queue.lock().written), (3, 3), "nobody waits for them");
     }
 }
