@@ -99,6 +99,7 @@ mod tests {
             // No whole part of the repository.
             ("rancherlabs/x:1", "registry.internal:5000/rancherlabs/x:1", "docker.io/rancherlabs/x:1"),
             ("ghcr.io/a/b:2", "harbor.internal/proxy-ghcr/a/b:2", "ghcr.io/a/b:2"),
+            // Engines look for a mirror by the host as it is written.
             ("ghcr.io:443/a/b:2", "ghcr.io:443/a/b:2", "ghcr.io:443/a/b:2"),
             (
                 "127.0.0.1:31999/stefanprodan/podinfo:6.4.0-zarf-2985051089",

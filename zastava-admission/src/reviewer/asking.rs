@@ -11,6 +11,7 @@ use zastava_core::image::Digest;
 use crate::candidate::Candidate;
 use crate::policy::{Answer, Answers, AskedImage, Policy, PolicyLayer as _, Question};
 use crate::resolve::Registries;
+use crate::verdict::Level;
 
 /// Registries get at most this part of a review's time, so that the policy source can still be asked about the other
 /// images when one of them hangs.
@@ -92,7 +93,8 @@ impl Asking<'_> {
         let answers = self.answers(asked.collect(), left).await;
         for (candidate, platforms) in candidates.iter_mut().zip(&platforms) {
             let answers = platforms.iter().map(|(reference, _)| answers.get(reference.as_str()));
-            if let Some(answer) = heaviest(answers) {
+            // Silence at this question takes nothing from the answer to the first.
+            if let Some(answer) = heaviest(answers).filter(|answer| answer.verdict.level != Level::Unknown) {
                 candidate.answered(answer);
             }
         }

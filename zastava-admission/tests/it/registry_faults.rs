@@ -1,16 +1,17 @@
 //! What a registry can answer besides a digest.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, header};
-use zastava_core::contract::{Decision, PolicyVerdict};
+use zastava_core::contract::{Decision, ImageDecision, PolicyVerdict};
 use zastava_core::image::Digest;
 
 use super::registry::LOGIN;
 use super::registry::server::{Log, Seen, Unserved};
-use super::scanner::{FakeScanner, SIGNED, decide, pod_review, review};
+use super::scanner::{FakeScanner, Mood, SIGNED, decide, pod_review, review};
 use super::tags::{message, open_review, plain, reviewer};
 
 const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -202,13 +203,127 @@ async fn a_registry_that_hangs_takes_half_of_the_time_and_no_more() {
 
 #[tokio::test]
 async fn a_registry_that_fails_again_and_again_is_probed_only() {
-    let (host, log) = registry(|_| answer(503, &[], "")).await;
-    let scanner = FakeScanner::new(&[]);
-    let reviewer = reviewer(&scanner, &plain(&host));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    // It takes connections, and gives none of them an answer.
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let reviewer = reviewer(&FakeScanner::new(&[]), &plain(&host));
+    let mut probed_only = 0;
     for number in 0..20 {
-        let (reviewed, _) = review(&reviewer, &pod_review(&[&format!("{host}/team/app:{number}")])).await;
+        let (reviewed, response) =
+            review(&reviewer, &pod_review(&[&format!("{host}/team/app:{number}")])).await;
         assert!(!reviewed.is_allowed());
+        probed_only += usize::from(message(&response).contains("asked again in a moment"));
     }
-    let asked = log.seen().len();
-    assert!((5..20).contains(&asked), "{asked}");
+    assert!((1..=15).contains(&probed_only), "{probed_only}");
+    assert!(asked.load(Ordering::SeqCst) >= 5);
+}
+
+/// Who has one repository that its registry cannot read must not silence the registry for all others.
+#[tokio::test]
+async fn a_repository_that_fails_again_and_again_is_no_silent_registry() {
+    let digest = Digest::of(CONTENT.as_bytes()).to_string();
+    let good = digest.clone();
+    let (host, log) = registry(move |seen| match seen.line.contains("broken") {
+        true => answer(if seen.line.ends_with('1') { 429 } else { 503 }, &[], ""),
+        false => manifest(&good),
+    })
+    .await;
+    let reviewer = reviewer(&FakeScanner::new(&[(&digest, PolicyVerdict::Pass)]), &plain(&host));
+    for number in 0..20 {
+        decide(&reviewer, &open_review(&[&format!("{host}/team/broken:{number}")])).await;
+    }
+    assert_eq!(log.seen().len(), 20);
+    assert_eq!(decide(&reviewer, &pod_review(&[&format!("{host}/team/app:1")])).await, Decision::Allow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_tags_than_are_looked_up_at_once_are_their_authors_doing() {
+    let listener = Unserved::bind().await;
+    let host = format!("localhost:{}", listener.port());
+    listener.serve(None, |_| std::future::pending::<Response<Bytes>>());
+    for (tags, is_allowed) in [(32, true), (33, false)] {
+        let reviewer = reviewer(&FakeScanner::new(&[]), &plain(&host));
+        let tags: Vec<_> = (0..tags).map(|number| format!("{host}/team/app:{number}")).collect();
+        let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+        let (reviewed, _) = review(&reviewer, &open_review(&tags)).await;
+        assert_eq!(reviewed.is_allowed(), is_allowed, "{}", tags.len());
+        let images = &reviewed.decision().images;
+        let is_crowded = |image: &ImageDecision| image.reasons == ["too many tags are looked up at once"];
+        assert_eq!(images.last().is_some_and(is_crowded), !is_allowed, "{}", tags.len());
+        assert!(!images.first().is_some_and(is_crowded));
+    }
+}
+
+/// An index of one image, with its digest.
+fn index(image: &str) -> (String, String) {
+    let index = format!(r#"{{"manifests": [{{"digest": "{}"}}]}}"#, Digest::of(image.as_bytes()));
+    let digest = Digest::of(index.as_bytes()).to_string();
+    (index, digest)
+}
+
+#[tokio::test]
+async fn silence_at_the_second_question_lets_no_index_in() {
+    let (index, digest) = index("image");
+    for mood in [Mood::Refuses, Mood::Rejects(503), Mood::Evades] {
+        let scanner = FakeScanner::new(&[(&digest, PolicyVerdict::Error)]);
+        let (falls_silent, body) = (scanner.clone(), index.clone());
+        let (host, _) = registry(move |_| {
+            falls_silent.mood(mood);
+            Response::new(body.clone().into())
+        })
+        .await;
+        let reviewer = reviewer(&scanner, &plain(&host));
+        let (reviewed, response) =
+            review(&reviewer, &open_review(&[&format!("{host}/team/app@{digest}")])).await;
+        assert_eq!(scanner.requests().len(), 2, "{mood:?}");
+        assert!(!reviewed.is_allowed(), "{mood:?} {response}");
+    }
+}
+
+#[tokio::test]
+async fn few_manifests_are_in_memory_at_once() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let mut hosts = Vec::new();
+    for _ in 0..2 {
+        let (listener, gate) = (Unserved::bind().await, Arc::clone(&gate));
+        let host = format!("localhost:{}", listener.port());
+        let log = listener.serve(None, move |_| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let _permit = gate.acquire().await.unwrap();
+                answer(404, &[], "")
+            }
+        });
+        hosts.push((host, log));
+    }
+    let digests: Vec<_> = ["a", "b", "c"].into_iter().map(|image| index(image).1).collect();
+    let verdicts: Vec<_> = digests.iter().map(|digest| (digest.as_str(), PolicyVerdict::Error)).collect();
+    let mut options = plain(&hosts[0].0);
+    options.hosts.extend(plain(&hosts[1].0).hosts);
+    let reviewer = reviewer(&FakeScanner::new(&verdicts), &options);
+    let images: Vec<_> = hosts
+        .iter()
+        .flat_map(|(host, _)| digests.iter().map(move |digest| format!("{host}/team/app@{digest}")))
+        .collect();
+    let reviewing = tokio::spawn(async move {
+        let images: Vec<_> = images.iter().map(String::as_str).collect();
+        decide(&reviewer, &open_review(&images)).await
+    });
+    let seen = || hosts.iter().map(|(_, log)| log.seen().len()).sum::<usize>();
+    while seen() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // The others get no turn while these are under way.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(seen(), 2);
+    gate.add_permits(1);
+    assert_eq!(reviewing.await.unwrap(), Decision::Deny);
+    assert_eq!(seen(), 2);
 }

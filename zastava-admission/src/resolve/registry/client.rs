@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::{Service as _, ServiceExt as _};
 use zastava_core::http_service::HttpService;
 use zastava_core::image::Digest;
 
-use super::Unresolved;
 use super::authorization::{Authorization, Kept, TokenPlaces, Wanted, wanted};
 use super::credentials::Credentials;
 use super::manifest::{self, Manifest};
+use super::{Unresolved, turn};
 use crate::options::RegistryHost;
 use crate::text::printable;
 
@@ -24,6 +26,8 @@ pub(super) struct Registry {
     name: String,
     base: String,
     http: HttpService,
+    /// A place for each manifest that may be in memory.
+    bodies: Arc<Semaphore>,
     token_places: TokenPlaces,
     docker_config: Option<PathBuf>,
     kept: Kept,
@@ -40,6 +44,7 @@ impl Registry {
         name: &str,
         options: &RegistryHost,
         http: HttpService,
+        bodies: Arc<Semaphore>,
         docker_config: Option<PathBuf>,
     ) -> Self {
         // Docker Hub answers elsewhere than references say, and has its tokens from a third host.
@@ -53,6 +58,7 @@ impl Registry {
             name: name.to_owned(),
             base: format!("{scheme}://{host}"),
             http,
+            bodies,
             token_places: TokenPlaces {
                 hosts: std::iter::once(host.to_owned()).chain(token_host).collect(),
                 allow_http: options.allow_insecure_http,
@@ -69,6 +75,7 @@ impl Registry {
         if let Some(digest) = described.digest {
             return Ok(Manifest { digest, is_index: described.is_index });
         }
+        let _body = self.body().await?;
         let answer = self.ask(&Method::GET, repository, tag).await?;
         let (described, digest) = (self.described(&answer)?, Digest::of(answer.body()));
         if described.digest.is_some_and(|said| said != digest) {
@@ -77,7 +84,12 @@ impl Registry {
         Ok(Manifest { digest, is_index: described.is_index })
     }
 
-    /// The images of an index, one for each platform.
+    /// A place for the body of a manifest.
+    pub(super) async fn body(&self) -> Result<SemaphorePermit<'_>, Unresolved> {
+        turn(&self.bodies).await
+    }
+
+    /// The images of an index, one for each platform. Whoever asks has a place for its body.
     pub(super) async fn platforms(&self, repository: &str, index: Digest) -> Result<Vec<Digest>, Unresolved> {
         let answer = self.ask(&Method::GET, repository, &index.to_string()).await?;
         if Digest::of(answer.body()) != index {
@@ -105,7 +117,9 @@ impl Registry {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return self.checked(answer, repository, selector);
         }
-        let authorization = self.authorize(&answer, repository).await?;
+        // Its body is not kept.
+        let answer = answer.map(drop);
+        let authorization = self.authorize(answer.headers(), repository).await?;
         let answer = self.send(method, &uri, Some(authorization.header.clone())).await?;
         let answer = self.checked(answer, repository, selector)?;
         self.kept.keep(repository, authorization);
@@ -129,20 +143,16 @@ impl Registry {
             _ if status.is_redirection() => {
                 Err(self.refused("redirects to another address, which is not followed"))
             }
-            _ if is_silence(status) => Err(self.silent(&format!("answered {}", status.as_u16()))),
+            _ if is_silence(status) => Err(self.unable(&format!("answered {}", status.as_u16()))),
             _ => Err(self.refused(&format!("answered {}", status.as_u16()))),
         }
     }
 
     /// What the registry asks to be shown.
-    async fn authorize(
-        &self,
-        answer: &Response<Bytes>,
-        repository: &str,
-    ) -> Result<Authorization, Unresolved> {
+    async fn authorize(&self, refusal: &HeaderMap, repository: &str) -> Result<Authorization, Unresolved> {
         let credentials = self.credentials().await?;
         let login = credentials.of(&self.name);
-        let wanted = wanted(answer.headers(), repository, login, &self.token_places);
+        let wanted = wanted(refusal, repository, login, &self.token_places);
         let uri = match wanted.map_err(|reason| self.refused(&format!("cannot be asked: {reason}")))? {
             Wanted::Login(authorization) => return Ok(authorization),
             Wanted::Token(uri) => uri,
@@ -154,7 +164,7 @@ impl Registry {
                 .ok_or_else(|| self.refused("has its tokens issued by a service that answers without one")),
             status if is_silence(status) => {
                 Err(self
-                    .silent(&format!("has its tokens issued by a service that answered {}", status.as_u16())))
+                    .unable(&format!("has its tokens issued by a service that answered {}", status.as_u16())))
             }
             status => Err(self.refused(&format!("issues no token for {repository}: {}", status.as_u16()))),
         }
@@ -166,10 +176,10 @@ impl Registry {
         let error = match read {
             Ok(Ok(credentials)) => return Ok(credentials),
             Ok(Err(error)) => error,
-            Err(_) => return Err(self.silent("cannot be asked: its credentials were not read")),
+            Err(_) => return Err(self.unable("cannot be asked: its credentials were not read")),
         };
         tracing::warn!(scope = super::SCOPE, error = &error as &dyn std::error::Error, "no credentials");
-        Err(self.silent("cannot be asked: its credentials cannot be read"))
+        Err(self.unable("cannot be asked: its credentials cannot be read"))
     }
 
     async fn send(
@@ -207,8 +217,8 @@ impl Registry {
         Unresolved::Refused(printable(&format!("the registry {} {what}", self.name), REASON_LENGTH_MAX))
     }
 
-    fn silent(&self, what: &str) -> Unresolved {
-        Unresolved::Silent(printable(&format!("the registry {} {what}", self.name), REASON_LENGTH_MAX))
+    fn unable(&self, what: &str) -> Unresolved {
+        Unresolved::Unable(printable(&format!("the registry {} {what}", self.name), REASON_LENGTH_MAX))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use zastava_core::image::Digest;
 use zastava_core::json;
 
@@ -17,6 +18,10 @@ const MANIFESTS: [&str; 2] =
 const CONTENT_DIGEST: &str = "docker-content-digest";
 /// Manifests of an index that are looked at.
 const PLATFORMS_MAX: usize = 64;
+/// So many fit into it, with annotations.
+const INDEX_BYTES_MAX: usize = 256 << 10;
+/// What no node with Linux takes: other systems, and attestations.
+const FOREIGN_SYSTEMS: [&str; 4] = ["unknown", "windows", "darwin", "freebsd"];
 
 /// What a tag names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,30 +69,62 @@ fn is_index(headers: &HeaderMap) -> Result<bool, &'static str> {
     }
 }
 
+// Engines read by Go's rules: the case of a member does not matter, and of several the last counts. So a member that is not known
+// here, or stands twice, could be another list to them. All members that the specification has are named; the others refuse.
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(dead_code, reason = "members are named to be known")]
 struct Index {
     manifests: Vec<Descriptor>,
+    schema_version: Option<IgnoredAny>,
+    media_type: Option<IgnoredAny>,
+    artifact_type: Option<IgnoredAny>,
+    subject: Option<IgnoredAny>,
+    annotations: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(dead_code, reason = "members are named to be known")]
 struct Descriptor {
     digest: Digest,
     platform: Option<Platform>,
+    media_type: Option<IgnoredAny>,
+    size: Option<IgnoredAny>,
+    urls: Option<IgnoredAny>,
+    annotations: Option<IgnoredAny>,
+    data: Option<IgnoredAny>,
+    artifact_type: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "members are named to be known")]
 struct Platform {
+    /// An engine takes its own where this is empty.
+    #[serde(default)]
     os: String,
+    architecture: Option<IgnoredAny>,
+    variant: Option<IgnoredAny>,
+    features: Option<IgnoredAny>,
+    #[serde(rename = "os.version")]
+    os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    os_features: Option<IgnoredAny>,
 }
 
-/// The images of an index that a node with Linux could run. Attestations name the platform `unknown`.
+/// The images of an index that a node with Linux could run.
 pub(super) fn platforms(index: &[u8]) -> Result<Vec<Digest>, &'static str> {
-    let index: Index = json::from_slice(index).map_err(|_| "it is no index")?;
+    if index.len() > INDEX_BYTES_MAX {
+        return Err("it has more than 256 KiB");
+    }
+    let index: Index = json::from_slice(index).map_err(|_| "it is no index that all read alike")?;
     if index.manifests.len() > PLATFORMS_MAX {
         return Err("it has more than 64 manifests");
     }
-    let runs =
-        |descriptor: &Descriptor| descriptor.platform.as_ref().is_none_or(|platform| platform.os == "linux");
+    let is_foreign = |platform: &Platform| FOREIGN_SYSTEMS.contains(&platform.os.as_str());
+    let runs = |descriptor: &Descriptor| !descriptor.platform.as_ref().is_some_and(is_foreign);
     let mut digests: Vec<_> =
         index.manifests.into_iter().filter(runs).map(|descriptor| descriptor.digest).collect();
     digests.sort_unstable();
@@ -141,18 +178,51 @@ mod tests {
         let digest = |name: &str| Digest::of(name.as_bytes());
         let entry = |name: &str, platform: &str| format!(r#"{{"digest": "{}"{platform}}}"#, digest(name));
         let index = format!(
-            r#"{{"manifests": [{}, {}, {}, {}]}}"#,
-            entry("amd64", r#", "platform": {"os": "linux", "architecture": "amd64"}"#),
+            r#"{{"schemaVersion": 2, "mediaType": "{}", "manifests": [{}, {}, {}, {}, {}, {}], "annotations": {{"a": "b"}}}}"#,
+            INDEXES[0],
+            entry(
+                "amd64",
+                r#", "size": 1, "platform": {"os": "linux", "architecture": "amd64", "os.version": "1"}"#
+            ),
+            // containerd writes it small, and takes the node's own for none.
+            entry("case", r#", "platform": {"os": "Linux", "architecture": "amd64"}"#),
+            entry("empty", r#", "platform": {"os": "", "architecture": "amd64"}"#),
             entry("attestation", r#", "platform": {"os": "unknown", "architecture": "unknown"}"#),
             entry("windows", r#", "platform": {"os": "windows", "architecture": "amd64"}"#),
             entry("any", ""),
         );
-        let mut expected = vec![digest("amd64"), digest("any")];
+        let mut expected = ["amd64", "case", "empty", "any"].map(digest);
         expected.sort_unstable();
-        assert_eq!(platforms(index.as_bytes()), Ok(expected));
+        assert_eq!(platforms(index.as_bytes()), Ok(expected.to_vec()));
         let many = format!(r#"{{"manifests": [{}]}}"#, vec![entry("a", ""); 65].join(","));
-        for broken in ["", "{}", r#"{"manifests": [{"digest": "sha256:1"}]}"#, &many] {
+        let long =
+            format!(r#"{{"manifests": [], "annotations": {{"a": "{}"}}}}"#, "a".repeat(INDEX_BYTES_MAX));
+        for broken in ["", "{}", r#"{"manifests": [{"digest": "sha256:1"}]}"#, &many, &long] {
             assert!(platforms(broken.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn an_index_that_engines_could_read_otherwise_is_none() {
+        let (good, evil) = (Digest::of(b"good"), Digest::of(b"evil"));
+        let entry = format!(r#"{{"digest": "{good}", "platform": {{"os": "linux"}}}}"#);
+        let index = format!(r#"{{"manifests": [{entry}]}}"#);
+        assert_eq!(platforms(index.as_bytes()), Ok(vec![good]));
+        for (from, to) in [
+            (r#"]}"#, format!(r#"], "Manifests": [{{"digest": "{evil}"}}]}}"#)),
+            (r#"]}"#, format!(r#"], "manifests": [{{"digest": "{evil}"}}]}}"#)),
+            // Go takes the long s for an s.
+            (r#"]}"#, format!(r#"], "manife\u017fts": [{{"digest": "{evil}"}}]}}"#)),
+            (r#"{"digest""#, format!(r#"{{"Digest": "{evil}", "digest""#)),
+            (r#"{"digest""#, format!(r#"{{"digest": "{evil}", "digest""#)),
+            (r#", "platform""#, r#", "Platform": {"os": "linux"}, "platform""#.to_owned()),
+            (r#""linux"}"#, r#""windows", "OS": "linux"}"#.to_owned()),
+            // An image's manifest that has the list of an index, too.
+            (r#"]}"#, r#"], "config": {}, "layers": []}"#.to_owned()),
+        ] {
+            let changed = index.replace(from, &to);
+            assert_ne!(changed, index);
+            assert!(platforms(changed.as_bytes()).is_err(), "{changed}");
         }
     }
 }
