@@ -97,8 +97,17 @@ fn few_lines_cannot_become_gigabytes() {
         let before = format!("*a{}", level - 1);
         yaml += &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", "));
     }
-    let error = manifests("app.yaml", &yaml).unwrap_err();
-    assert!(error.to_string().contains("more than 4000000 values"), "{error}");
+    // A long text, in a few thousand places; and anchors around anchors, each of which keeps what it stands for.
+    let long =
+        format!("kind: Pod\napiVersion: v1\na: &a {}\nb: [{}*a]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
+    let mut nested = format!("[{}x]", "x, ".repeat(100_000));
+    for level in 0..50 {
+        nested = format!("&a{level} [{nested}]");
+    }
+    for yaml in [yaml, long, format!("kind: Pod\napiVersion: v1\na: {nested}\n")] {
+        let error = manifests("app.yaml", &yaml).unwrap_err();
+        assert!(error.to_string().contains("more than 4000000 values"), "{error}");
+    }
 }
 
 #[test]
@@ -113,6 +122,16 @@ fn mistakes_are_named_with_their_place() {
         ("kind: Pod\na: *b\n", "document 1, line 2", "cannot be read"),
         ("kind: Pod\na: !!binary x\n", "document 1, line 2", "is not read"),
         ("kind: Pod\n<<: x\n", "document 1, line 2", "only a mapping can be merged"),
+        ("kind: Pod\na: {b: 1, <<: {b: 2}}\n", "document 1, line 2", "repeats the key \"b\""),
+        ("kind: Pod\na:\n  <<: {b: 1}\n  <<: {b: 2}\n", "document 1, line 4", "repeats the key \"b\""),
+        (
+            "kind: Pod\napiVersion: v1\n---\nkind: Pod\n# a\u{85}spec: b\n",
+            "document 2, line 5",
+            "write them as escapes",
+        ),
+        ("kind: Pod\n#\u{2028}spec: b\napiVersion: v1\n", "document 1, line 2", "write them as escapes"),
+        ("kind: Pod\nb: \"\u{2029}\"\n", "document 1, line 2", "write them as escapes"),
+        ("{kind: Pod, a: b} #\u{2028}", "document 1, line 1", ""),
         ("kind: Pod\na: &a [*a]\n", "document 1, line 2", "an alias stands in what it means"),
         ("kind: Pod\n? [a]\n: b\n", "document 1, line 2", "a key must be a word"),
         ("{\"kind\": \"Pod\"}\n{\"kind\": ]", "document 2, line 2", "expected value"),

@@ -10,20 +10,26 @@ use super::{Document, Malformed};
 
 /// No object of Kubernetes is nested this deeply.
 const DEPTH_MAX: usize = 100;
-/// Values of one input. An alias counts as much as what it stands for, so that a few lines cannot become gigabytes.
+/// Values of one input. An alias counts as much as what it stands for, and so does an anchor, which keeps it; so a few lines cannot become gigabytes.
 const VALUES_MAX: usize = 4_000_000;
+/// Bytes of a text that count as a further value.
+const VALUE_BYTES: usize = 64;
+/// kubectl's reader takes them for line breaks, and this one does not: a comment would end elsewhere.
+const OTHER_LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 /// Before the name of the template that a document was made from.
 const HELM_SOURCE: &str = "# Source: ";
 
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Malformed> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_split = |line: &&str| line.contains(OTHER_LINE_BREAKS);
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         number: 0,
         values: 0,
         anchors: HashMap::new(),
         item_lines: Vec::new(),
+        split_line: lines.iter().position(is_split).map(|index| index + 1),
     };
-    let lines: Vec<&str> = text.lines().collect();
     let (mut documents, mut read_until) = (Vec::new(), 0);
     loop {
         let (event, span) = reader.next()?;
@@ -64,11 +70,21 @@ struct Reader<'a> {
     /// What an alias stands for, and how many values that are.
     anchors: HashMap<usize, (Value, usize)>,
     item_lines: Vec<usize>,
+    /// The first line with one of [`OTHER_LINE_BREAKS`].
+    split_line: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Malformed> {
         match self.events.next_event() {
+            Some(Ok((_, span))) if self.split_line.is_some_and(|line| line <= span.end.line()) => {
+                Err(Malformed {
+                    document: self.number.max(1),
+                    line: self.split_line.unwrap_or_default(),
+                    problem: "kubectl takes U+0085, U+2028 and U+2029 for line breaks; write them as escapes"
+                        .to_owned(),
+                })
+            }
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => Err(Malformed {
                 document: self.number.max(1),
@@ -95,6 +111,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
             Event::Scalar(text, style, anchor, tag) => {
+                self.count(text.len() / VALUE_BYTES, span)?;
                 (self.scalar(&text, style, tag.as_deref(), span)?, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -108,7 +125,9 @@ impl<'a> Reader<'a> {
             _ => return Err(self.malformed(span, "a value is missing")),
         };
         if anchor > 0 {
-            self.anchors.insert(anchor, (value.clone(), self.values - before));
+            let values = self.values - before;
+            self.count(values, span)?;
+            self.anchors.insert(anchor, (value.clone(), values));
         }
         Ok(value)
     }
@@ -174,7 +193,18 @@ impl<'a> Reader<'a> {
                 event => self.value(event, at, depth + 1)?,
             };
             if is_merge {
-                self.merge(value, &mut merged, span)?;
+                let mut merging = Map::new();
+                self.merge(value, &mut merging, span)?;
+                // A later mapping outweighs what stands before it for kubectl, and not by YAML's own rule.
+                if let Some(key) =
+                    merging.keys().find(|key| members.contains_key(*key) || merged.contains_key(*key))
+                {
+                    let problem = format!(
+                        "the merged mapping repeats the key {key:?} before it, of which readers take different ones"
+                    );
+                    return Err(self.malformed(span, &problem));
+                }
+                merged.extend(merging);
             } else if members.insert(key.clone(), value).is_some() {
                 return Err(self.malformed(span, &format!("the key {key:?} stands twice")));
             }
