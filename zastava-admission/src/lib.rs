@@ -184,7 +184,7 @@ pub use options::{
     AdmissionOptions, FailOpen, LimitOptions, MirrorOptions, NamespaceOptions, RegistryHost, RegistryOptions,
     TlsOptions, WebhookOptions,
 };
-pub use policy::PolicySource;
+pub use policy::{PolicySource, policy_labels};
 pub use resolve::Registries;
 pub use review::{ImageField, ImageUse, PodSpec, Review, ReviewObject, holds_pod};
 pub use reviewer::{Reviewed, Reviewer};

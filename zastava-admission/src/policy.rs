@@ -30,7 +30,7 @@ use zastava_core::contract::{PolicyRequest, PolicyResponse};
 use zastava_core::http_service::BoxError;
 use zastava_core::telemetry::Telemetry;
 
-pub(crate) use labels::policy_labels;
+pub use labels::policy_labels;
 pub(crate) use layer::{Answer, Answers, AskedImage, Origin, PolicyLayer, Question};
 pub(crate) use seed::{Sown, sow};
 

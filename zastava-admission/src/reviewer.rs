@@ -88,7 +88,8 @@ impl Reviewer {
 
     /// Decides the AdmissionReview in `body`.
     ///
-    /// Asks the policy source at most once, and waits at most `budget` for it. The namespace's failure
+    /// Asks the policy source once, and once more about the images in an index that has no verdict. It waits at most `budget`
+    /// for both. The namespace's failure
     /// mode decides when no answer comes in time.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
-use zastava_admission::WebhookOptions;
+use zastava_admission::{WebhookOptions, policy_labels};
 use zastava_core::clock::Timestamp;
-use zastava_core::contract::PolicyRequest;
+use zastava_core::contract::{PolicyRequest, PolicyVerdict};
 use zastava_core::image::ImageReference;
 use zastava_core::program::{ExitStatus, Invocation, OwnCommand, with_causes};
 
@@ -69,7 +69,11 @@ pub(super) fn run(
 async fn ask(arguments: Arguments, options: WebhookOptions) -> Result<serde_json::Value, AnyError> {
     let core = decider::connect(&options)?;
     let Arguments { images, namespace, labels, .. } = arguments;
-    let request = PolicyRequest { namespace: Some(namespace), labels: labels.into_iter().collect(), images };
+    let request = PolicyRequest {
+        namespace: Some(namespace),
+        labels: policy_labels(&labels.into_iter().collect()),
+        images,
+    };
     let mut response = core.scanner().policy(&request).await?;
     // A time to live means nothing to who reads the line later.
     let ttl = response.ttl_seconds.take().map(Duration::from_secs);
@@ -77,6 +81,16 @@ async fn ask(arguments: Arguments, options: WebhookOptions) -> Result<serde_json
     response.expires_at_utc = [response.expires_at_utc, end].into_iter().flatten().min();
     if response.expires_at_utc.is_none() {
         return Err("scanner does not say how long its answer holds".into());
+    }
+    if response.policy_revision.is_none() {
+        return Err("scanner does not say which revision of the policy made its answer".into());
+    }
+    for image in &request.images {
+        let digest = image.parse::<ImageReference>().ok().and_then(|reference| reference.digest());
+        let verdict = response.result(image, digest).and_then(|result| result.policy_verdict);
+        if verdict.is_none_or(|verdict| verdict == PolicyVerdict::Error) {
+            return Err(format!("scanner has no verdict on {image}").into());
+        }
     }
     Ok(json!({"request": request, "response": response}))
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use zastava_admission::WebhookOptions;
+use zastava_core::contract::PolicyVerdict;
 use zastava_core::image::{Digest, ImageReference};
 use zastava_core::program::{ExitStatus, Invocation, OwnCommand};
 
@@ -133,6 +134,10 @@ async fn test(arguments: &Arguments, options: WebhookOptions) -> Result<Report, 
     let decider = Decider::own(options, overheard.clone(), Duration::from_secs(*timeout))?;
     let answer = decider.decide(&Question::of_object(&pod, namespace)).await?;
     let digest = reference.parse::<ImageReference>().ok().and_then(|reference| reference.digest());
-    let heard = overheard.heard(digest)?;
-    Ok(Report { image: image.clone(), namespace: namespace.clone(), answer, heard })
+    let mut report = Report { image: image.clone(), namespace: namespace.clone(), answer, heard: None };
+    report.heard = overheard.heard(digest, report.verdict())?;
+    if report.heard.is_none() && report.verdict() == PolicyVerdict::Error {
+        return Err(format!("scanner was not asked: {}", report.reasons().join("; ")).into());
+    }
+    Ok(report)
 }

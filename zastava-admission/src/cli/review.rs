@@ -36,7 +36,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
     group(ArgGroup::new("subjects").args(["files", "images"]).required(true).multiple(true)),
     after_help = "Exits with 0 if all is allowed, with 5 if something in a file is denied, with 3 if the files hold nothing, \
                   and with 1 if a file cannot be read or there is no decision. With --expect it exits with 0 if each \
-                  decision is the expected one, and with 1 otherwise. A denial of --image alone is not a failure."
+                  decision is the expected one, with 3 if a denial is expected of nothing, and with 1 otherwise. A denial of --image alone is not a failure."
 )]
 struct Arguments {
     /// Manifests: YAML of any number of documents or JSON, also lists and AdmissionReviews; - is standard input
@@ -136,6 +136,10 @@ impl Arguments {
         print(std::io::stdout(), &format.write(decided));
         let answers = || decided.iter().filter_map(|one| one.outcome.answer().map(|answer| (one, answer)));
         match self.expect {
+            Some(Expected::Deny) if answers().next().is_none() => {
+                print(std::io::stderr(), "the input holds nothing that could be denied\n");
+                ExitStatus::NothingToDo
+            }
             Some(expected) => match answers().find(|(_, answer)| !expected.is(answer)) {
                 Some(_) => {
                     print(std::io::stderr(), &format!("{expected:?} was expected\n"));

@@ -20,7 +20,8 @@ const GENERATED_LABELS: [&str; 10] = [
 /// ones, with which no two pods of a workload would share a verdict.
 ///
 /// docs/design/admission.md#why-are-labels-part-of-the-cache-key
-pub(crate) fn policy_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+#[must_use]
+pub fn policy_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_generated = |name: &String| GENERATED_LABELS.contains(&name.as_str());
     labels.iter().filter(|(name, _)| !is_generated(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }

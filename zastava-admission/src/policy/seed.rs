@@ -18,6 +18,8 @@ use crate::text::name;
 use crate::verdict::Level;
 
 const NAME_LENGTH_MAX: usize = 200;
+/// Faulty lines that are named one by one.
+const FAULTS_NAMED_MAX: usize = 20;
 
 /// A question and its answer, by the contract of the policy source.
 #[derive(Debug, Deserialize)]
@@ -33,7 +35,9 @@ pub(crate) struct Sown {
     pub(crate) verdicts: usize,
     /// Lines whose time is over.
     pub(crate) ended: usize,
-    /// The numbers of the lines that have no effect otherwise, and why.
+    /// Lines that have no effect otherwise.
+    pub(crate) faulty: usize,
+    /// The numbers of the first of them, and why.
     pub(crate) faults: Vec<(usize, String)>,
 }
 
@@ -48,13 +52,22 @@ pub(crate) fn sow(text: &[u8], policy: &Policy, clock: &Arc<dyn Clock>) -> Sown 
         match read(line, &mut revision, clock) {
             Ok(Some(exchange)) => match remember(&exchange, policy, clock) {
                 Ok(verdicts) => sown.verdicts += verdicts,
-                Err(fault) => sown.faults.push((number, fault)),
+                Err(fault) => sown.faulty(number, fault),
             },
             Ok(None) => sown.ended += 1,
-            Err(fault) => sown.faults.push((number, fault)),
+            Err(fault) => sown.faulty(number, fault),
         }
     }
     sown
+}
+
+impl Sown {
+    fn faulty(&mut self, line: usize, fault: String) {
+        self.faulty += 1;
+        if self.faults.len() < FAULTS_NAMED_MAX {
+            self.faults.push((line, fault));
+        }
+    }
 }
 
 /// The exchange of a line; none when its time is over.
@@ -109,4 +122,17 @@ fn remember(exchange: &Exchange, policy: &Policy, clock: &Arc<dyn Clock>) -> Res
         return Err(format!("its answer has no verdict on {}", name(image.reference, NAME_LENGTH_MAX)));
     }
     Ok(policy.inner().sow(&question, answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_faulty_lines_the_first_are_kept() {
+        let mut sown = Sown::default();
+        (1..=1000).for_each(|line| sown.faulty(line, "it is none".to_owned()));
+        assert_eq!((sown.faulty, sown.faults.len()), (1000, FAULTS_NAMED_MAX));
+        assert_eq!(sown.faults[FAULTS_NAMED_MAX - 1].0, FAULTS_NAMED_MAX);
+    }
 }

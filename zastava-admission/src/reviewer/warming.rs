@@ -9,8 +9,6 @@ use crate::policy::{Sown, sow};
 
 /// A hundred thousand verdicts take about 40 MiB.
 const SEED_BYTES_MAX: u64 = 64 << 20;
-/// Faulty lines that the log names one by one.
-const FAULTS_NAMED_MAX: usize = 20;
 /// Log scope of the file.
 const SCOPE: &str = "admission.seed";
 
@@ -47,9 +45,9 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 fn log(path: &Path, sown: &Sown) {
     let path = path.display();
-    for (line, reason) in sown.faults.iter().take(FAULTS_NAMED_MAX) {
+    for (line, reason) in &sown.faults {
         tracing::warn!(scope = SCOPE, %path, line, reason, "a line of the cache's seed has no effect");
     }
-    let (verdicts, ended, faulty) = (sown.verdicts, sown.ended, sown.faults.len());
+    let (verdicts, ended, faulty) = (sown.verdicts, sown.ended, sown.faulty);
     tracing::info!(scope = SCOPE, %path, verdicts, ended, faulty, "the cache begins with verdicts of a file");
 }

@@ -105,6 +105,8 @@ async fn the_status_follows_from_verdicts_and_expectations() {
         (&["-"], pod(UNSIGNED), 5),
         (&["-"], pod("not an image"), 5),
         (&["-"], service.to_owned(), 0),
+        (&["-", "--expect", "allow"], service.to_owned(), 0),
+        (&["-", "--expect", "deny"], service.to_owned(), 3),
         (&["-"], "---\n# nothing\n".to_owned(), 3),
         (&["-"], String::new(), 3),
         (&["-", "--expect", "deny"], pod(UNSIGNED), 0),

@@ -86,6 +86,12 @@ async fn without_an_answer_of_scanner_it_fails_even_where_the_namespace_fails_op
     let (status, out, err) = installation.run(&test, "").await;
     assert_eq!((status, out.as_str()), (Some(1), ""));
     assert!(err.contains("scanner cannot be reached"), "{err}");
+    // Nor is there one where nobody asks Scanner.
+    let untagged = "--set=zastava.webhook.admission.resolveTags=false";
+    let test = ["policy", "test", open, untagged, "--image", "nginx:1", "--namespace", "shop"];
+    let (status, out, err) = installation.run(&test, "").await;
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(err.contains("scanner was not asked: the tag 1 can move"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

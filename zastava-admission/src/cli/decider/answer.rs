@@ -36,7 +36,8 @@ impl Answer {
     /// Reads the AdmissionReview that answers the review of that uid.
     pub(super) fn read(body: &[u8], uid: &str) -> Result<Self, AnyError> {
         let mut review: Value = serde_json::from_slice(body)?;
-        let answer: Self = serde_json::from_value(review["response"].take())?;
+        let answer = review.get_mut("response").map(Value::take).unwrap_or_default();
+        let answer: Self = serde_json::from_value(answer)?;
         if answer.uid != uid {
             return Err("it answered another review".into());
         }
@@ -51,5 +52,20 @@ impl Answer {
     /// Why the object is denied, for a person; empty when it is allowed.
     pub(crate) fn message(&self) -> &str {
         &self.status.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_answer_to_the_review_is_an_error() {
+        let answer = r#"{"response": {"uid": "1", "allowed": true}}"#;
+        assert!(Answer::read(answer.as_bytes(), "1").unwrap().allowed);
+        assert!(Answer::read(answer.as_bytes(), "2").is_err());
+        for body in ["", "null", "[]", "1", "\"a\"", "{}", r#"{"response": []}"#, r#"[{"response": {}}]"#] {
+            assert!(Answer::read(body.as_bytes(), "1").is_err(), "{body}");
+        }
     }
 }

@@ -22,11 +22,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    fn verdict(&self) -> PolicyVerdict {
+    pub(super) fn verdict(&self) -> PolicyVerdict {
         self.answer.images.first().map_or(PolicyVerdict::Error, |image| image.policy_verdict)
     }
 
-    fn reasons(&self) -> &[String] {
+    pub(super) fn reasons(&self) -> &[String] {
         self.answer.images.first().map_or(&[], |image| &image.reasons)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zastava_admission::{PolicySource, async_trait};
-use zastava_core::contract::{ImageResult, PolicyRequest, PolicyResponse};
+use zastava_core::contract::{ImageResult, PolicyRequest, PolicyResponse, PolicyVerdict};
 use zastava_core::http_service::BoxError;
 use zastava_core::image::Digest;
 use zastava_core::scanner::ScannerClient;
@@ -42,13 +42,19 @@ impl Overheard {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
     }
 
-    /// What Scanner said of the one image.
-    pub(super) fn heard(&self, digest: Option<Digest>) -> Result<Option<Heard>, AnyError> {
+    /// What Scanner said of the one image, or of that image in an index which has this verdict.
+    pub(super) fn heard(
+        &self,
+        digest: Option<Digest>,
+        verdict: PolicyVerdict,
+    ) -> Result<Option<Heard>, AnyError> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The text of a reference may settle it, and then nobody is asked.
         let Some(response) = last.transpose()? else { return Ok(None) };
         let by_digest = digest.and_then(|digest| response.results.get(&digest.to_string()));
-        let result = by_digest.or_else(|| response.results.values().next()).cloned().unwrap_or_default();
+        let results = || response.results.values();
+        let decisive = || results().find(|result| result.policy_verdict == Some(verdict));
+        let result = by_digest.or_else(decisive).or_else(|| results().next()).cloned().unwrap_or_default();
         Ok(Some(Heard { policy_revision: response.policy_revision, result }))
     }
 }
