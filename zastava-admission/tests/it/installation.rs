@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zastava_core::contract::AdmissionDecisionEnvelope;
-use zastava_sandbox::{Sandbox, SandboxOptions};
+use zastava_sandbox::{Policy, Sandbox, SandboxOptions};
 
 use super::asking::parts;
 use super::scanner::pod_review;
@@ -24,7 +25,7 @@ pub(crate) struct Installation {
     pub(crate) webhook: Process,
     pub(crate) address: SocketAddr,
     pub(crate) probes: SocketAddr,
-    _directory: tempfile::TempDir,
+    _directory: TempDir,
 }
 
 /// The running program with its standard output, line by line.
@@ -103,7 +104,29 @@ impl Installation {
     /// The same beside a sandbox that was prepared before.
     pub(crate) async fn start_beside(settings: &[&str], prepare: impl FnOnce(&Sandbox)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::start(SandboxOptions::new(directory.path().join("sandbox"))).await.unwrap();
+        let options = SandboxOptions::new(directory.path().join("sandbox"));
+        Self::start_with(directory, options, settings, prepare).await
+    }
+
+    /// The same beside a sandbox whose policy has these images.
+    pub(crate) async fn start_judging(images: &str, settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = SandboxOptions::new(directory.path().join("sandbox"));
+        options.policy = Policy::from_yaml(
+            &format!("zastava: {{policy: {{images: [{images}]}}}}"),
+            Path::new("policy.yaml"),
+        )
+        .unwrap();
+        Self::start_with(directory, options, settings, |_| ()).await
+    }
+
+    async fn start_with(
+        directory: TempDir,
+        options: SandboxOptions,
+        settings: &[&str],
+        prepare: impl FnOnce(&Sandbox),
+    ) -> Self {
+        let sandbox = Sandbox::start(options).await.unwrap();
         prepare(&sandbox);
         let configuration = sandbox.write_configuration("acme").unwrap();
         let mut arguments = vec![

@@ -8,10 +8,12 @@ use zastava_admission::WebhookOptions;
 use zastava_authority::RuntimeCore;
 use zastava_core::config::Configuration;
 use zastava_core::contract::encode_batch;
+use zastava_core::image::Digest;
 use zastava_core::telemetry::Telemetry;
 
 use super::asking::parts;
 use super::installation::Installation;
+use super::registry::{Protection, Registry, Store};
 use super::scanner::{SIGNED, UNSIGNED};
 
 /// Tells Scanner of containers of the image, as an observer would: each started a program with another build-id.
@@ -92,6 +94,44 @@ async fn without_an_answer_of_scanner_it_fails_even_where_the_namespace_fails_op
     let (status, out, err) = installation.run(&test, "").await;
     assert_eq!((status, out.as_str()), (Some(1), ""));
     assert!(err.contains("scanner was not asked: the tag 1 can move"), "{err}");
+}
+
+/// Scanner knows the images in an index alone. What is printed belongs to the one that decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_evidence_for_an_index_is_that_of_the_image_that_decides() {
+    let store = Store::new();
+    let Some(registry) = Registry::start(&store, Protection::None).await else { return };
+    let pushed = registry.push("team/app", "1", "app", &["linux/amd64", "linux/arm64"]).await;
+    let named = |digest: &Digest| format!("{}/team/app@{digest}", registry.host);
+    let mut images = pushed.images.clone();
+    images.sort_unstable();
+    for bad in 0..2 {
+        let rule = |index: usize| match index == bad {
+            true => "verdict: fail, signed: false, reasons: [no signature]",
+            false => "verdict: pass, signed: true",
+        };
+        let policy = format!(
+            "{{reference: '{}', verdict: error}}, {{reference: '{}', {}}}, {{reference: '{}', {}}}",
+            named(&pushed.digest),
+            named(&images[0]),
+            rule(0),
+            named(&images[1]),
+            rule(1),
+        );
+        let installation = Installation::start_judging(&policy, &[]).await;
+        let host = format!("--set=zastava.webhook.registries.hosts.{}.allowInsecureHttp=true", registry.host);
+        let image = named(&pushed.digest);
+        let test = ["policy", "test", "--json", &host, "--image", &image, "--namespace", "shop"];
+        let (status, out, err) = installation.run(&test, "").await;
+        assert_eq!(status, Some(5), "{out}{err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            (&report["policyVerdict"], &report["scanner"]["signed"]),
+            (&"fail".into(), &false.into()),
+            "{out}"
+        );
+        assert_eq!(report["reasons"], report["scanner"]["reasons"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,11 +154,20 @@ async fn a_file_that_cannot_be_read_is_no_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_writes_a_line_and_begins_with_it() {
     let first = Installation::start(&[]).await;
-    let seed = ["cache-seed", "--namespace", "shop", "--label", "app=web", SIGNED];
+    let (own, generated) = ("app=web", "pod-template-hash=5f");
+    let seed = ["cache-seed", "--namespace", "shop", "--label", own, "--label", generated, SIGNED];
     let (status, written, err) = first.run(&seed, "").await;
+    assert!(!written.contains("pod-template-hash"), "a review asks without it: {written}");
     assert_eq!((status, err.as_str(), written.lines().count()), (Some(0), "", 1), "{written}");
     let (status, _, err) = first.run(&["cache-seed", "--namespace", "shop", "nginx:1"], "").await;
     assert!(status == Some(2) && err.contains("it has no digest"), "{err}");
+    let undecided =
+        format!("{{reference: '{UNSIGNED}', verdict: error}}, {{reference: '{SIGNED}', verdict: pass}}");
+    let undecided = Installation::start_judging(&undecided, &[]).await;
+    let (status, out, err) =
+        undecided.run(&["cache-seed", "--namespace", "shop", SIGNED, UNSIGNED], "").await;
+    assert_eq!((status, out.as_str()), (Some(1), ""), "a line that would have no effect");
+    assert!(err.contains(&format!("no verdict on {UNSIGNED}")), "{err}");
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("seed.jsonl");
