@@ -29,8 +29,10 @@ pub(super) fn unsigned_is_refused_with_reasons(lab: &Lab) {
 fn decision_of(lab: &Lab, denial: &str) -> Value {
     let id = denial.split("Decision ").nth(1).unwrap_or_else(|| panic!("names no decision: {denial}"));
     let id = id.split('.').next().unwrap_or_default();
-    let logs =
-        lab.kubectl(&format!("-n {NAMESPACE} logs -l app=zastava-webhook --tail=-1 --max-log-requests=20"));
+    // The autoscaler may just have asked for one more, which has no log yet.
+    let logs = lab.kubectl(&format!(
+        "-n {NAMESPACE} logs -l app=zastava-webhook --tail=-1 --max-log-requests=20 --ignore-errors"
+    ));
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut decisions = lines.map(|line| line["decision"].clone());
     let found = decisions.find(|decision| decision["admissionId"] == id);
