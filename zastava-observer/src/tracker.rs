@@ -122,9 +122,15 @@ impl Tracker {
     }
 
     fn forget(&mut self, engine: Engine, below: Option<&str>) {
-        match (below, self.live.get_mut(&engine)) {
-            (Some(below), Some(live)) => live.retain(|key, _| !key.starts_with(below)),
-            _ => drop(self.live.remove(&engine)),
+        let Some(below) = below else {
+            self.live.remove(&engine);
+            return;
+        };
+        if let Some(live) = self.live.get_mut(&engine) {
+            live.retain(|key, _| !key.starts_with(below));
+        }
+        if let Some(restored) = self.restored.get_mut(&engine) {
+            restored.retain(|one| !one.workload.key.starts_with(below));
         }
     }
 

@@ -6,7 +6,7 @@ use zastava_core::clock::Timestamp;
 use zastava_core::vocabulary::Engine;
 
 use super::{Step, Tracker, Transition};
-use crate::workload::{Change, Workload};
+use crate::workload::{Change, Note, Workload};
 
 /// A workload of an earlier run.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ impl Tracker {
             Change::Listed { engine, workloads } => (*engine, Some(workloads)),
             Change::Started(workload) | Change::Found(workload) => (workload.engine, None),
             Change::Stopped { engine, .. } => (*engine, None),
+            // Other notes are about what this run has told.
+            Change::Noted(of, Note::Exec(_)) => (of.engine, None),
             Change::Unfollowed { .. } | Change::Noted(..) => return (false, Vec::new()),
         };
         let Some(restored) = self.restored.remove(&engine) else { return (false, Vec::new()) };
@@ -87,6 +89,7 @@ mod tests {
     use super::*;
     use crate::tracker::tests::{apply, listed, started, stopped};
     use crate::workload::tests::workload;
+    use crate::workload::{ExecSession, Noted};
 
     fn restored(key: &str, pid: u32, is_told: bool) -> Restored {
         Restored { workload: workload(key, pid), is_told }
@@ -149,5 +152,23 @@ mod tests {
         let mut tracker = tracker([restored("a", 1, true)]);
         assert_eq!(apply(&mut tracker, listed(Engine::Containerd, &[])), Vec::<String>::new());
         assert_eq!((tracker.restored().count(), tracker.live().next()), (1, Some((Engine::Containerd, 0))));
+    }
+
+    #[test]
+    fn what_another_source_tells_now_has_not_stopped() {
+        let mut tracker = tracker([restored("moby/a", 1, true), restored("n/b", 2, true)]);
+        let below = Some("moby/".to_owned());
+        assert!(apply(&mut tracker, Change::Unfollowed { engine: Engine::Host, below }).is_empty());
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[])), ["-n/b2"]);
+    }
+
+    #[test]
+    fn a_session_before_the_first_list_is_one_of_the_workload() {
+        let mut tracker = tracker([restored("a", 1, true)]);
+        let exec = ExecSession { id: "e".to_owned(), pid: 9, at: Timestamp::UNIX_EPOCH };
+        let of = Noted { pid: None, ..Noted::run_of(&workload("a", 1)) };
+        assert_eq!(apply(&mut tracker, Change::Noted(of, Note::Exec(exec))), ["?a1"]);
+        assert_eq!(tracker.unknown_execs(), 0);
+        assert_eq!(apply(&mut tracker, listed(Engine::Host, &[])), ["-a1"]);
     }
 }

@@ -160,12 +160,22 @@ impl TaskWatcher {
         self.table.looked_up(key, found)
     }
 
-    /// Whether another source tells this change.
-    fn is_told_elsewhere(&self, change: &Change) -> bool {
+    /// The change as it is told here; `None` if Docker's source tells it.
+    fn told_here(&self, change: Change) -> Option<Change> {
         match change {
-            Change::Started(workload) | Change::Found(workload) => self.is_docker_container(&workload.key),
-            Change::Stopped { key, .. } => self.is_docker_container(key),
-            Change::Listed { .. } | Change::Unfollowed { .. } | Change::Noted(..) => false,
+            Change::Started(workload) if self.is_docker_container(&workload.key) => None,
+            Change::Found(workload) if self.is_docker_container(&workload.key) => None,
+            Change::Stopped { key, .. } if self.is_docker_container(&key) => None,
+            Change::Listed { engine, mut workloads } => {
+                workloads.retain(|workload| !self.is_docker_container(&workload.key));
+                Some(Change::Listed { engine, workloads })
+            }
+            // Docker announces no pid with its own event.
+            Change::Noted(of, note) if self.is_docker_container(&of.key) => {
+                let key = of.key.split_once('/').map_or(of.key.as_str(), |(_, id)| id).to_owned();
+                Some(Change::Noted(Noted { engine: Engine::Docker, key, pid: of.pid }, note))
+            }
+            other => Some(other),
         }
     }
 
@@ -191,14 +201,8 @@ impl TaskWatcher {
                     let asked = questions.reader.clone().confirm(key, start_ticks, listed);
                     questions.confirmations.push(Box::pin(asked));
                 }
-                // Docker announces no pid with its own event.
-                Action::Report(Change::Noted(of, note)) if self.is_docker_container(&of.key) => {
-                    let key = of.key.split_once('/').map_or(of.key.as_str(), |(_, id)| id).to_owned();
-                    let of = Noted { engine: Engine::Docker, key, pid: of.pid };
-                    self.outgoing.push_back(Change::Noted(of, note));
-                }
-                Action::Report(change) if self.is_told_elsewhere(&change) => {}
                 Action::Report(change) => {
+                    let Some(change) = self.told_here(change) else { continue };
                     if matches!(&change, Change::Found(_) | Change::Stopped { reconciled: true, .. }) {
                         self.cadence.doubt();
                         questions.next_list =
@@ -273,4 +277,42 @@ async fn send(changes: &Changes, outgoing: &mut VecDeque<Change>) -> Result<(), 
         room.send(change);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::moby::Moby;
+    use crate::tracker::tests::listed;
+    use crate::workload::tests::workload;
+    use crate::workload::{ExecSession, Note};
+
+    #[tokio::test]
+    async fn what_docker_tells_is_told_once_also_by_a_list() {
+        let ((changes, _receiver), (_docker, moby)) = (Changes::channel(1), Moby::channel());
+        let mut watcher =
+            TaskWatcher::new(TaskTable::default(), LIST_RETRY, changes, Losses::default(), moby);
+        let keys = |change: Option<Change>| match change {
+            None => Vec::new(),
+            Some(Change::Started(one) | Change::Found(one)) => vec![one.key],
+            Some(Change::Stopped { key, .. }) => vec![key],
+            Some(Change::Listed { workloads, .. }) => workloads.into_iter().map(|one| one.key).collect(),
+            Some(Change::Noted(of, _)) => vec![format!("{}:{}", of.engine, of.key)],
+            Some(Change::Unfollowed { .. }) => panic!("nobody asked for it"),
+        };
+        let told = |watcher: &TaskWatcher| {
+            let (moby, at) = (|| Box::new(workload("moby/a", 1)), Timestamp::UNIX_EPOCH);
+            let exec = Note::Exec(ExecSession { id: "e".to_owned(), pid: 2, at });
+            let changes = [
+                Change::Started(moby()),
+                Change::Found(moby()),
+                listed(Engine::Containerd, &[("k8s.io/b", 2), ("moby/a", 1)]),
+                Change::Noted(Noted { engine: Engine::Containerd, ..Noted::run_of(&moby()) }, exec),
+            ];
+            changes.map(|change| keys(watcher.told_here(change)).join(" "))
+        };
+        assert_eq!(told(&watcher), ["moby/a", "moby/a", "k8s.io/b moby/a", "containerd:moby/a"]);
+        watcher.leave_to_docker();
+        assert_eq!(told(&watcher), ["", "", "k8s.io/b", "docker:a"]);
+    }
 }
