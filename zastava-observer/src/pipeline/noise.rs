@@ -40,6 +40,9 @@ pub(super) fn cause(event: &RuntimeEvent) -> Option<(Cause, u64)> {
         EventKind::Drift if has(Annotation::ExecId) => {
             let process = event.process.as_ref();
             let program = process.map(|process| (&process.entrypoint, &process.build_id));
+            // Of a process that was not read nobody knows whether it is one that was told.
+            let unread = program.is_none_or(|(arguments, id)| arguments.is_empty() && id.is_none());
+            let program = (program, unread.then_some(&event.event_id));
             let new = event.delta.iter().flat_map(|delta| &delta.new_binaries);
             let new: Vec<_> = new.map(|binary| (&binary.path, &binary.sha256)).collect();
             let changed = event.delta.as_ref().map(|delta| &delta.changed_files);
@@ -139,12 +142,30 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    use zastava_core::clock::Timestamp;
     use zastava_core::vocabulary::Engine;
 
     use super::*;
+    use crate::event::Node;
+    use crate::inspect::{InspectError, ProcessFacts};
+    use crate::workload::ExecSession;
+    use crate::workload::tests::workload;
 
     fn run(key: &str) -> Noted {
         Noted { engine: Engine::Containerd, key: key.to_owned(), pid: Some(7) }
+    }
+
+    #[test]
+    fn only_sessions_that_were_read_are_known_to_say_the_same() {
+        let node = Node { tenant: "t".to_owned(), name: "n".to_owned(), boot_id: "b".to_owned() };
+        let fact = |id: &str, found: Result<&ProcessFacts, &InspectError>| {
+            let exec = ExecSession { id: id.to_owned(), pid: 9, at: Timestamp::UNIX_EPOCH };
+            cause(&node.exec_event(&workload("a", 7), &exec, found)).map(|(_, fact)| fact)
+        };
+        let facts = ProcessFacts { arguments: vec!["/bin/sh".to_owned()], ..ProcessFacts::default() };
+        assert_eq!(fact("e1", Ok(&facts)), fact("e2", Ok(&facts)));
+        assert_ne!(fact("e1", Err(&InspectError::Ended)), fact("e2", Err(&InspectError::Ended)));
+        assert_eq!(fact("e1", Err(&InspectError::Ended)), fact("e1", Err(&InspectError::NotInTime)));
     }
 
     #[test]
