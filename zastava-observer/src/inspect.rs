@@ -249,4 +249,25 @@ mod tests {
         child.kill().expect("runs");
         child.wait().expect("ends");
     }
+
+    #[tokio::test]
+    async fn a_program_that_runs_already_is_not_taken_for_the_oci_runtime() {
+        let processes =
+            ProcessInspector::new(ProcTree::open("/proc").expect("is there"), CollectOptions::default());
+        let inspector = Inspector::new(processes.clone(), &Telemetry::detached());
+        let mut child = Command::new("/bin/sleep").arg("300").spawn().expect("is installed");
+        let declared = |args: &[&str]| {
+            let args = args.iter().map(|&word| word.to_owned()).collect();
+            DeclaredProcess { args, ..DeclaredProcess::default() }
+        };
+        let target = ProcessTarget { pid: child.id(), ..ProcessTarget::default() };
+        for args in [&["/bin/sleep", "300"][..], &["/bin/sh", "-c", "exec /bin/sleep 300"]] {
+            let waiting = processes.hold(child.id()).expect("runs");
+            let prepared = processes.resolve(waiting, &declared(args));
+            let found = inspector.read_when_started(&target, Some(&prepared)).await;
+            assert_eq!(found.expect("runs").arguments, ["/bin/sleep", "300"], "{args:?}");
+        }
+        child.kill().expect("runs");
+        child.wait().expect("ends");
+    }
 }

@@ -17,9 +17,17 @@ use zastava_core::contract::EntryTrace;
 use self::tracer::Tracer;
 use super::prepared::ContainerRoot;
 
-/// The steps from the declared program to the one that runs, at most `steps_max`. A step without a target could not be
-/// followed further.
-pub(super) fn trace(container: &ContainerRoot<'_>, steps_max: usize) -> Vec<EntryTrace> {
+/// The steps from the declared program to the one that runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace {
+    /// A step without a target could not be followed further.
+    pub(super) steps: Vec<EntryTrace>,
+    /// Whether every script was read and no bound cut it short. Otherwise other programs may run than the last one.
+    pub(super) is_whole: bool,
+}
+
+/// The trace of the declared program, in at most `steps_max` steps.
+pub(super) fn trace(container: &ContainerRoot<'_>, steps_max: usize) -> Trace {
     Tracer::new(container, steps_max).trace()
 }
 

@@ -18,12 +18,12 @@ use zastava_core::vocabulary::{Provenance, Signal};
 use zastava_elf::{Device, FileVersion, Process, Root};
 
 pub(super) use self::root::{ContainerRoot, FoundProgram, Miss};
-use super::entry_trace;
+use super::entry_trace::{self, Trace};
 use super::entrypoint;
 use super::executable::ExecutableFile;
 use super::files::Files;
 use super::process::{InspectError, ProcessInspector, ProcessTarget};
-use crate::procfs;
+use crate::procfs::{self, Cgroups, Membership};
 use crate::reads::{NotRead, Place, READ_TIME_MAX, Reader, UnderWay};
 use crate::text::{bounded, shown};
 use crate::workload::DeclaredProcess;
@@ -38,6 +38,8 @@ const DEPTH_MAX: usize = 8;
 pub struct WaitingProcess {
     pid: u32,
     start_ticks: Option<u64>,
+    /// `None` if they are not known.
+    cgroups: Option<Cgroups>,
     root: Arc<Root>,
     runtime: Option<ExecutableFile>,
 }
@@ -105,10 +107,21 @@ impl ProcessInspector {
             let process = tree.process(pid).map_err(InspectError::from_io)?;
             let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
             let root = Process::root(&process).map_err(|error| InspectError::from_io(error.into()))?;
+            let cgroups = procfs::cgroups(&process, &stat).ok();
             let (root, runtime) = (Arc::new(root), ExecutableFile::of(&process));
-            Ok(WaitingProcess { pid, start_ticks: Some(stat.start_ticks), root, runtime })
+            Ok(WaitingProcess { pid, start_ticks: Some(stat.start_ticks), cgroups, root, runtime })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
+    }
+
+    /// The process, if it may be in the cgroup of this name. An OCI runtime puts it there before it says that the container is
+    /// created: so a process that is elsewhere got the pid of one that has ended.
+    pub(crate) fn in_cgroup(&self, held: WaitingProcess, name: &str) -> Result<WaitingProcess, InspectError> {
+        let are_whole = self.tree.has_whole_cgroup_paths();
+        match held.cgroups.as_ref().map(|cgroups| cgroups.membership(name, are_whole)) {
+            Some(Membership::Outside) => Err(InspectError::OtherCgroup),
+            _ => Ok(held),
+        }
     }
 
     /// Holds the root of a process that has ended before it could be held: a directory of the node.
@@ -116,7 +129,8 @@ impl ProcessInspector {
         let (tree, directory) = (self.tree.clone(), directory.to_owned());
         let hold = move |_: &UnderWay| {
             let root = tree.on_node(|root| root.directory(&directory)).map_err(InspectError::from_io)?;
-            Ok(WaitingProcess { pid, start_ticks: None, root: Arc::new(root), runtime: None })
+            let root = Arc::new(root);
+            Ok(WaitingProcess { pid, start_ticks: None, cgroups: None, root, runtime: None })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::LookUp { pid }, hold)?
     }
@@ -135,18 +149,19 @@ impl ProcessInspector {
             nothing
         });
         match self.trace(&mut reader, place, Arc::clone(&root), declared) {
-            Ok(steps) => {
-                let (process, chain, trace) = (declared.clone(), prepared.chain.clone(), steps.clone());
+            Ok(traced) => {
+                let (process, chain, trace) = (declared.clone(), prepared.chain.clone(), traced.clone());
                 let expected = reader.read(place, move |under_way| {
                     let container =
                         ContainerRoot { root: &root, process: &process, under_way, look_up: place };
                     entrypoint::expected(&container, &chain, &trace)
                 });
-                (prepared.entry_trace, prepared.expected) = (steps, expected.ok().flatten());
+                (prepared.entry_trace, prepared.expected) = (traced.steps, expected.ok().flatten());
             }
             Err(not_read) => prepared.add(Signal::SpecProgram, &format!("entry trace: {not_read}")),
         }
-        prepared.runtime = runtime;
+        // The creation may be handled after the program began.
+        prepared.runtime = runtime.filter(|file| !prepared.may_run(file));
         prepared
     }
 
@@ -165,7 +180,7 @@ impl ProcessInspector {
             return Err(InspectError::Reused);
         }
         let (mut reader, place) = (self.reads.reader(READ_TIME_MAX), Place::LookUp { pid: target.pid });
-        Ok(self.trace(&mut reader, place, held.root, declared)?)
+        Ok(self.trace(&mut reader, place, held.root, declared)?.steps)
     }
 
     fn trace(
@@ -174,9 +189,9 @@ impl ProcessInspector {
         look_up: Place,
         root: Arc<Root>,
         declared: &DeclaredProcess,
-    ) -> Result<Vec<EntryTrace>, NotRead> {
+    ) -> Result<Trace, NotRead> {
         if !self.options.entry_trace {
-            return Ok(Vec::new());
+            return Ok(Trace::default());
         }
         let (process, steps_max) = (declared.clone(), self.options.entry_trace_steps_max);
         reader.read(look_up, move |under_way| {
@@ -207,6 +222,12 @@ fn read(
 }
 
 impl PreparedProgram {
+    /// Whether the specification leads to this file.
+    fn may_run(&self, file: &ExecutableFile) -> bool {
+        let last = self.file.map(|version| (version.device, version.inode));
+        self.expected.iter().flatten().chain(&last).any(|of| *of == (file.device, file.inode))
+    }
+
     fn read(&mut self, last: &FoundProgram, files: &Files) {
         let version = last.file.version();
         self.file = Some(version);

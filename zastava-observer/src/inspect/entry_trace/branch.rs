@@ -10,7 +10,7 @@ impl Script<'_> {
         one: impl FnOnce(&mut Self) -> Flow,
         other: impl FnOnce(&mut Self) -> Flow,
     ) -> Flow {
-        if self.depth >= DEPTH_MAX {
+        if !self.tracer.keeps(self.depth < DEPTH_MAX) {
             return Flow::End;
         }
         self.depth += 1;
@@ -65,7 +65,7 @@ impl Script<'_> {
         }
         self.functions.extend(other.functions);
         for launch in other.last {
-            if self.last.len() < LAUNCHES_MAX && !self.last.contains(&launch) {
+            if !self.last.contains(&launch) && self.tracer.keeps(self.last.len() < LAUNCHES_MAX) {
                 self.last.push(launch);
             }
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::field::{Field, Value};
 use super::script::{Flow, Script};
-use crate::inspect::shell::{List, Node, PartKind, Simple, Word, parse};
+use crate::inspect::shell::{List, Node, PartKind, Simple, Word};
 
 /// Commands of the shell that start nothing and of which nothing is known afterwards.
 const QUIET: &str = "echo printf trap ulimit umask shopt alias wait kill let jobs times bg fg disown enable help \
@@ -156,8 +156,9 @@ impl Script<'_> {
 
     fn run_source(&mut self, arguments: &[Field]) -> Flow {
         let path = arguments.first().and_then(Field::known);
-        let Some(path) = path.and_then(|path| self.absolute(path)) else { return Flow::Next(None) };
-        let Some(list) = self.tracer.script_at(&path).and_then(|text| parse(&text).ok()) else {
+        let path = path.and_then(|path| self.absolute(path));
+        let text = path.as_ref().and_then(|path| self.tracer.script_at(path));
+        let Some((path, list)) = path.zip(self.tracer.commands(text.as_deref())) else {
             return Flow::Next(None);
         };
         let file = self.file.replace(path);
@@ -173,9 +174,9 @@ impl Script<'_> {
             Field::Many => format!("${UNKNOWN}"),
         };
         let text: Vec<String> = arguments.iter().map(text).collect();
-        match parse(&text.join(" ")) {
-            Ok(list) => self.run_list(&list),
-            Err(_) => Flow::Next(None),
+        match self.tracer.commands(Some(&text.join(" "))) {
+            Some(list) => self.run_list(&list),
+            None => Flow::Next(None),
         }
     }
 

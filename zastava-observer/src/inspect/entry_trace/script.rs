@@ -108,7 +108,7 @@ impl<'a> Script<'a> {
     /// A program takes the script's place.
     pub(super) fn exec(&mut self, line: u32, words: Vec<Field>) -> Flow {
         let launch = self.launch("exec", line, words);
-        if self.launches.len() < LAUNCHES_MAX && !self.launches.contains(&launch) {
+        if !self.launches.contains(&launch) && self.tracer.keeps(self.launches.len() < LAUNCHES_MAX) {
             self.launches.push(launch);
         }
         Flow::End
@@ -131,7 +131,7 @@ impl<'a> Script<'a> {
     }
 
     fn run(&mut self, node: &Node) -> Flow {
-        if self.depth >= DEPTH_MAX || !self.tracer.goes_on() {
+        if !self.tracer.keeps(self.depth < DEPTH_MAX) || !self.tracer.goes_on() {
             return Flow::End;
         }
         self.depth += 1;
@@ -232,10 +232,11 @@ impl<'a> Script<'a> {
     }
 
     fn run_for(&mut self, variable: &str, items: Option<&[Word]>, body: &List) -> Flow {
-        let fields = match items {
+        let fields: Vec<Field> = match items {
             Some(items) => items.iter().flat_map(|item| self.expand(item)).collect(),
             None => self.parameters.clone(),
         };
+        self.tracer.keeps(fields.len() <= ROUNDS_MAX);
         for field in fields.into_iter().take(ROUNDS_MAX) {
             let flow = match field {
                 Field::Known(text) => {
@@ -276,6 +277,7 @@ impl<'a> Script<'a> {
             }
         }
         // It may never end.
+        self.tracer.keeps(false);
         Flow::End
     }
 
@@ -324,7 +326,7 @@ impl<'a> Script<'a> {
 
     pub(super) fn assign(&mut self, name: &str, value: Value) {
         let variables = &mut self.environment.variables;
-        if variables.len() < VARIABLES_MAX || variables.contains_key(name) {
+        if variables.contains_key(name) || self.tracer.keeps(variables.len() < VARIABLES_MAX) {
             variables.insert(name.to_owned(), value);
         }
     }

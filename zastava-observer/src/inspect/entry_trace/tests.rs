@@ -98,7 +98,7 @@ fn trace_in(root: &Path, declared: &DeclaredProcess, steps_max: usize) -> Vec<En
     let read = reader.read(look_up, move |under_way| {
         trace(&ContainerRoot { root: &root, process: &process, under_way, look_up }, steps_max)
     });
-    read.expect("answers")
+    read.expect("answers").steps
 }
 
 fn shown(trace: &[EntryTrace]) -> Vec<String> {

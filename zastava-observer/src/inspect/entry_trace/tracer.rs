@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use zastava_core::contract::EntryTrace;
 use zastava_elf::Root;
 
+use super::Trace;
 use super::field::{Field, Value};
 use super::script::{Environment, Launch, Script};
 use super::wrapper;
 use crate::inspect::interpreter::{arguments, language};
 use crate::inspect::prepared::{ContainerRoot, FoundProgram, Miss, shebang};
-use crate::inspect::shell::parse;
+use crate::inspect::shell::{List, parse};
 use crate::reads::{Place, UnderWay};
 use crate::redact::redact;
 use crate::text::{bounded, readable, shown};
@@ -37,6 +38,7 @@ pub(super) struct Tracer<'a> {
     declared: &'a DeclaredProcess,
     steps_max: usize,
     commands_left: Cell<usize>,
+    is_whole: Cell<bool>,
     until: Instant,
 }
 
@@ -78,12 +80,13 @@ impl<'a> Tracer<'a> {
             declared: container.process,
             steps_max,
             commands_left: Cell::new(COMMANDS_MAX),
+            is_whole: Cell::new(true),
             until: Instant::now() + TIME_MAX,
         }
     }
 
     /// Follows the program that the container declares.
-    pub(super) fn trace(&self) -> Vec<EntryTrace> {
+    pub(super) fn trace(&self) -> Trace {
         let words = self.declared.args.iter().cloned().map(Field::Known).collect();
         let cwd = Path::new("/").join(&self.declared.cwd);
         let environment = Environment {
@@ -92,19 +95,33 @@ impl<'a> Tracer<'a> {
             uid: self.declared.user.uid,
         };
         let op = "entrypoint".to_owned();
-        self.follow(Step { file: None, line: None, op, words, environment, is_interpreter: false }, 0)
+        let first = Step { file: None, line: None, op, words, environment, is_interpreter: false };
+        Trace { steps: self.follow(first, 0), is_whole: self.is_whole.get() }
     }
 
     /// Whether the bounds allow another command. Counts it.
     pub(super) fn goes_on(&self) -> bool {
         let left = self.commands_left.get();
         self.commands_left.set(left.saturating_sub(1));
-        left > 0 && Instant::now() < self.until
+        self.keeps(left > 0 && Instant::now() < self.until)
+    }
+
+    /// Whether a bound is kept. A trace that broke one is not whole.
+    pub(super) fn keeps(&self, is_kept: bool) -> bool {
+        self.is_whole.set(self.is_whole.get() && is_kept);
+        is_kept
+    }
+
+    /// The commands of a script. A trace in which one cannot be read is not whole.
+    pub(super) fn commands(&self, script: Option<&str>) -> Option<List> {
+        let commands = script.and_then(|text| parse(text).ok());
+        self.keeps(commands.is_some());
+        commands
     }
 
     fn follow(&self, mut step: Step, depth: usize) -> Vec<EntryTrace> {
         let mut steps = Vec::new();
-        while depth + steps.len() < self.steps_max && self.goes_on() {
+        while self.keeps(depth + steps.len() < self.steps_max) && self.goes_on() {
             let name =
                 step.words.first().and_then(Field::known).filter(|name| !name.is_empty()).map(str::to_owned);
             let found = name.as_ref().and_then(|name| self.program(name, &step.environment).ok());
@@ -180,8 +197,12 @@ impl<'a> Tracer<'a> {
             }
         }
         if wrapper::is_wrapper(&name) {
-            return wrapped(&name, step).map_or(Lead::Nowhere, Lead::Program);
+            let started = wrapped(&name, step);
+            self.keeps(started.is_some());
+            return started.map_or(Lead::Nowhere, Lead::Program);
         }
+        // The script of another interpreter is not read.
+        self.keeps(!step.is_interpreter);
         self.interpreted(&path, &step).map_or(Lead::Nowhere, Lead::Target)
     }
 
@@ -224,7 +245,7 @@ impl<'a> Tracer<'a> {
             return self.inline(word, "sh".to_owned(), rest, step.environment.clone());
         }
         let found = self.file(word, &step.environment).ok()?;
-        let list = parse(&self.text(&found)?).ok()?;
+        let list = self.commands(self.text(&found).as_deref())?;
         let path = shown(&found.path);
         let mut script = Script::new(self, path.clone(), Some(path), step.environment.clone());
         script.parameters = rest.to_vec();
@@ -239,7 +260,7 @@ impl<'a> Tracer<'a> {
         rest: &[Field],
         environment: Environment,
     ) -> Option<Vec<Launch>> {
-        let list = parse(text).ok().filter(|_| text.len() as u64 <= SCRIPT_BYTES_MAX)?;
+        let list = self.commands(Some(text).filter(|text| text.len() as u64 <= SCRIPT_BYTES_MAX))?;
         let name = rest.first().and_then(Field::known).map_or(name, str::to_owned);
         let mut script = Script::new(self, name, None, environment);
         script.parameters = rest.iter().skip(1).cloned().collect();

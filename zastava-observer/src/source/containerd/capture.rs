@@ -55,8 +55,12 @@ impl Captured {
         blocking(move || {
             let bundle = (!bundle.is_empty()).then(|| PathBuf::from(bundle));
             let held = inspector.hold(pid);
-            let start_ticks = held.as_ref().ok().and_then(WaitingProcess::start_ticks);
             let spec = bundle.as_deref().and_then(|bundle| read_spec(&processes, bundle));
+            let held = match spec.as_ref().and_then(OciSpec::cgroup_name) {
+                Some(name) => held.and_then(|held| inspector.in_cgroup(held, name)),
+                None => held,
+            };
+            let start_ticks = held.as_ref().ok().and_then(WaitingProcess::start_ticks);
             let held = held.or_else(|ended| match &bundle {
                 Some(bundle) => hold_ended(&inspector, pid, bundle, spec.as_ref()).map_err(|_| ended),
                 None => Err(ended),
