@@ -28,6 +28,8 @@ const WORKLOADS_MAX: usize = 2 * LIVE_MAX;
 pub(super) enum Cause {
     /// A process came in that runs a program of the image.
     Session,
+    /// A process came in that was not read, so that nobody knows what it runs. Probes may do that all the time.
+    Unread,
     /// Files were loaded, or are not the image's.
     Files,
 }
@@ -46,7 +48,11 @@ pub(super) fn cause(event: &RuntimeEvent) -> Option<(Cause, u64)> {
             let new = event.delta.iter().flat_map(|delta| &delta.new_binaries);
             let new: Vec<_> = new.map(|binary| (&binary.path, &binary.sha256)).collect();
             let changed = event.delta.as_ref().map(|delta| &delta.changed_files);
-            let cause = if event.delta.is_some() { Cause::Files } else { Cause::Session };
+            let cause = match unread {
+                _ if event.delta.is_some() => Cause::Files,
+                true => Cause::Unread,
+                false => Cause::Session,
+            };
             Some((cause, fingerprint(&(program, new, changed))))
         }
         EventKind::Drift => Some((Cause::Files, fingerprint(&event.event_id))),
@@ -76,13 +82,17 @@ struct OfWorkload {
 #[derive(Debug)]
 struct Buckets {
     sessions: TokenBucket,
+    unread: TokenBucket,
     files: TokenBucket,
 }
 
 impl Noise {
     pub(super) fn new(now: Instant) -> Self {
-        let node =
-            Buckets { sessions: TokenBucket::new(5.0, 200, now), files: TokenBucket::new(20.0, 500, now) };
+        let node = Buckets {
+            sessions: TokenBucket::new(5.0, 200, now),
+            unread: TokenBucket::new(1.0, 50, now),
+            files: TokenBucket::new(20.0, 500, now),
+        };
         Self { of: HashMap::new(), node }
     }
 
@@ -123,6 +133,7 @@ impl Noise {
         self.of.entry(run.clone()).or_insert_with(|| OfWorkload {
             buckets: Buckets {
                 sessions: TokenBucket::new(1.0 / 30.0, 20, now),
+                unread: TokenBucket::new(1.0 / 300.0, 5, now),
                 files: TokenBucket::new(1.0 / 30.0, 64, now),
             },
             told: VecDeque::new(),
@@ -135,6 +146,7 @@ impl Buckets {
     fn of(&mut self, cause: Cause) -> &mut TokenBucket {
         match cause {
             Cause::Session => &mut self.sessions,
+            Cause::Unread => &mut self.unread,
             Cause::Files => &mut self.files,
         }
     }
@@ -160,7 +172,7 @@ mod tests {
         let node = Node { tenant: "t".to_owned(), name: "n".to_owned(), boot_id: "b".to_owned() };
         let fact = |id: &str, found: Result<&ProcessFacts, &InspectError>| {
             let exec = ExecSession { id: id.to_owned(), pid: 9, at: Timestamp::UNIX_EPOCH };
-            cause(&node.exec_event(&workload("a", 7), &exec, found)).map(|(_, fact)| fact)
+            cause(&node.exec_event(&workload("a", 7), &exec, found))
         };
         let facts = ProcessFacts { arguments: vec!["/bin/sh".to_owned()], ..ProcessFacts::default() };
         assert_eq!(fact("e1", Ok(&facts)), fact("e2", Ok(&facts)));
@@ -190,9 +202,12 @@ mod tests {
     fn a_flood_of_one_workload_hides_neither_its_files_nor_other_workloads() {
         let start = Instant::now();
         let mut noise = Noise::new(start);
-        let told = (0..1000).filter(|fact| noise.admit(&run("a"), Cause::Session, *fact, start).is_ok());
-        assert_eq!(told.count(), 20);
-        assert_eq!(noise.left_out(&run("a")), 980);
+        for (cause, wanted) in [(Cause::Unread, 5), (Cause::Session, 20)] {
+            let told = (0..1000)
+                .filter(|fact| noise.admit(&run("a"), cause, 10_000 * wanted as u64 + fact, start).is_ok());
+            assert_eq!(told.count(), wanted);
+            assert_eq!(noise.left_out(&run("a")), 1000 - wanted as u64);
+        }
         assert_eq!(noise.admit(&run("a"), Cause::Files, 5000, start), Ok(()));
         assert_eq!(noise.admit(&run("b"), Cause::Session, 1, start), Ok(()));
         // What was left out was not told, so it is later.
