@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Semaphore;
 use zastava_core::clock::Timestamp;
 use zastava_core::contract::{Attestation, ImageResult, PolicyRequest, PolicyResponse, Posture};
 use zastava_core::image::ImageReference;
@@ -28,6 +29,8 @@ const TTL_MIN: Duration = Duration::from_secs(5);
 const TTL_MAX: Duration = Duration::from_secs(86_400);
 /// After a failure Scanner is not asked for so long.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The most questions under way.
+const QUESTIONS_MAX: usize = 4;
 
 /// What is known of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +62,14 @@ struct Asker {
     scanner: ScannerClient,
     fallback_ttl: Duration,
     cache: Mutex<Cache<Question>>,
+    permits: Semaphore,
 }
 
 impl Postures {
     pub(crate) fn new(scanner: ScannerClient, options: &PostureOptions) -> Self {
         let (fallback_ttl, cache) = (options.fallback_ttl, Mutex::default());
-        Self(options.is_enabled.then(|| Arc::new(Asker { scanner, fallback_ttl, cache })))
+        let permits = Semaphore::new(QUESTIONS_MAX);
+        Self(options.is_enabled.then(|| Arc::new(Asker { scanner, fallback_ttl, cache, permits })))
     }
 
     /// The posture of a workload's image; `None` if it is not wanted, or the workload has no image.
@@ -101,6 +106,7 @@ impl Asker {
     }
 
     async fn ask(&self, question: Question) -> Known {
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let paused = self.lock().pause(Instant::now());
         let answered = match paused {
             Some(reason) => Err(reason),

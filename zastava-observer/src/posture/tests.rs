@@ -39,6 +39,8 @@ impl Script {
             script.asked.lock().expect("not poisoned").push(body);
             let answer = script.answers.lock().expect("not poisoned").pop_front();
             async move {
+                // Others ask meanwhile.
+                tokio::task::yield_now().await;
                 let (status, body) = answer.ok_or("the connection is refused")?;
                 let answer = http::Response::builder().status(status).body(Bytes::from(body));
                 Ok::<_, BoxError>(answer?)
@@ -104,6 +106,18 @@ async fn an_old_answer_serves_while_scanner_does_not_answer_and_says_so() {
     assert_eq!(script.asked(), 2);
     let other = format!("registry.internal/other@sha256:{}", "2".repeat(64));
     assert_eq!(known(&postures, &other).await, Known::Nothing(reason));
+}
+
+#[tokio::test]
+async fn what_waits_for_other_questions_is_not_asked_after_they_failed() {
+    let script = Script::default();
+    let postures = script.postures(Duration::ZERO);
+    let images = (0..5 * QUESTIONS_MAX).map(|n| format!("registry.internal/app@sha256:{n:064x}"));
+    let answers = images.map(|image| postures.look_up(&of_image(&image)).expect("is wanted"));
+    for answer in futures_util::future::join_all(answers).await {
+        assert!(matches!(answer, Known::Nothing(_)), "{answer:?}");
+    }
+    assert_eq!(script.asked(), QUESTIONS_MAX);
 }
 
 #[tokio::test]
