@@ -10,8 +10,8 @@ use std::io;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use zastava_elf::{KernelPath, Process};
 
-use super::process::ProcessInspector;
-use crate::procfs::ProcTree;
+use super::process::{ProcessInspector, ProcessTarget};
+use crate::procfs::{self, ProcTree};
 use crate::reads::{Place, READ_TIME_MAX};
 
 /// The most descendants that are looked at.
@@ -24,7 +24,7 @@ const CHILDREN_BYTES_MAX: u64 = 4 << 10;
 impl ProcessInspector {
     /// The nearest descendants that have the same mounts as the process; none if the kernel does not tell children
     /// (`CONFIG_PROC_CHILDREN`).
-    pub(super) fn descendants(&self, pid: u32) -> Vec<u32> {
+    pub(super) fn descendants(&self, pid: u32) -> Vec<ProcessTarget> {
         let tree = self.tree.clone();
         let place = Place::Process { pid, file: "children" };
         let found = self.reads.reader(READ_TIME_MAX).read(place, move |_| descendants(&tree, pid));
@@ -32,18 +32,20 @@ impl ProcessInspector {
     }
 }
 
-fn descendants(tree: &ProcTree, pid: u32) -> io::Result<Vec<u32>> {
+fn descendants(tree: &ProcTree, pid: u32) -> io::Result<Vec<ProcessTarget>> {
     let main = tree.process(pid)?;
     let mounts = mounts(&main)?;
-    let (mut found, mut open) = (Vec::new(), VecDeque::from([main]));
+    let (mut found, mut open) = (Vec::<ProcessTarget>::new(), VecDeque::from([main]));
     while let Some(process) = open.pop_front() {
         for pid in children(&process) {
             // A pid that was given to another process meanwhile does not lead out of the container.
             let Ok(child) = tree.process(pid) else { continue };
-            if !self::mounts(&child).is_ok_and(|of_child| of_child == mounts) || found.contains(&pid) {
+            let Ok(stat) = procfs::stat(&child) else { continue };
+            let is_known = found.iter().any(|found| found.pid == pid);
+            if is_known || !self::mounts(&child).is_ok_and(|of_child| of_child == mounts) {
                 continue;
             }
-            found.push(pid);
+            found.push(ProcessTarget { pid, start_ticks: Some(stat.start_ticks), cgroup: None });
             if found.len() == DESCENDANTS_MAX {
                 return Ok(found);
             }
@@ -111,7 +113,12 @@ mod tests {
             }
             std::thread::yield_now();
         };
-        for pid in inspector.descendants(shell.id()).into_iter().chain(apart) {
+        let found = inspector.descendants(shell.id());
+        for target in &found {
+            let stat = procfs::stat(&inspector.tree.process(target.pid).expect("runs")).expect("runs");
+            assert_eq!(target.start_ticks, Some(stat.start_ticks));
+        }
+        for pid in found.into_iter().map(|target| target.pid).chain(apart) {
             assert_eq!(mounts(pid) == mounts(shell.id()), Some(pid) != apart);
             let _ = Command::new("kill").arg(pid.to_string()).status();
         }

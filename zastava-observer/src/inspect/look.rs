@@ -78,8 +78,8 @@ impl Inspector {
         if workload.engine != Engine::Host {
             self.look_for_drift(&mut main, made_ticks, &mut looked).await;
             let processes = self.processes.clone();
-            for pid in blocking(move || processes.descendants(pid)).await {
-                let target = ProcessTarget { pid, start_ticks: None, cgroup: workload.cgroup.clone() };
+            for target in blocking(move || processes.descendants(pid)).await {
+                let target = ProcessTarget { cgroup: workload.cgroup.clone(), ..target };
                 // It may have ended meanwhile.
                 let Ok(mut facts) = self.read(Stage::Any, &target).await else { continue };
                 self.look_for_drift(&mut facts, made_ticks, &mut looked).await;

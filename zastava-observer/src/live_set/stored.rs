@@ -1,4 +1,4 @@
-//! A workload in the file: what its stop event needs.
+//! A workload in the file: what its stop event and looks at its processes need.
 
 use serde::{Deserialize, Serialize};
 use zastava_core::clock::Timestamp;
@@ -19,6 +19,8 @@ pub(super) struct StoredWorkload {
     start_ticks: Option<u64>,
     #[serde(default)]
     started_at: Option<Timestamp>,
+    #[serde(default)]
+    cgroup: Option<String>,
     description: contract::Workload,
     #[serde(default)]
     evidence: Vec<Evidence>,
@@ -34,6 +36,7 @@ impl StoredWorkload {
             pid: workload.pid,
             start_ticks: workload.start_ticks,
             started_at: workload.started_at,
+            cgroup: workload.cgroup.clone(),
             description: workload.description.clone(),
             evidence: workload.evidence.clone(),
         }
@@ -49,7 +52,7 @@ impl StoredWorkload {
             pid: self.pid,
             start_ticks: self.start_ticks,
             started_at: self.started_at,
-            cgroup: None,
+            cgroup: self.cgroup,
             description: self.description,
             entrypoint: Vec::new(),
             image_entrypoint: Vec::new(),

@@ -3,6 +3,7 @@
 use zastava_core::clock::Timestamp;
 
 use super::*;
+use crate::workload::Workload;
 use crate::workload::tests::workload;
 
 fn open(directory: &Path) -> (LiveSet, Earlier) {
@@ -78,6 +79,24 @@ async fn what_ran_is_known_after_the_end_whenever_that_comes() {
     assert_eq!(found, "a");
     set.unfollowed(Engine::Host);
     assert_eq!(reopen(set, directory.path()).1, "");
+}
+
+#[tokio::test]
+async fn it_is_known_later_which_processes_are_the_workloads() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut set, _) = open(directory.path());
+    let known = Workload { start_ticks: Some(9), cgroup: Some("c0ffee".to_owned()), ..workload("a", 7) };
+    set.replace([&known].into_iter(), std::iter::empty());
+    drop(set);
+    let restored = loop {
+        let (_, earlier) = open(directory.path());
+        // The thread of the set before this one still writes.
+        if let [restored] = &earlier.workloads[..] {
+            break restored.workload.clone();
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!((restored.start_ticks, restored.cgroup), (known.start_ticks, known.cgroup));
 }
 
 #[tokio::test]
