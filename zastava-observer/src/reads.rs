@@ -37,6 +37,8 @@ pub(crate) enum Place {
     LookUp { pid: u32 },
     /// The files of a file system.
     FileSystem(Device),
+    /// A socket of an engine. `path` is its path's fingerprint: one that hangs refuses no other.
+    Socket { engine: &'static str, path: u64 },
     /// A part of the node itself.
     Node(&'static str),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zastava_core::contract::RuntimeEvent;
 
 use crate::event::{Node, add_posture, mark_reconciled};
-use crate::inspect::{Inspector, Looked, ProcessFacts, Seen};
+use crate::inspect::{InspectError, Inspector, Looked, ProcessFacts, Seen};
 use crate::posture::{Answer, Postures, WAIT_MAX};
 use crate::tracker::{Step, Ticket, Transition};
 use crate::workload::{Look, Note};
@@ -82,14 +82,49 @@ impl Teller {
     /// A look at a process that has ended tells nothing; its stop will be told.
     async fn look(&self, transition: &Transition, look: &Look) -> Told {
         let found = self.processes.look_again(&transition.workload, &look.seen).await;
-        let Ok(Looked { main, drifted, seen }) = found else { return Told::default() };
+        let next_look = next_look(look, found.as_ref());
+        let Looked { main, drifted, .. } = found.unwrap_or_default();
         let later = main.map(|main| self.node.later_event(&transition.workload, transition.at, &main));
         let drift = drifted.iter().filter_map(|facts| self.drift(transition, facts));
         let events = later.into_iter().chain(drift).map(Arc::new).collect();
-        Told { events, next_look: Some((look.number + 1, seen)), posture: None }
+        Told { events, next_look, posture: None }
     }
 
     fn drift(&self, transition: &Transition, facts: &ProcessFacts) -> Option<RuntimeEvent> {
         self.node.drift_event(&transition.workload, transition.at, facts)
+    }
+}
+
+/// A process that could not be read is looked at once more, unless it is gone.
+fn next_look(look: &Look, found: Result<&Looked, &InspectError>) -> Option<(usize, Seen)> {
+    let seen = match found {
+        Ok(looked) => looked.seen.clone(),
+        Err(InspectError::Ended | InspectError::Reused) => return None,
+        Err(_) => look.seen.as_ref().clone(),
+    };
+    Some((look.number + 1, seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_failed_is_followed_by_the_next_while_the_process_runs() {
+        let look = Look { number: 0, seen: Arc::new(Seen::nothing()) };
+        let number =
+            |found: Result<&Looked, &InspectError>| next_look(&look, found).map(|(number, _)| number);
+        assert_eq!(number(Ok(&Looked::default())), Some(1));
+        for (error, wanted) in [
+            (InspectError::NotInTime, Some(1)),
+            (InspectError::OtherCgroup, Some(1)),
+            (InspectError::Ended, None),
+            (InspectError::Reused, None),
+        ] {
+            assert_eq!(number(Err(&error)), wanted, "{error}");
+        }
+        // What was told before is not told again.
+        let next = next_look(&look, Err(&InspectError::NotInTime));
+        assert_eq!(next.map(|(_, seen)| seen), Some(Seen::nothing()));
     }
 }

@@ -105,6 +105,7 @@ impl std::fmt::Display for Place {
             Self::Process { pid, file } => write!(f, "/proc/{pid}/{file}"),
             Self::LookUp { pid } => write!(f, "look-up in /proc/{pid}/root"),
             Self::FileSystem(device) => write!(f, "file system {device}"),
+            Self::Socket { engine, .. } => write!(f, "socket of {engine}"),
             Self::Node(part) => f.write_str(part),
         }
     }

@@ -54,7 +54,7 @@ impl Place {
             Self::Process { file, .. } => file,
             Self::LookUp { .. } => "look_up",
             Self::FileSystem(_) => "file_system",
-            Self::Node(_) => "node",
+            Self::Socket { .. } | Self::Node(_) => "node",
         }
     }
 }

@@ -71,10 +71,10 @@ impl Moby {
         self.put(id, Capture { at, found: None });
     }
 
-    /// containerd's source has read a container.
+    /// containerd's source has read a container. Nobody takes what was read for another reason than its creation.
     pub(super) fn captured(&self, id: &str, found: &Workload) {
+        let Some(at) = self.captures.borrow().get(id).map(|capture| capture.at) else { return };
         let Workload { pid, start_ticks, prepared, .. } = found.clone();
-        let at = self.captures.borrow().get(id).map_or_else(Timestamp::now, |capture| capture.at);
         self.put(id, Capture { at, found: Some(Captured { pid, start_ticks, prepared }) });
     }
 
@@ -109,5 +109,26 @@ impl Moby {
             }
         });
         taken?.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::tests::workload;
+
+    #[tokio::test]
+    async fn only_what_is_read_at_a_creation_waits_for_its_start() {
+        let (docker, moby) = Moby::channel();
+        docker.send_replace(true);
+        moby.captured("listed", &workload("moby/listed", 7));
+        assert!(moby.captures.borrow().is_empty());
+        moby.reads("created", Timestamp::UNIX_EPOCH);
+        moby.captured("created", &workload("moby/created", 8));
+        let taken = moby.take("created", Timestamp::now()).await;
+        assert_eq!(taken.map(|captured| captured.pid), Some(8));
+        // It comes after somebody gave up waiting for it.
+        moby.captured("created", &workload("moby/created", 8));
+        assert!(moby.take("created", Timestamp::now()).await.is_none());
     }
 }

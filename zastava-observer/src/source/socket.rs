@@ -12,6 +12,7 @@ use zastava_core::vocabulary::Engine;
 
 use super::session::{Client, SessionError};
 use crate::blocking::blocking;
+use crate::hash::fingerprint;
 use crate::reads::{Place, READ_TIME_MAX, Reads};
 
 /// How often an idle connection of gRPC is checked.
@@ -57,11 +58,15 @@ impl Socket {
     /// does it that can be given up.
     pub(super) async fn connect(&self) -> io::Result<UnixStream> {
         let (path, mut reader) = (self.path.clone(), self.reads.reader(READ_TIME_MAX));
-        let place = Place::Node(self.engine.as_str());
+        let place = self.place();
         let connect = move |_: &_| net::UnixStream::connect(path);
         let stream = blocking(move || reader.read(place, connect)).await.map_err(io::Error::other)??;
         stream.set_nonblocking(true)?;
         UnixStream::from_std(stream)
+    }
+
+    fn place(&self) -> Place {
+        Place::Socket { engine: self.engine.as_str(), path: fingerprint(&self.path) }
     }
 
     /// Connects to a gRPC server. A connection that broke is made again by the next call.
@@ -75,5 +80,27 @@ impl Socket {
         let endpoint = Endpoint::from_static("http://localhost");
         let endpoint = endpoint.connect_timeout(READ_TIME_MAX).http2_keep_alive_interval(KEEP_ALIVE);
         endpoint.connect_with_connector(tower::service_fn(connect)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_hangs_refuses_no_other_of_its_engine() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = ["hangs.sock", "answers.sock"].map(|name| directory.path().join(name));
+        let _listeners = paths.clone().map(|path| net::UnixListener::bind(path).expect("is free"));
+        let reads = Reads::default();
+        let Sockets(sockets) = Sockets::new(paths.to_vec(), Engine::Containerd, &reads);
+        let (_release, released) = mpsc::channel::<()>();
+        let (mut reader, place) = (reads.patient_reader(Duration::from_millis(50)), sockets[0].place());
+        let hung = blocking(move || reader.read(place, move |_| released.recv().is_ok())).await;
+        assert!(hung.is_err());
+        assert!(sockets[0].connect().await.is_err());
+        sockets[1].connect().await.expect("it answers");
     }
 }

@@ -195,7 +195,8 @@ impl TaskTable {
         let waits = |task: &&Task| !task.is_told && task.has_started();
         let starts = self.tasks.values().filter(waits).count();
         let stops = self.tasks.values().filter(waits).filter(|task| task.exit.is_some()).count();
-        let execs = self.early.len() + self.tasks.values().map(|task| task.execs.len()).sum::<usize>();
+        let of_workloads = self.tasks.values().filter(|task| !matches!(task.facts, Facts::Known(None)));
+        let execs = self.early.len() + of_workloads.map(|task| task.execs.len()).sum::<usize>();
         let of = [EventKind::ContainerStart, EventKind::ContainerStop, EventKind::Drift];
         std::array::from_fn(|at| (of[at], [starts, stops, execs][at] as u64))
     }

@@ -318,6 +318,7 @@ fn a_process_that_comes_in_is_told_after_the_start_and_before_the_stop() {
 fn a_process_that_comes_into_a_sandbox_is_not_told_and_those_that_wait_are_bounded() {
     let mut script = Script::new();
     script.event(started("pause", 1));
+    assert!(script.event(exec("pause", 9)).is_empty());
     assert!(texts(&script.0.looked_up(&key("pause", 1), None)).is_empty());
     assert!(script.event(exec("pause", 2)).is_empty());
     script.event(started("a", 1));
