@@ -5,6 +5,7 @@
 //! run at once.
 
 mod command_line;
+mod container_root;
 mod descendants;
 mod drift;
 mod entry_trace;
@@ -21,6 +22,7 @@ mod mapped;
 mod oci_runtime;
 mod prepared;
 mod process;
+mod shebang;
 mod shell;
 mod subject;
 
@@ -98,8 +100,8 @@ impl Inspector {
         if workload.engine != Engine::Host {
             let made_ticks = facts.start_ticks;
             self.add_drift(&mut facts, made_ticks).await;
-            let prepared = workload.prepared.as_deref();
-            facts.drift.extend(prepared.and_then(|prepared| entrypoint::differs(&facts, prepared)));
+            let expected = workload.prepared.as_deref().and_then(|prepared| prepared.expected.as_deref());
+            facts.drift.extend(expected.and_then(|expected| entrypoint::differs(&facts, expected)));
         }
         Ok(facts)
     }

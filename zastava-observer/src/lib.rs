@@ -136,7 +136,6 @@ mod inspect;
 mod kubernetes;
 mod live_set;
 mod losses;
-mod mounts;
 mod options;
 mod pipeline;
 mod posture;

@@ -15,7 +15,7 @@ mod wrapper;
 use zastava_core::contract::EntryTrace;
 
 use self::tracer::Tracer;
-use super::prepared::ContainerRoot;
+use super::container_root::ContainerRoot;
 
 /// The steps from the declared program to the one that runs.
 #[derive(Clone, Debug, Default)]

@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use zastava_core::vocabulary::Signal;
-use zastava_elf::Device;
 
+use super::container_root::{ContainerRoot, FoundProgram};
 use super::drift::{Drift, Verdict};
 use super::entry_trace::Trace;
-use super::prepared::{ContainerRoot, FoundProgram, PreparedProgram};
+use super::executable::FileId;
 use super::process::ProcessFacts;
 
 /// The most arguments that are looked up, and the longest.
@@ -25,12 +25,12 @@ const LAUNCHERS: [&str; 3] = ["/cnb/", "cargo/bin/", "/erlexec"];
 /// What an interpreter runs is no file that the kernel executes.
 const OF_INTERPRETERS: [&str; 4] = ["script", "module", "jar", "class"];
 
-/// The files that the specification leads to, by device and inode; `None` if it may lead to others.
+/// The files that the specification leads to; `None` if it may lead to others.
 pub(super) fn expected(
     container: &ContainerRoot<'_>,
     chain: &[String],
     trace: &Trace,
-) -> Option<Vec<(Device, u64)>> {
+) -> Option<Vec<FileId>> {
     let ends_known = trace.steps.last()?.target.is_some();
     let targets = trace.steps.iter().filter_map(|step| step.target.as_ref());
     let mut programs = chain.iter().chain(targets);
@@ -63,15 +63,13 @@ fn is_launcher(path: &str) -> bool {
     LAUNCHERS.iter().any(|launcher| path.contains(launcher))
 }
 
-fn file(program: &FoundProgram) -> (Device, u64) {
-    let version = program.file.version();
-    (version.device, version.inode)
+fn file(program: &FoundProgram) -> FileId {
+    program.file.version().into()
 }
 
-/// The program that runs, if the specification leads to others only.
-pub(super) fn differs(facts: &ProcessFacts, prepared: &PreparedProgram) -> Option<Drift> {
-    let (expected, runs) = (prepared.expected.as_ref()?, facts.executable?);
-    if expected.contains(&(runs.device, runs.inode)) {
+/// The program that runs, if it is none of those that the specification leads to.
+pub(super) fn differs(facts: &ProcessFacts, expected: &[FileId]) -> Option<Drift> {
+    if expected.contains(&facts.executable?.id) {
         return None;
     }
     let is_path = |signal: &Signal| [Signal::ProcExe, Signal::ProcExeDeleted].contains(signal);
@@ -124,7 +122,7 @@ mod tests {
         let facts = processes.inspect(&target).expect("runs");
         child.kill().expect("runs");
         child.wait().expect("ends");
-        let found = differs(&facts, &prepared);
+        let found = prepared.expected.and_then(|expected| differs(&facts, &expected));
         assert!(found.iter().all(|drift| drift.path.ends_with("/sleep") && drift.verdict.is_drift()));
         found.is_some()
     }

@@ -5,28 +5,35 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use zastava_core::contract::Evidence;
 use zastava_core::vocabulary::Signal;
-use zastava_elf::{BuildId, Device, Error, KernelPath, Process};
+use zastava_elf::{BuildId, Device, Error, FileVersion, KernelPath, Process};
 
 use super::files::{BuildIdAnswer, Files};
 use super::subject::Subject;
 use crate::reads::UnderWay;
 use crate::text::{cause, reason, shown};
 
-/// Which file the process runs.
+/// Which file it is, whatever it is called and holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExecutableFile {
+pub(crate) struct FileId {
     pub(super) device: Device,
     pub(super) inode: u64,
+}
+
+impl From<FileVersion> for FileId {
+    fn from(version: FileVersion) -> Self {
+        Self { device: version.device, inode: version.inode }
+    }
+}
+
+/// The file that a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExecutableFile {
+    pub(super) id: FileId,
     /// Whether the file has any name.
     has_name: bool,
 }
 
 impl ExecutableFile {
-    #[cfg(test)]
-    pub(super) fn new(device: Device, inode: u64) -> Self {
-        Self { device, inode, has_name: true }
-    }
-
     /// What the kernel has in memory, so that the file system is not asked; `None` if it says nothing.
     pub(super) fn of(process: &Process) -> Option<Self> {
         let wanted = StatxFlags::INO | StatxFlags::NLINK;
@@ -34,7 +41,8 @@ impl ExecutableFile {
         // The first thread may have ended.
         let found = look(process).or_else(|| look(&process.living_thread()?))?;
         let device = Device { major: found.stx_dev_major, minor: found.stx_dev_minor };
-        Some(Self { device, inode: found.stx_ino, has_name: found.stx_nlink > 0 })
+        let id = FileId { device, inode: found.stx_ino };
+        Some(Self { id, has_name: found.stx_nlink > 0 })
     }
 }
 
@@ -61,7 +69,7 @@ pub(super) fn path_evidence(
     let hint = path.strip_deleted();
     let as_shown = Evidence::new(Signal::ProcExe, shown(path.as_path()));
     let Some(file) = file.filter(|file| hint.is_some() || !file.has_name) else { return as_shown };
-    match living_path(subject, path.clone(), file) {
+    match living_path(subject, path.clone(), file.id) {
         Ok(Some(living)) => Evidence::new(Signal::ProcExe, shown(&living)),
         Ok(None) => Evidence::new(Signal::ProcExeDeleted, shown(hint.unwrap_or(path.as_path()))),
         // It is not known.
@@ -69,11 +77,7 @@ pub(super) fn path_evidence(
     }
 }
 
-fn living_path(
-    subject: &mut Subject,
-    shown: KernelPath,
-    file: ExecutableFile,
-) -> Result<Option<PathBuf>, String> {
+fn living_path(subject: &mut Subject, shown: KernelPath, file: FileId) -> Result<Option<PathBuf>, String> {
     let files = subject.files()?;
     let look =
         move |_: &Process, _: &UnderWay| files.path_to(&shown, file.device, file.inode).map(Path::to_owned);

@@ -1,7 +1,7 @@
 //! Readers of files that workloads and the kernel write, for the fuzz targets.
 
 use super::drift::layers::{LOWER_MAX, RootMount};
-use super::prepared::shebang;
+use super::shebang;
 
 /// A `/proc/<pid>/mountinfo`.
 pub fn mountinfo(text: &[u8]) {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use zastava_elf::{Device, KernelPath, MappedFile, Mapping};
 
-use super::executable::ExecutableFile;
+use super::executable::FileId;
 
 /// The program that runs, and the path that the kernel shows for it.
 pub(super) struct Program {
-    pub(super) file: ExecutableFile,
+    pub(super) file: FileId,
     pub(super) shown: Option<KernelPath>,
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn check(name: &str, device: (u32, u32), maps: &[&str], wanted: &[&str]) {
         let (major, minor) = device;
         let program = Program {
-            file: ExecutableFile::new(Device { major, minor }, 77),
+            file: FileId { device: Device { major, minor }, inode: 77 },
             shown: Mapping::parse(format!("0-1 r-xp 0 00:00 77 {APP}").as_bytes())
                 .and_then(|mapping| Some(mapping.file()?.path.clone())),
         };

@@ -3,8 +3,6 @@
 //! When an engine has created a container, the OCI runtime's process waits in the container's root for the order to
 //! execute the program. So the program is there to be read before its first instruction, however short it runs.
 
-mod root;
-pub(super) mod shebang;
 #[cfg(test)]
 mod tests;
 
@@ -15,14 +13,14 @@ use std::sync::Arc;
 
 use zastava_core::contract::{EntryTrace, Evidence};
 use zastava_core::vocabulary::{Provenance, Signal};
-use zastava_elf::{Device, FileVersion, Process, Root};
+use zastava_elf::{FileVersion, Process, Root};
 
-pub(super) use self::root::{ContainerRoot, FoundProgram, Miss};
+use super::container_root::{ContainerRoot, FoundProgram, Miss};
 use super::entry_trace::{self, Trace};
-use super::entrypoint;
-use super::executable::ExecutableFile;
+use super::executable::{ExecutableFile, FileId};
 use super::files::Files;
 use super::process::{InspectError, ProcessInspector, ProcessTarget};
+use super::{entrypoint, shebang};
 use crate::procfs::{self, Cgroups, Membership};
 use crate::reads::{NotRead, Place, READ_TIME_MAX, Reader, UnderWay};
 use crate::text::{bounded, shown};
@@ -41,7 +39,7 @@ pub struct WaitingProcess {
     /// `None` if they are not known.
     cgroups: Option<Cgroups>,
     root: Arc<Root>,
-    runtime: Option<ExecutableFile>,
+    runtime: Option<FileId>,
 }
 
 impl WaitingProcess {
@@ -71,10 +69,10 @@ pub struct PreparedProgram {
     pub entry_trace: Vec<EntryTrace>,
     /// Where the facts came from, and why others are missing.
     pub evidence: Vec<Evidence>,
-    /// The files that the specification leads to, by device and inode; `None` if it may lead to others.
-    pub(crate) expected: Option<Vec<(Device, u64)>>,
+    /// The files that the specification leads to; `None` if it may lead to others.
+    pub(crate) expected: Option<Vec<FileId>>,
     /// The file that the process ran before that: the OCI runtime's.
-    pub(crate) runtime: Option<ExecutableFile>,
+    pub(crate) runtime: Option<FileId>,
 }
 
 impl PreparedProgram {
@@ -108,7 +106,7 @@ impl ProcessInspector {
             let stat = procfs::stat(&process).map_err(InspectError::from_io)?;
             let root = Process::root(&process).map_err(|error| InspectError::from_io(error.into()))?;
             let cgroups = procfs::cgroups(&process, &stat).ok();
-            let (root, runtime) = (Arc::new(root), ExecutableFile::of(&process));
+            let (root, runtime) = (Arc::new(root), ExecutableFile::of(&process).map(|file| file.id));
             Ok(WaitingProcess { pid, start_ticks: Some(stat.start_ticks), cgroups, root, runtime })
         };
         self.reads.reader(READ_TIME_MAX).read(Place::Process { pid, file: "root" }, hold)?
@@ -161,7 +159,7 @@ impl ProcessInspector {
             Err(not_read) => prepared.add(Signal::SpecProgram, &format!("entry trace: {not_read}")),
         }
         // The creation may be handled after the program began.
-        prepared.runtime = runtime.filter(|file| !prepared.may_run(file));
+        prepared.runtime = runtime.filter(|file| !prepared.may_run(*file));
         prepared
     }
 
@@ -223,9 +221,9 @@ fn read(
 
 impl PreparedProgram {
     /// Whether the specification leads to this file.
-    fn may_run(&self, file: &ExecutableFile) -> bool {
-        let last = self.file.map(|version| (version.device, version.inode));
-        self.expected.iter().flatten().chain(&last).any(|of| *of == (file.device, file.inode))
+    fn may_run(&self, file: FileId) -> bool {
+        let last = self.file.map(FileId::from);
+        self.expected.iter().flatten().chain(&last).any(|of| *of == file)
     }
 
     fn read(&mut self, last: &FoundProgram, files: &Files) {

@@ -9,7 +9,7 @@ use zastava_core::vocabulary::Signal;
 use zastava_elf::{KernelPath, Process};
 
 use super::drift::Drift;
-use super::executable::ExecutableFile;
+use super::executable::{ExecutableFile, FileId};
 use super::files::{BuildIdAnswer, Files};
 use super::interpreter::Interpreter;
 use super::libraries::Libraries;
@@ -149,7 +149,7 @@ impl From<NotRead> for InspectError {
 pub(super) enum Stage {
     /// Not that of the OCI runtime, which becomes the program of a container. It is known by its file if the container was
     /// seen before its start, and otherwise by its looks.
-    Started { runtime: Option<ExecutableFile> },
+    Started { runtime: Option<FileId> },
     /// That too. Its looks are its own text: a program that calls itself so is not hidden by it.
     Any,
 }
@@ -211,7 +211,7 @@ impl ProcessInspector {
         let looks_like_runtime =
             || oci_runtime::is_stage(&arguments, path.as_ref().map(KernelPath::as_path).ok());
         match stage {
-            Stage::Started { runtime: Some(file) } if running == Some(file) => {
+            Stage::Started { runtime: Some(file) } if running.map(|running| running.id) == Some(file) => {
                 return Err(InspectError::NotStarted);
             }
             Stage::Started { runtime: None } if looks_like_runtime() => return Err(InspectError::NotStarted),
@@ -232,7 +232,8 @@ impl ProcessInspector {
         let mut libraries = Vec::new();
         if self.options.loaded_libraries {
             let collector = Libraries::new(&mut subject, &self.options, &self.files);
-            let program = executable.map(|file| Program { file, shown: path.as_ref().ok().cloned() });
+            let program =
+                executable.map(|file| Program { file: file.id, shown: path.as_ref().ok().cloned() });
             let (found, found_evidence) = collector.collect(program);
             libraries = found;
             evidence.extend(found_evidence);
@@ -260,7 +261,7 @@ impl ProcessInspector {
         let in_proc = Place::Process { pid: subject.pid(), file: "exe" };
         let found = subject.read(in_proc, |process, _| ExecutableFile::of(process));
         let executable = found.ok().flatten();
-        let place = executable.map_or(in_proc, |executable| Place::FileSystem(executable.device));
+        let place = executable.map_or(in_proc, |executable| Place::FileSystem(executable.id.device));
         let files = Arc::clone(&self.files);
         let read = subject.read(place, move |process, _| executable::build_id(process, &files));
         (executable, read.unwrap_or_else(|not_read| Err(not_read.to_string())))

@@ -12,7 +12,7 @@ use zastava_core::contract::{EventKind, RuntimeEvent, RuntimeEventEnvelope};
 use zastava_core::vocabulary::{Provenance, Signal};
 
 use super::cri::Pod;
-use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
+use super::harness::{BUSYBOX, Containerd, begin, container_name, is_possible};
 use super::{FIRST, SLEEP, kill, observe};
 use crate::support::{Running, Stage, note, readelf_build_id, skip, within};
 
@@ -80,12 +80,7 @@ pub(super) fn check_storm(found: &BTreeMap<String, Arc<RuntimeEvent>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_containers_that_end_at_once_has_entrypoints_and_build_ids() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
+    let Some((stage, mut containerd)) = begin(FIRST).await else { return };
     let mut running = subscribed(&stage, &containerd).await;
     let names: Vec<_> = (0..STORM).map(|number| container_name(&format!("storm-{number}"))).collect();
     for name in &names {
@@ -290,12 +285,7 @@ fn lists(running: &Running) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shim_that_hangs_ends_no_container_and_holds_up_no_other() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
+    let Some((stage, mut containerd)) = begin(FIRST).await else { return };
     let mut running = subscribed(&stage, &containerd).await;
     let slow = containerd.run(&container_name("slow"), &SLEEP);
     running.event_again(EventKind::ContainerStart, slow).await;
@@ -328,12 +318,7 @@ async fn a_shim_that_hangs_ends_no_container_and_holds_up_no_other() {
 #[ignore = "a measurement of five minutes"]
 async fn following_containers_that_sleep_costs_containerd_little() {
     const PART: Duration = Duration::from_secs(90);
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
+    let Some((stage, mut containerd)) = begin(FIRST).await else { return };
     for number in 0..100 {
         containerd.start_only(&container_name(&format!("asleep-{number}")), &[], &SLEEP);
     }

@@ -2,8 +2,8 @@
 
 use zastava_core::contract::{EventKind, RuntimeEvent};
 
-use super::harness::{BUSYBOX, Containerd, Content, container_name, is_possible};
-use crate::support::{Running, Stage};
+use super::harness::{BUSYBOX, Content, begin, container_name};
+use crate::support::Running;
 
 const IMAGE: Content = Content { file: "entrypoint", label: "entrypoint" };
 
@@ -13,12 +13,7 @@ fn words(event: &RuntimeEvent, annotation: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn image_specification_and_process_each_have_their_entrypoint() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(IMAGE);
+    let Some((stage, mut containerd)) = begin(IMAGE).await else { return };
     let settings = [("zastava.observer.engine", "containerd")];
     let mut running = Running::start(stage.options_at(&containerd.socket(), &settings));
     // A wrapper that is followed, and one that starts what an argument names, are no drift.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zastava_core::image::Digest;
 
-use crate::support::{skip, within};
+use crate::support::{Stage, skip, within};
 
 pub(super) const IMAGE: &str = "docker.io/local/demo:1";
 pub(super) const BUSYBOX: &str = "/bin/busybox";
@@ -21,6 +21,17 @@ pub(super) struct Containerd {
     setup: Setup,
     namespace: String,
     containers: Vec<String>,
+}
+
+/// A test's stage, and a private containerd with an image; `None` where there can be none, and then it says so.
+pub(super) async fn begin(image: Content) -> Option<(Stage, Containerd)> {
+    if !is_possible() {
+        return None;
+    }
+    let stage = Stage::start().await;
+    let containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
+    containerd.import(image);
+    Some((stage, containerd))
 }
 
 /// Which containerd, and how it keeps its images.

@@ -3,10 +3,16 @@
 use zastava_core::contract::EventKind;
 use zastava_core::vocabulary::Signal;
 
-use super::harness::{BUSYBOX, Containerd, Content, container_name, is_possible};
-use crate::support::{Running, Stage};
+use super::harness::{BUSYBOX, Content, begin, container_name};
+use crate::support::Running;
 
 const IMAGE: Content = Content { file: "later", label: "later" };
+
+const SOON: [(&str, &str); 3] = [
+    ("zastava.observer.engine", "containerd"),
+    ("zastava.observer.collect.secondLookAfter", "2s"),
+    ("zastava.observer.collect.thirdLookAfter", "5s"),
+];
 
 /// The main process goes on; a file that the image does not hold runs beside it, once the file `/go` is there.
 const DROPS: &str = "while ! /bin/busybox test -e /go; do /bin/busybox sleep 0.05; done
@@ -14,18 +20,8 @@ const DROPS: &str = "while ! /bin/busybox test -e /go; do /bin/busybox sleep 0.0
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binary_that_is_dropped_later_is_drift_of_the_process_that_runs_it() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(IMAGE);
-    let settings = [
-        ("zastava.observer.engine", "containerd"),
-        ("zastava.observer.collect.secondLookAfter", "2s"),
-        ("zastava.observer.collect.thirdLookAfter", "5s"),
-    ];
-    let mut running = Running::start(stage.options_at(&containerd.socket(), &settings));
+    let Some((stage, mut containerd)) = begin(IMAGE).await else { return };
+    let mut running = Running::start(stage.options_at(&containerd.socket(), &SOON));
     let name = container_name("drops-later");
     let script = format!("/bin/busybox mkdir -p /tmp; {DROPS}");
     let pid = containerd.run(&name, &[BUSYBOX, "sh", "-c", &script]);
@@ -48,18 +44,8 @@ async fn a_binary_that_is_dropped_later_is_drift_of_the_process_that_runs_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_deleted_while_it_runs_is_drift() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(IMAGE);
-    let settings = [
-        ("zastava.observer.engine", "containerd"),
-        ("zastava.observer.collect.secondLookAfter", "2s"),
-        ("zastava.observer.collect.thirdLookAfter", "5s"),
-    ];
-    let mut running = Running::start(stage.options_at(&containerd.socket(), &settings));
+    let Some((stage, mut containerd)) = begin(IMAGE).await else { return };
+    let mut running = Running::start(stage.options_at(&containerd.socket(), &SOON));
     let name = container_name("deleted-later");
     let pid = containerd.run(&name, &[BUSYBOX, "sleep", "300"]);
     running.event(EventKind::ContainerStart, pid).await;

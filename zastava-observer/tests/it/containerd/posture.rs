@@ -5,19 +5,14 @@ use std::time::Duration;
 use zastava_core::contract::{EventKind, Posture};
 use zastava_sandbox::{Fault, FaultKind, Route};
 
-use super::harness::{BUSYBOX, Containerd, Content, container_name, is_possible};
-use crate::support::{Running, Stage};
+use super::harness::{BUSYBOX, Content, begin, container_name};
+use crate::support::Running;
 
 const IMAGE: Content = Content { file: "posture", label: "posture" };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_does_not_wait_for_scanner_and_the_next_one_has_the_answer() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(IMAGE);
+    let Some((stage, mut containerd)) = begin(IMAGE).await else { return };
     let settings = [("zastava.observer.engine", "containerd"), ("zastava.observer.posture.enabled", "true")];
     let mut running = Running::start(stage.options_at(&containerd.socket(), &settings));
     stage.sandbox.misbehave(Fault {

@@ -2,19 +2,14 @@
 
 use zastava_core::contract::EventKind;
 
-use super::harness::{BUSYBOX, Containerd, Content, container_name, is_possible};
-use crate::support::{Running, Stage, readelf_build_id, within};
+use super::harness::{BUSYBOX, Content, begin, container_name};
+use crate::support::{Running, readelf_build_id, within};
 
 const IMAGE: Content = Content { file: "sessions", label: "sessions" };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_comes_in_is_told_with_its_program_and_build_id() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(IMAGE);
+    let Some((stage, mut containerd)) = begin(IMAGE).await else { return };
     let settings = [("zastava.observer.engine", "containerd")];
     let mut running = Running::start(stage.options_at(&containerd.socket(), &settings));
     let name = container_name("session");

@@ -3,9 +3,8 @@
 use zastava_core::contract::{EventKind, Evidence, RuntimeEvent};
 use zastava_core::vocabulary::Signal;
 
-use super::harness::{BUSYBOX, Containerd, container_name, is_possible};
+use super::harness::{BUSYBOX, begin, container_name};
 use super::{FIRST, observe};
-use crate::support::Stage;
 
 /// A shell that becomes another program.
 const WRAPPED: [&str; 4] = [BUSYBOX, "sh", "-c", "cd /; exec busybox sleep 300"];
@@ -20,12 +19,7 @@ fn steps(event: &RuntimeEvent) -> Vec<(Option<u32>, &str, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_is_traced_whether_its_creation_was_seen_or_not() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
+    let Some((stage, mut containerd)) = begin(FIRST).await else { return };
     let before = containerd.run(&container_name("before"), &WRAPPED);
     let mut running = observe(&stage, &containerd.socket());
     let listed = running.event(EventKind::ContainerStart, before).await;
@@ -40,12 +34,7 @@ async fn a_container_is_traced_whether_its_creation_was_seen_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_not_the_images_is_told_as_drift() {
-    if !is_possible() {
-        return;
-    }
-    let stage = Stage::start().await;
-    let mut containerd = Containerd::start(&stage.directory.path().join("containerd")).await;
-    containerd.import(FIRST);
+    let Some((stage, mut containerd)) = begin(FIRST).await else { return };
     let mut running = observe(&stage, &containerd.socket());
     let volume = stage.directory.path().join("volume");
     std::fs::create_dir(&volume).expect("can be made");

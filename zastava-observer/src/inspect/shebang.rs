@@ -1,18 +1,18 @@
 //! The first line of a script, as the kernel reads it (`fs/binfmt_script.c`).
 
 /// How much of a file the kernel looks at.
-pub(in crate::inspect) const HEAD_BYTES: usize = 256;
+pub(super) const HEAD_BYTES: usize = 256;
 
 /// What a script's first line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::inspect) struct Shebang<'a> {
-    pub(in crate::inspect) interpreter: &'a [u8],
+pub(super) struct Shebang<'a> {
+    pub(super) interpreter: &'a [u8],
     /// The rest of the line is one argument.
-    pub(in crate::inspect) argument: Option<&'a [u8]>,
+    pub(super) argument: Option<&'a [u8]>,
 }
 
 /// `None` if the file is no script that the kernel runs. `head` is its first [`HEAD_BYTES`], or less if it is shorter.
-pub(in crate::inspect) fn parse(head: &[u8]) -> Option<Shebang<'_>> {
+pub(super) fn parse(head: &[u8]) -> Option<Shebang<'_>> {
     let rest = head.strip_prefix(b"#!")?;
     let end = rest.iter().position(|byte| *byte == b'\n');
     let line = match end {
@@ -34,7 +34,7 @@ pub(in crate::inspect) fn parse(head: &[u8]) -> Option<Shebang<'_>> {
 }
 
 /// The program that `env` is asked for by its one argument: `node`, `-S node --flag`, `A=b node`.
-pub(in crate::inspect) fn env_program(argument: &str) -> Option<&str> {
+pub(super) fn env_program(argument: &str) -> Option<&str> {
     const SPLIT: [&str; 3] = ["-S", "-vS", "--split-string="];
     let words = match SPLIT.iter().find_map(|option| argument.strip_prefix(option)) {
         Some(words) => words,

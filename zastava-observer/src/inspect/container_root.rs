@@ -11,25 +11,25 @@ use crate::text::cause;
 use crate::workload::{DeclaredProcess, DeclaredUser};
 
 /// A container's root directory, the process that looks for programs there, and the read that does so for it.
-pub(in crate::inspect) struct ContainerRoot<'a> {
-    pub(in crate::inspect) root: &'a Root,
-    pub(in crate::inspect) process: &'a DeclaredProcess,
-    pub(in crate::inspect) under_way: &'a UnderWay,
+pub(super) struct ContainerRoot<'a> {
+    pub(super) root: &'a Root,
+    pub(super) process: &'a DeclaredProcess,
+    pub(super) under_way: &'a UnderWay,
     /// What a look-up waits for.
-    pub(in crate::inspect) look_up: Place,
+    pub(super) look_up: Place,
 }
 
 /// A program that the process can execute.
 #[derive(Debug)]
-pub(in crate::inspect) struct FoundProgram {
+pub(super) struct FoundProgram {
     /// Where it was found, in the container. Links on the way are not resolved.
-    pub(in crate::inspect) path: PathBuf,
-    pub(in crate::inspect) file: RegularFile,
+    pub(super) path: PathBuf,
+    pub(super) file: RegularFile,
 }
 
 /// Why there is no program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::inspect) enum Miss {
+pub(super) enum Miss {
     #[error("the specification names no program")]
     NoName,
     #[error("not found")]
@@ -57,16 +57,12 @@ impl Miss {
 
 impl ContainerRoot<'_> {
     /// The program that a word means: with a slash a path, otherwise a name that is searched along `PATH`.
-    pub(in crate::inspect) fn program(&self, word: &str) -> Result<FoundProgram, Miss> {
+    pub(super) fn program(&self, word: &str) -> Result<FoundProgram, Miss> {
         self.program_along(self.process.variables.get("PATH"), word)
     }
 
     /// The same along another `PATH`.
-    pub(in crate::inspect) fn program_along(
-        &self,
-        path: Option<&str>,
-        word: &str,
-    ) -> Result<FoundProgram, Miss> {
+    pub(super) fn program_along(&self, path: Option<&str>, word: &str) -> Result<FoundProgram, Miss> {
         if word.is_empty() {
             return Err(Miss::NoName);
         }
@@ -89,7 +85,7 @@ impl ContainerRoot<'_> {
     }
 
     /// The program at a path, which is relative to the working directory if it does not begin at the root.
-    pub(in crate::inspect) fn program_at(&self, path: &Path) -> Result<FoundProgram, Miss> {
+    pub(super) fn program_at(&self, path: &Path) -> Result<FoundProgram, Miss> {
         let found = self.file_at(path)?;
         match may_execute(&found.file, &self.process.user) {
             Ok(true) => Ok(found),
@@ -99,7 +95,7 @@ impl ContainerRoot<'_> {
     }
 
     /// The file at a path, whether it can be executed or not.
-    pub(in crate::inspect) fn file_at(&self, path: &Path) -> Result<FoundProgram, Miss> {
+    pub(super) fn file_at(&self, path: &Path) -> Result<FoundProgram, Miss> {
         let path = Path::new("/").join(&self.process.cwd).join(path);
         self.under_way.goes_to(self.look_up)?;
         let file = self.root.open_regular(&path).map_err(|error| miss(&error))?;
@@ -110,7 +106,7 @@ impl ContainerRoot<'_> {
 
 impl FoundProgram {
     /// The first bytes of the file: as many as `head` has room for, or all.
-    pub(in crate::inspect) fn read_head<'h>(&self, head: &'h mut [u8]) -> Result<&'h [u8], Miss> {
+    pub(super) fn read_head<'h>(&self, head: &'h mut [u8]) -> Result<&'h [u8], Miss> {
         let mut filled = 0;
         while filled < head.len() {
             match pread(&self.file, &mut head[filled..], filled as u64) {
